@@ -1,0 +1,132 @@
+//! Targets and asks: what the CDN can be asked for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a refresh names. The wire calls it `ObjectType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Exactly one URL, query string included.
+    Url,
+    /// Every object below a prefix that ends in `/`.
+    Directory,
+    /// URLs that match an expression of the four permitted forms.
+    Regex,
+    /// Every cached query variant of one URL.
+    IgnoreParams,
+}
+
+impl Kind {
+    /// All kinds, narrow first.
+    pub const ALL: [Self; 4] = [Self::Url, Self::Directory, Self::Regex, Self::IgnoreParams];
+
+    /// Returns the word used in code, config, CLI and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Directory => "directory",
+            Self::Regex => "regex",
+            Self::IgnoreParams => "ignore_params",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str) back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What must become fresh: for a url or ignore-params target a canonical URL, for a directory a
+/// canonical URL ending in `/`, for a regex the expression.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// How `text` is meant.
+    pub kind: Kind,
+    /// The canonical text, one line, as it travels in `ObjectPath`.
+    pub text: String,
+}
+
+impl Target {
+    /// Makes a target from text that is canonical already.
+    #[must_use]
+    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+        }
+    }
+
+    /// Returns the host that `text` names; empty when it names none.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.text.split_once("://").map_or("", |(_, rest)| {
+            rest.split(['/', '?']).next().unwrap_or_default()
+        })
+    }
+
+    /// Returns whether refreshing `self` reaches everything that refreshing `narrow` would.
+    ///
+    /// Regex targets are compared by their text only: an expression covers itself.
+    #[must_use]
+    pub fn covers(&self, narrow: &Self) -> bool {
+        if self == narrow {
+            return true;
+        }
+        match (self.kind, narrow.kind) {
+            (Kind::Directory, Kind::Url | Kind::Directory | Kind::IgnoreParams) => {
+                narrow.text.starts_with(&self.text)
+            }
+            (Kind::IgnoreParams, Kind::Url) => {
+                narrow.text.split('?').next() == Some(self.text.as_str())
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Url => formatter.write_str(&self.text),
+            kind => write!(formatter, "{kind} {}", self.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(kind: Kind, text: &str) -> Target {
+        Target::new(kind, text)
+    }
+
+    #[test]
+    fn a_wider_target_covers_what_it_reaches() {
+        let directory = target(Kind::Directory, "https://a.example/d/");
+        assert!(directory.covers(&target(Kind::Url, "https://a.example/d/x?q=1")));
+        assert!(directory.covers(&target(Kind::Directory, "https://a.example/d/e/")));
+        assert!(!directory.covers(&target(Kind::Url, "https://a.example/dd")));
+        assert!(!target(Kind::Url, "https://a.example/d/").covers(&directory));
+        let variants = target(Kind::IgnoreParams, "https://a.example/x");
+        assert!(variants.covers(&target(Kind::Url, "https://a.example/x?q=1")));
+        assert!(variants.covers(&target(Kind::Url, "https://a.example/x")));
+        assert!(!variants.covers(&target(Kind::Url, "https://a.example/xy")));
+    }
+
+    #[test]
+    fn the_host_stands_between_scheme_and_path() {
+        assert_eq!(target(Kind::Url, "https://a.example/x").host(), "a.example");
+        assert_eq!(target(Kind::Url, "https://a.example").host(), "a.example");
+    }
+}

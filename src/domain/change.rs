@@ -1,0 +1,32 @@
+//! Changes: differences between two reconciled states of a tree.
+
+use serde::{Deserialize, Serialize};
+
+use super::index::Digest;
+use super::path::RelPath;
+
+/// What happened to a path between two reconciled states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It was not there; the edge may hold its 404.
+    Created,
+    /// Its bytes differ.
+    Modified,
+    /// It is gone.
+    Removed,
+}
+
+/// A difference between two reconciled states of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The path.
+    pub path: RelPath,
+    /// What happened to it.
+    pub kind: ChangeKind,
+    /// The digest of its bytes now; none when removed or not read.
+    pub digest: Option<Digest>,
+    /// Whether cached copies must be dropped rather than revalidated: a removal, or bytes that
+    /// changed while size and modification time (and so the usual validators) did not.
+    pub force: bool,
+}

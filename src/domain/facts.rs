@@ -1,0 +1,73 @@
+//! Facts: live state that isn't stored, published by the engine for whoever answers questions.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::names::{AccountName, OriginName};
+use super::time::Timestamp;
+
+/// How an origin is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginState {
+    /// The first look at an existing tree is under way: nothing of it is refreshed.
+    #[default]
+    Baseline,
+    /// Events tell of changes.
+    Watching,
+    /// No events; the tree is compared at intervals.
+    Polling,
+    /// The root is gone, unreadable or another one; changes are unknown until it is back.
+    Unavailable,
+}
+
+/// What is known of an origin.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct OriginFacts {
+    /// How it is looked at.
+    pub state: OriginState,
+    /// By which means: `inotify`, or why not.
+    pub watch: String,
+    /// Files in the index.
+    pub files: u64,
+    /// Directories in the index.
+    pub directories: u64,
+    /// Since when changes are known: the time of the baseline.
+    pub baseline_at: Option<Timestamp>,
+    /// Paths seen but not settled yet.
+    pub dirty: u64,
+    /// Why it is unavailable, or what a person should know; empty when all is well.
+    pub note: String,
+    /// Paths that changed and could not be mapped to a URL, with the reason: the newest 100.
+    pub unmapped: Vec<Unmapped>,
+}
+
+/// A changed path that has no URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unmapped {
+    /// The path, escaped.
+    pub path: String,
+    /// Why it has none.
+    pub why: String,
+}
+
+/// What is known of an account's way to the CDN.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct AccountFacts {
+    /// What stops or slows submission; empty when nothing does.
+    pub note: String,
+    /// When the CDN last answered.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// What the engine knows now and does not store.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct Facts {
+    /// Whether every origin is watched or polled.
+    pub ready: bool,
+    /// By origin.
+    pub origins: BTreeMap<OriginName, OriginFacts>,
+    /// By account.
+    pub accounts: BTreeMap<AccountName, AccountFacts>,
+}

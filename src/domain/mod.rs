@@ -1,0 +1,23 @@
+//! This room holds the words of refreshd and its decisions: pure values and pure functions.
+//!
+//! Enters: values, `now`, a seed. Leaves: decisions as values.
+//! **Invariant:** nothing here is async, does I/O, asks a clock or draws randomness, and nothing
+//! here imports another room of the crate.
+
+pub mod ask;
+pub mod change;
+pub mod deploy;
+pub mod facts;
+pub mod hint;
+pub mod index;
+pub mod intent;
+pub mod mapping;
+pub mod names;
+pub mod path;
+pub mod plan;
+pub mod quota;
+pub mod settle;
+pub mod task;
+pub mod time;
+pub mod url;
+pub mod verdict;

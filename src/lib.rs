@@ -1,0 +1,8 @@
+//! refreshd keeps Alibaba Cloud CDN fresh: see README.md for its users and ARCHITECTURE.md for its
+//! developers.
+
+pub mod cdn;
+pub mod clock;
+pub mod domain;
+pub mod journal;
+pub mod store;
