@@ -70,4 +70,8 @@ pub trait Cdn: Send + Sync + 'static {
 
     /// Asks what the day allows and what remains of it; a kind may be missing from the answer.
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure>;
+
+    /// Reads or fetches the credentials again before the next call: the CDN refused them, or they
+    /// were rotated.
+    fn renew(&self);
 }

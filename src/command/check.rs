@@ -1,0 +1,50 @@
+//! `refreshd check`.
+
+use crate::config::Config;
+
+use super::{ConfigArg, Exit, Failed, Printer};
+
+/// Arguments of `refreshd check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Write the problems as one JSON array: file, line, column, message, help.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks a configuration file.
+pub fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
+    let path = &args.config.config;
+    match Config::load(path) {
+        Ok(config) => {
+            if args.json {
+                printer.json(&serde_json::json!([]));
+            } else {
+                printer.line(&format!(
+                    "{} is a good configuration: {} and {}",
+                    path.display(),
+                    count(config.accounts.len(), "account"),
+                    count(config.origins.len(), "origin"),
+                ));
+            }
+            Ok(Exit::Ok)
+        }
+        Err(problems) if args.json => {
+            printer.json(&problems.to_json());
+            Ok(Exit::Config)
+        }
+        Err(problems) => Err(Failed::new(Exit::Config, problems.render(printer.colour()))),
+    }
+}
+
+fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Loads a configuration for a command that needs one.
+pub fn load(config: &ConfigArg, printer: &Printer) -> Result<Config, Failed> {
+    Config::load(&config.config)
+        .map_err(|problems| Failed::new(Exit::Config, problems.render(printer.colour())))
+}

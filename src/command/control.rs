@@ -1,0 +1,84 @@
+//! Asking the running daemon over its control socket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::Config;
+
+use super::{Exit, Failed};
+
+/// Where the daemon listens when systemd gives it no directory of its own.
+pub const SOCKET: &str = "control.sock";
+/// Where it listens under the unit file.
+const RUN_SOCKET: &str = "/run/refreshd/control.sock";
+
+/// Asks the daemon of a configuration; returns the HTTP status and the JSON body.
+pub async fn ask(
+    config: &Config,
+    path: &str,
+    body: Option<&impl Serialize>,
+) -> Result<(u16, Value), Failed> {
+    let mut tried = Vec::new();
+    for socket in candidates(config) {
+        match try_one(&socket, path, body).await {
+            Ok(answer) => return Ok(answer),
+            Err(why) => tried.push(format!("  {}: {why}", socket.display())),
+        }
+    }
+    Err(Failed::new(
+        Exit::Unavailable,
+        format!(
+            "no daemon answers for {}:\n{}\nis it running? start it with `refreshd run --config {}` or `systemctl start refreshd`",
+            config.path.display(),
+            tried.join("\n"),
+            config.path.display()
+        ),
+    ))
+}
+
+fn candidates(config: &Config) -> Vec<PathBuf> {
+    config.control_socket.clone().map_or_else(
+        || vec![config.state_dir.join(SOCKET), PathBuf::from(RUN_SOCKET)],
+        |socket| vec![socket],
+    )
+}
+
+async fn try_one(
+    socket: &Path,
+    path: &str,
+    body: Option<&impl Serialize>,
+) -> Result<(u16, Value), String> {
+    if !socket.exists() {
+        return Err("there is no socket".to_owned());
+    }
+    let client = crate::cdn::client_builder()
+        .unix_socket(socket)
+        .timeout(Duration::from_secs(30))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let url = format!("http://localhost{path}");
+    let request = match body {
+        None => client.get(url),
+        Some(body) => client
+            .post(url)
+            .header("content-type", "application/json")
+            .body(serde_json::to_vec(body).map_err(|error| error.to_string())?),
+    };
+    let answer = request.send().await.map_err(|error| innermost(&error))?;
+    let status = answer.status().as_u16();
+    let bytes = answer.bytes().await.map_err(|error| innermost(&error))?;
+    let value = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+    Ok((status, value))
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

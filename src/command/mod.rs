@@ -1,0 +1,166 @@
+//! This room is what an operator types: it parses arguments, does one thing, prints, and exits.
+//!
+//! Enters: arguments, a configuration file, standard input. Leaves: text or JSON on standard output,
+//! problems on standard error, and a documented exit code.
+//! **Invariant:** only this room prints, and only through [`Printer`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::{SharedClock, SystemClock};
+
+mod check;
+mod control;
+mod demo;
+mod plan;
+mod printer;
+mod run;
+mod sandbox;
+mod site;
+mod status;
+mod wish;
+
+pub use printer::Printer;
+
+/// How the process ends; numbers above 60 are those of `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is as asked.
+    Ok = 0,
+    /// What was asked about isn't so: not ready, a demo step failed, a target was refused.
+    No = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// No daemon answers.
+    Unavailable = 69,
+    /// The daemon stopped by itself: a task failed.
+    Software = 70,
+    /// A file, socket or database could not be read or written.
+    Io = 74,
+    /// Another daemon uses the state directory.
+    Busy = 75,
+    /// The credentials could not be read.
+    Credentials = 77,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+/// A problem that ends a command: what it is, what to do, and the exit code.
+#[derive(Debug)]
+pub struct Failed {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What went wrong and what to do about it; may have several lines.
+    pub message: String,
+}
+
+impl Failed {
+    /// Makes a failure.
+    pub fn new(exit: Exit, message: impl std::fmt::Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+}
+
+/// Keeps Alibaba Cloud CDN fresh: watches an origin's files and refreshes exactly what changed.
+#[derive(Debug, Parser)]
+#[command(name = "refreshd", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  all is as asked
+   1  what was asked about isn't so (not ready yet, a step failed, a target was refused)
+  64  the command line is wrong
+  69  no daemon answers
+  70  the daemon stopped by itself
+  74  a file, socket or database could not be read or written
+  75  another daemon uses the state directory
+  77  the credentials could not be read
+  78  the configuration is wrong";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon until SIGTERM or SIGINT.
+    Run(run::Args),
+    /// Check a configuration file: all problems at once, with their places and remedies.
+    Check(check::Args),
+    /// Show what would be asked of the CDN if these paths changed, and why. Asks nothing of it.
+    Plan(plan::Args),
+    /// Show what the running daemon watches, waits for and has spent.
+    Status(status::Args),
+    /// Ask for a refresh by hand.
+    Refresh(wish::RefreshArgs),
+    /// Ask for a prefetch by hand.
+    Prefetch(wish::PrefetchArgs),
+    /// Run a local stand-in for the CDN: its API and a caching edge in front of your web server.
+    Sandbox(sandbox::Args),
+    /// Show the whole way from a saved file to a fresh edge, on this machine, in seconds.
+    Demo(demo::Args),
+}
+
+/// Which configuration a command is about.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConfigArg {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/refreshd/refreshd.toml")]
+    config: PathBuf,
+}
+
+/// Parses the command line, does what it says, and returns how the process ends.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut printer = Printer::standard();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return ExitCode::from(exit as u8);
+        }
+    };
+    crate::cdn::install_tls();
+    let clock: SharedClock = SystemClock::shared();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.problem(&format!("the runtime could not be started: {error}"));
+            return ExitCode::from(Exit::Io as u8);
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args, clock, &mut printer).await,
+            Command::Check(args) => check::run(&args, &mut printer),
+            Command::Plan(args) => plan::run(args, clock, &mut printer).await,
+            Command::Status(args) => status::run(args, &mut printer).await,
+            Command::Refresh(args) => wish::refresh(args, &mut printer).await,
+            Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
+            Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,
+            Command::Demo(args) => demo::run(args, clock, &mut printer).await,
+        }
+    });
+    // Work on blocking threads is durable or repeatable: don't wait for it.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failed) => {
+            printer.problem(&failed.message);
+            ExitCode::from(failed.exit as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

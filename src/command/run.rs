@@ -1,0 +1,223 @@
+//! `refreshd run`: the daemon and its doors.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cdn::Cdn;
+use crate::cdn::client::{Client, ClientConfig};
+use crate::cdn::credentials::Credentials;
+use crate::clock::SharedClock;
+use crate::config::{Account, Config};
+use crate::database::{Database, StateLock};
+use crate::domain::names::AccountName;
+use crate::domain::url::CanonicalUrl;
+use crate::engine::{Engine, EngineError, Parts};
+use crate::journal::Journal;
+use crate::journal::sqlite::SqliteJournal;
+use crate::store::Store;
+use crate::web::{AccountDesk, Desk};
+
+use super::control::SOCKET;
+use super::{ConfigArg, Exit, Failed, Printer, check};
+
+/// Arguments of `refreshd run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// The database of a state directory: index, outbox and journal.
+const DATABASE: &str = "refreshd.db";
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Result<Exit, Failed> {
+    let config = check::load(&args.config, printer)?;
+    crate::telemetry::start(&config.log);
+    // Signals are caught before anything is opened, so that a quick stop is a clean one.
+    let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
+    let mut daemon = Daemon::start(config, clock).await?;
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let watchdog = sd_notify::watchdog_enabled();
+    let mut ping = tokio::time::interval(watchdog.map_or(Duration::from_secs(3600), |every| every / 2));
+    let ended = loop {
+        tokio::select! {
+            error = daemon.engine.ended() => break Some(error),
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            _ = ping.tick() => {
+                if watchdog.is_some() {
+                    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+                }
+            }
+        }
+    };
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    daemon.shut_down().await;
+    match ended {
+        None => {
+            tracing::info!("stopped as asked; what was open goes on at the next start");
+            Ok(Exit::Ok)
+        }
+        Some(error) => Err(ended_unasked(&error)),
+    }
+}
+
+fn ended_unasked(error: &EngineError) -> Failed {
+    let message = format!(
+        "refreshd stopped by itself: {error}\nwhat was recorded is kept and goes on at the next start"
+    );
+    tracing::error!("{error}");
+    Failed::new(Exit::Software, message)
+}
+
+/// A running daemon: the engine, its control socket, and the lock that makes it the only one.
+pub struct Daemon {
+    engine: Engine,
+    socket: PathBuf,
+    /// Held until the end.
+    _lock: StateLock,
+}
+
+impl Daemon {
+    /// Opens everything a configuration names, and starts.
+    pub async fn start(config: Config, clock: SharedClock) -> Result<Self, Failed> {
+        let lock = StateLock::take(&config.state_dir).map_err(|error| {
+            let exit = if error.is_held() { Exit::Busy } else { Exit::Io };
+            Failed::new(exit, error)
+        })?;
+        let cdns = cdns(&config, &clock)?;
+        let database = Database::open(&config.state_dir.join(DATABASE)).await.map_err(io)?;
+        let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
+        let socket = socket_path(&config);
+        let listener = bind(&socket)?;
+        let accounts = desks(&config);
+        let state_dir = config.state_dir.clone();
+        let (version, origins) = (env!("CARGO_PKG_VERSION"), config.origins.len());
+        let mut engine = Engine::start(Parts {
+            config,
+            clock: clock.clone(),
+            store: store.clone(),
+            journal: journal.clone(),
+            cdns,
+        })
+        .await
+        .map_err(|error| Failed::new(Exit::Software, error))?;
+        let desk = Desk {
+            store,
+            journal,
+            facts: engine.facts(),
+            clock,
+            recorded: engine.recorded(),
+            accounts,
+            state_dir: state_dir.clone(),
+        };
+        engine.open_door(listener, desk);
+        tracing::info!(
+            version,
+            origins,
+            state_dir = %state_dir.display(),
+            control = %socket.display(),
+            "refreshd started"
+        );
+        Ok(Self { engine, socket, _lock: lock })
+    }
+
+    /// Returns what the engine knows, as it changes.
+    #[must_use]
+    pub fn facts(&self) -> tokio::sync::watch::Receiver<crate::domain::facts::Facts> {
+        self.engine.facts()
+    }
+
+    /// Closes the door, lets every loop finish its turn, and ends.
+    pub async fn shut_down(self) {
+        self.engine.shut_down().await;
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+fn io(error: impl std::fmt::Display) -> Failed {
+    Failed::new(Exit::Io, error)
+}
+
+/// Makes the client of every account.
+pub fn cdns(
+    config: &Config,
+    clock: &SharedClock,
+) -> Result<BTreeMap<AccountName, Arc<dyn Cdn>>, Failed> {
+    let client = |account: &Account| -> Result<Arc<dyn Cdn>, Failed> {
+        let credentials =
+            Credentials::files(&account.access_key_id_file, &account.access_key_secret_file)
+                .map_err(|error| Failed::new(Exit::Credentials, error))?;
+        let client = Client::new(
+            ClientConfig { endpoint: account.endpoint.clone(), timeout: account.timeout },
+            credentials,
+            clock.clone(),
+        )
+        .map_err(|error| Failed::new(Exit::Config, error))?;
+        Ok(Arc::new(client))
+    };
+    config.accounts.values().map(|account| Ok((account.name.clone(), client(account)?))).collect()
+}
+
+/// Returns what the control socket knows of each account.
+pub fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
+    let hosts = |account: &Account| {
+        config
+            .origins
+            .values()
+            .filter(|origin| origin.account == account.name)
+            .flat_map(|origin| &origin.domains)
+            .filter_map(|domain| CanonicalUrl::parse(domain).ok())
+            .map(|url| url.host().to_owned())
+            .collect()
+    };
+    config
+        .accounts
+        .values()
+        .map(|account| {
+            (account.name.clone(), AccountDesk { quota: account.quota, hosts: hosts(account) })
+        })
+        .collect()
+}
+
+/// Where the control socket is: as configured, else in the directory systemd made for it, else in
+/// the state directory.
+fn socket_path(config: &Config) -> PathBuf {
+    let runtime = || std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    config
+        .control_socket
+        .clone()
+        .unwrap_or_else(|| runtime().unwrap_or_else(|| config.state_dir.clone()).join(SOCKET))
+}
+
+/// Binds the control socket in place of one that a dead daemon left; the state lock is held, so none
+/// lives. In the state directory it is for its owner alone (0600), elsewhere for its group too
+/// (0660).
+fn bind(socket: &Path) -> Result<UnixListener, Failed> {
+    let problem = |error: std::io::Error| {
+        let message = format!(
+            "the control socket {} could not be made: {error}\ncheck that its directory exists and is writable, or set `control_socket`",
+            socket.display()
+        );
+        Failed::new(Exit::Io, message)
+    };
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(problem(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(problem)?;
+    let under_systemd = std::env::var_os("RUNTIME_DIRECTORY").is_some();
+    let mode = if under_systemd { 0o660 } else { 0o600 };
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode)).map_err(problem)?;
+    Ok(listener)
+}

@@ -1,0 +1,120 @@
+//! `refreshd status`.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::domain::time::Timestamp;
+
+use super::{ConfigArg, Exit, Failed, Printer, check, control};
+
+/// Arguments of `refreshd status`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Write the answer as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the daemon how it is: exit 0 once every origin is watched.
+pub async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Failed> {
+    let config = check::load(&args.config, printer)?;
+    let (code, status) = control::ask(&config, "/status", None::<&()>).await?;
+    if code != 200 {
+        return Err(Failed::new(Exit::Io, format!("the daemon could not answer: {status}")));
+    }
+    if args.json {
+        printer.json(&status);
+    } else {
+        printer.line(render(&status).trim_end());
+    }
+    Ok(if status["ready"] == true { Exit::Ok } else { Exit::No })
+}
+
+/// Writes the status for a person: what is wrong comes last, where the eye rests.
+fn render(status: &Value) -> String {
+    let mut text = String::new();
+    let ready = if status["ready"] == true { "ready" } else { "not ready yet" };
+    let _ = writeln!(text, "refreshd {}: {ready}", word(&status["version"]));
+    for (name, origin) in entries(&status["origins"]) {
+        let _ = writeln!(
+            text,
+            "origin {name}: {} ({}), {} files in {} directories{}",
+            word(&origin["state"]),
+            word(&origin["watch"]),
+            origin["files"],
+            origin["directories"],
+            baseline(&origin["baseline_at"]),
+        );
+        if let Some(note) = origin["note"].as_str().filter(|note| !note.is_empty()) {
+            let _ = writeln!(text, "  note: {note}");
+        }
+    }
+    let intents = &status["intents"];
+    let _ = writeln!(
+        text,
+        "intents: {} pending, {} submitting, {} submitted, {} done, {} failed",
+        intents["pending"],
+        intents["submitting"],
+        intents["submitted"],
+        intents["done"],
+        intents["failed"]
+    );
+    for (wait, number) in entries(&intents["waiting"]) {
+        let _ = writeln!(text, "  waiting for {wait}: {number}");
+    }
+    for (account, kinds) in entries(&status["quota"]) {
+        let parts: Vec<String> = entries(kinds)
+            .map(|(kind, quota)| format!("{kind} {}/{}", quota["left"], quota["limit"]))
+            .collect();
+        let _ = writeln!(text, "quota left today, {account}: {}", parts.join(", "));
+    }
+    for (account, facts) in entries(&status["accounts"]) {
+        if let Some(note) = facts["note"].as_str().filter(|note| !note.is_empty()) {
+            let _ = writeln!(text, "account {account}: {note}");
+        }
+    }
+    if status["oldest_open_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
+        let _ = writeln!(text, "oldest open intent: {} s", status["oldest_open_seconds"]);
+    }
+    let shown = status["attention"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !shown.is_empty() {
+        let _ = writeln!(text, "to know:");
+    }
+    for intent in shown {
+        let _ = writeln!(
+            text,
+            "  {} {}: {}",
+            word(&intent["action"]),
+            word(&intent["target"]),
+            word(&intent["why"])
+        );
+    }
+    for (name, origin) in entries(&status["origins"]) {
+        for unmapped in origin["unmapped"].as_array().into_iter().flatten() {
+            let _ = writeln!(
+                text,
+                "  {name}: {} has no url: {}",
+                word(&unmapped["path"]),
+                word(&unmapped["why"])
+            );
+        }
+    }
+    text
+}
+
+fn baseline(micros: &Value) -> String {
+    micros.as_i64().map_or_else(String::new, |micros| {
+        format!(", baseline at {}, changes before unknown", Timestamp::from_micros(micros))
+    })
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}

@@ -1,0 +1,119 @@
+//! `refreshd refresh` and `refreshd prefetch`: asking by hand.
+
+use serde_json::Value;
+
+use crate::domain::ask::Kind;
+use crate::domain::intent::Action;
+use crate::domain::names::AccountName;
+use crate::web::wishes::Request;
+
+use super::{ConfigArg, Exit, Failed, Printer, check, control};
+
+/// Arguments of `refreshd refresh`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("kind").args(["directory", "regex", "ignore_params"])))]
+pub struct RefreshArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// What to refresh: urls, unless an option below says otherwise.
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// The targets are directories: everything below a prefix that ends in `/`.
+    #[arg(long)]
+    directory: bool,
+    /// The targets are expressions of `[0-9]`, `[a-z]`, `[^/]*` and `.*`.
+    #[arg(long)]
+    regex: bool,
+    /// Refresh every cached query variant of each url.
+    #[arg(long)]
+    ignore_params: bool,
+    /// Drop cached copies instead of only revalidating them (urls are always dropped).
+    #[arg(long)]
+    force: bool,
+    /// Whose CDN, if the host doesn't tell.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// Write the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `refreshd prefetch`.
+#[derive(Debug, clap::Args)]
+pub struct PrefetchArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The urls to fetch and store before visitors ask.
+    #[arg(required = true, value_name = "URL")]
+    targets: Vec<String>,
+    /// Whose CDN, if the host doesn't tell.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// Write the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the daemon for a refresh.
+pub async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<Exit, Failed> {
+    let kind = match (args.directory, args.regex, args.ignore_params) {
+        (true, _, _) => Kind::Directory,
+        (_, true, _) => Kind::Regex,
+        (_, _, true) => Kind::IgnoreParams,
+        _ => Kind::Url,
+    };
+    let request = Request {
+        action: Action::Refresh,
+        kind,
+        targets: args.targets,
+        force: args.force,
+        account: args.account.as_deref().map(AccountName::from),
+    };
+    ask(&args.config, &request, args.json, printer).await
+}
+
+/// Asks the daemon for a prefetch.
+pub async fn prefetch(args: PrefetchArgs, printer: &mut Printer) -> Result<Exit, Failed> {
+    let request = Request {
+        action: Action::Prefetch,
+        kind: Kind::Url,
+        targets: args.targets,
+        force: false,
+        account: args.account.as_deref().map(AccountName::from),
+    };
+    ask(&args.config, &request, args.json, printer).await
+}
+
+async fn ask(
+    config: &ConfigArg,
+    request: &Request,
+    json: bool,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
+    let config = check::load(config, printer)?;
+    let (status, answer) = control::ask(&config, "/wishes", Some(request)).await?;
+    if json {
+        printer.json(&answer);
+    } else if status == 202 {
+        for target in strings(&answer["recorded"]) {
+            printer.line(&format!("recorded: {} {target}", request.action));
+        }
+    } else {
+        printer.problem("nothing was recorded:");
+        for problem in strings(&answer["problems"]) {
+            printer.problem(&format!("  {problem}"));
+        }
+        if let Some(text) = answer.as_str() {
+            printer.problem(&format!("  {text}"));
+        }
+    }
+    Ok(match status {
+        202 => Exit::Ok,
+        503 => Exit::Io,
+        _ => Exit::No,
+    })
+}
+
+fn strings(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str)
+}

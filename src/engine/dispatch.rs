@@ -1,0 +1,365 @@
+//! Dispatch: turns pending intents into batches the CDN accepts, one call at a time.
+//!
+//! One turn is [`Dispatch::step`]. Each call is written down before it is made (rule 3), and its
+//! answer before anything else happens; an answer that can't be written is kept and tried again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cdn::{Accepted, Cdn};
+use crate::clock::SharedClock;
+use crate::config::Account;
+use crate::domain::intent::{Intent, IntentId, State, Waiting};
+use crate::domain::plan::{self, Limits, PlannedBatch};
+use crate::domain::quota;
+use crate::domain::task::{Batch, BatchKey, Fence};
+use crate::domain::time::{Day, Timestamp};
+use crate::domain::verdict::{Failure, Verdict, judge};
+use crate::journal::{Doubt, Due, Journal, JournalError, Staged};
+
+use super::account::AccountBoard;
+use super::backoff::full_jitter;
+use super::step::Step;
+
+/// How many due intents one turn plans; what is beyond waits for the next turn.
+const DUE: usize = 20_000;
+/// The quota is asked again this often, for others spend it too.
+const QUOTA_EVERY: Duration = Duration::from_secs(3600);
+/// With nothing in flight or unknown for this long, the CDN's count replaces ours (rule 4).
+const QUIET: Duration = Duration::from_secs(60);
+/// The first look at a batch in doubt comes this long after the doubt.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// Back-off after refusals: full jitter from this base …
+const BACKOFF_BASE: Duration = Duration::from_secs(1);
+/// … up to this cap.
+const BACKOFF_CAP: Duration = Duration::from_secs(300);
+
+/// Turns one account's pending intents into batches.
+pub struct Dispatch {
+    account: Account,
+    journal: Arc<dyn Journal>,
+    cdn: Arc<dyn Cdn>,
+    clock: SharedClock,
+    board: AccountBoard,
+    fence: Fence,
+    /// An answer that could not be written yet.
+    unwritten: Option<(Batch, Result<Accepted, Failure>)>,
+    /// No call before this instant: the account was throttled, refused or is unreachable.
+    halted_until: Timestamp,
+    /// Refusals in a row, for the back-off.
+    refusals: u32,
+    /// When the quota is asked next.
+    quota_at: Timestamp,
+}
+
+impl Dispatch {
+    /// Takes the lead for the account; what its predecessor left in flight is in doubt from now on.
+    pub async fn lead(
+        account: Account,
+        journal: Arc<dyn Journal>,
+        cdn: Arc<dyn Cdn>,
+        clock: SharedClock,
+        board: AccountBoard,
+    ) -> Result<Self, JournalError> {
+        let fence = journal.lead(&account.name, clock.server_now()).await?;
+        Ok(Self {
+            account,
+            journal,
+            cdn,
+            clock,
+            board,
+            fence,
+            unwritten: None,
+            halted_until: Timestamp::EPOCH,
+            refusals: 0,
+            quota_at: Timestamp::EPOCH,
+        })
+    }
+
+    /// Does one turn: at most one call of each sort, and says when to come again.
+    pub async fn step(&mut self) -> Result<Step, JournalError> {
+        if let Some((batch, answer)) = self.unwritten.take() {
+            self.write(batch, answer).await?;
+            return Ok(Step::Worked);
+        }
+        let now = self.clock.server_now();
+        if now < self.halted_until {
+            return Ok(Step::Idle { until: Some(self.halted_until) });
+        }
+        if let Err(later) = quota::may_call(now, self.account.timeout) {
+            return Ok(Step::Idle { until: Some(later) });
+        }
+        if now >= self.quota_at {
+            self.ask_quota(now).await?;
+            return Ok(Step::Worked);
+        }
+        let (doubts, next_doubt) = self.journal.doubts(&self.account.name, now).await?;
+        if let Some(doubt) = doubts.into_iter().next() {
+            self.resolve(doubt).await?;
+            return Ok(Step::Worked);
+        }
+        let due = self.journal.due(&self.account.name, now, DUE).await?;
+        let next_due = due.next_at;
+        if let Some(batch) = self.plan(&due, now).await? {
+            self.send_staged(batch, now).await?;
+            return Ok(Step::Worked);
+        }
+        Ok(Step::Idle { until: [next_doubt, next_due, Some(self.quota_at)].into_iter().flatten().min() })
+    }
+
+    /// Plans what is due, parks what has to wait, and draws up the first batch.
+    async fn plan(&self, due: &Due, now: Timestamp) -> Result<Option<Batch>, JournalError> {
+        if due.intents.is_empty() {
+            return Ok(None);
+        }
+        let allowances =
+            self.journal.quota(&self.account.name, &self.account.quota, now).await?;
+        let plan = plan::plan(&plan::Input {
+            now,
+            intents: &due.intents,
+            open_refreshes: &due.open_refreshes,
+            in_flight: &due.in_flight,
+            allowances: &allowances,
+            limits: Limits { batch: self.account.batch },
+        });
+        let news = newly_waiting(&due.intents, plan.waiting);
+        if !news.is_empty() {
+            self.journal.park(&news, now).await?;
+        }
+        Ok(plan.batches.into_iter().next().map(|planned| self.draw_up(planned, now)))
+    }
+
+    fn draw_up(&self, planned: PlannedBatch, now: Timestamp) -> Batch {
+        let key = BatchKey::new(now, self.clock.random());
+        tracing::debug!(batch.key = %key, batch.asks = planned.asks.len(), "{}", planned.why);
+        Batch {
+            key,
+            account: self.account.name.clone(),
+            action: planned.action,
+            kind: planned.kind,
+            force: planned.force,
+            asks: planned.asks,
+        }
+    }
+
+    async fn send_staged(&mut self, batch: Batch, now: Timestamp) -> Result<(), JournalError> {
+        match self.journal.stage(&batch, self.fence, &self.account.quota, now).await? {
+            Staged::Ready => self.call(batch).await,
+            // The ledger moved between planning and staging: plan again with what it says now.
+            Staged::OverBudget | Staged::Stale => Ok(()),
+        }
+    }
+
+    async fn call(&mut self, batch: Batch) -> Result<(), JournalError> {
+        let targets: Vec<_> = batch.asks.iter().map(|ask| ask.target.clone()).collect();
+        let answer = self.cdn.submit(batch.action, batch.kind, batch.force, &targets).await;
+        self.write(batch, answer).await
+    }
+
+    /// Writes an answer down; keeps it if the journal can't take it now.
+    async fn write(
+        &mut self,
+        batch: Batch,
+        answer: Result<Accepted, Failure>,
+    ) -> Result<(), JournalError> {
+        let result = self.write_answer(&batch, &answer).await;
+        if result.is_err() {
+            self.unwritten = Some((batch, answer));
+        }
+        result
+    }
+
+    async fn write_answer(
+        &mut self,
+        batch: &Batch,
+        answer: &Result<Accepted, Failure>,
+    ) -> Result<(), JournalError> {
+        let now = self.clock.server_now();
+        let failure = match answer {
+            Ok(accepted) => {
+                let first_poll = now.plus(self.account.poll_first);
+                self.journal
+                    .accepted(
+                        &batch.key,
+                        self.fence,
+                        &accepted.tasks,
+                        &accepted.request_id,
+                        now,
+                        first_poll,
+                    )
+                    .await?;
+                self.refusals = 0;
+                self.board.answered(now);
+                tracing::info!(
+                    batch.key = %batch.key,
+                    batch.asks = batch.asks.len(),
+                    batch.action = %batch.action,
+                    batch.kind = %batch.kind,
+                    job.tasks = accepted.tasks.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(","),
+                    api.request_id = accepted.request_id,
+                    "the CDN accepted a batch"
+                );
+                self.board.wake_poll();
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        let verdict = match judge(failure) {
+            Verdict::Split if batch.asks.len() == 1 => Verdict::Never,
+            verdict => verdict,
+        };
+        let why = explain(failure);
+        if verdict == Verdict::Unknown {
+            let look_at = now.plus(FIRST_LOOK.min(self.account.doubt_gap));
+            self.journal.doubted(&batch.key, self.fence, &why, look_at, now).await?;
+            tracing::warn!(batch.key = %batch.key, "a call's outcome is unknown and will be looked up: {why}");
+            return Ok(());
+        }
+        let not_before = self.not_before(&verdict, failure, now);
+        self.journal.refused(&batch.key, self.fence, &verdict, &why, not_before, now).await?;
+        self.after_refusal(&verdict, &why, not_before, now);
+        Ok(())
+    }
+
+    /// When intents of a refused batch may be planned again.
+    fn not_before(&self, verdict: &Verdict, failure: &Failure, now: Timestamp) -> Timestamp {
+        let jitter =
+            full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals + 1, self.clock.random());
+        match verdict {
+            Verdict::NextDay => Day::of(now).next().start().plus(Duration::from_secs(1)),
+            Verdict::Split | Verdict::Never => now,
+            Verdict::Later { after, .. } => {
+                now.plus(after.or(failure.retry_after).unwrap_or_default().max(jitter))
+            }
+            Verdict::Renew | Verdict::Operator | Verdict::Unknown => {
+                now.plus(jitter.max(Duration::from_secs(60)))
+            }
+        }
+    }
+
+    /// Halts the account where the refusal concerns all of it, and tells the operator.
+    fn after_refusal(
+        &mut self,
+        verdict: &Verdict,
+        why: &str,
+        not_before: Timestamp,
+        now: Timestamp,
+    ) {
+        use crate::domain::verdict::Scope;
+        tracing::warn!(account = %self.account.name, verdict = ?verdict, "the CDN refused a batch: {why}");
+        match verdict {
+            Verdict::Later { scope: Scope::Account, .. } | Verdict::Renew | Verdict::Operator => {
+                self.refusals = self.refusals.saturating_add(1);
+                self.halted_until = not_before;
+                self.board.note(why);
+            }
+            Verdict::NextDay => {
+                self.quota_at = now;
+                self.board.note(why);
+            }
+            Verdict::Later { .. } => self.refusals = self.refusals.saturating_add(1),
+            Verdict::Split | Verdict::Never | Verdict::Unknown => {}
+        }
+        if *verdict == Verdict::Renew {
+            self.cdn.renew();
+        }
+    }
+
+    /// Looks a batch in doubt up (rule 4), or sends it again once two looks have found nothing.
+    async fn resolve(&mut self, doubt: Doubt) -> Result<(), JournalError> {
+        let now = self.clock.server_now();
+        if doubt.negatives >= 2 {
+            let batch = self.journal.resend(&doubt.batch.key, self.fence, now).await?;
+            tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
+            return self.call(batch).await;
+        }
+        let found = match self.look_up(&doubt, now).await {
+            Ok(found) => found,
+            Err(failure) => {
+                // Not a negative look: nothing was learnt. Come back when the CDN answers again.
+                self.refusals = self.refusals.saturating_add(1);
+                let wait = full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals, self.clock.random());
+                self.halted_until = now.plus(wait.max(Duration::from_secs(1)));
+                self.board.note(&explain(&failure));
+                return Ok(());
+            }
+        };
+        let now = self.clock.server_now();
+        let look_at = now.plus(self.account.doubt_gap);
+        let first_poll = now.plus(self.account.poll_first);
+        self.journal
+            .looked(&doubt.batch.key, self.fence, &found, look_at, first_poll, now)
+            .await?;
+        self.board.wake_poll();
+        tracing::info!(batch.key = %doubt.batch.key, found = found.len(), asks = doubt.batch.asks.len(), "looked up a batch in doubt");
+        Ok(())
+    }
+
+    async fn look_up(
+        &self,
+        doubt: &Doubt,
+        now: Timestamp,
+    ) -> Result<Vec<(crate::domain::ask::Target, crate::domain::task::TaskId)>, Failure> {
+        super::lookup::look_up(self.cdn.as_ref(), doubt, now).await
+    }
+
+    /// Reads what the CDN says is left (rule 4), and when to ask again.
+    async fn ask_quota(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        let turn = Day::of(now).next().start().plus(Duration::from_secs(2));
+        match self.cdn.quota().await {
+            Ok(reported) => {
+                let after = self.clock.server_now();
+                let replaced = self
+                    .journal
+                    .quota_reported(&self.account.name, &reported, now, QUIET, after)
+                    .await?;
+                tracing::debug!(account = %self.account.name, replaced, "the CDN reported its quota");
+                self.refusals = 0;
+                self.board.answered(after);
+                self.quota_at = after.plus(QUOTA_EVERY).min(turn);
+            }
+            Err(failure) => {
+                let why = explain(&failure);
+                tracing::warn!(account = %self.account.name, "the CDN's quota could not be read; going on with our own count: {why}");
+                self.board.note(&why);
+                if matches!(judge(&failure), Verdict::Renew) {
+                    self.cdn.renew();
+                }
+                self.quota_at = now.plus(Duration::from_secs(60)).min(turn);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the waits that the journal does not hold already, so that an idle turn writes nothing.
+fn newly_waiting(
+    intents: &[Intent],
+    waiting: Vec<(IntentId, Waiting)>,
+) -> Vec<(IntentId, Waiting)> {
+    let known: HashMap<IntentId, &Waiting> = intents
+        .iter()
+        .filter_map(|intent| match &intent.state {
+            State::Pending { waiting: Some(waiting), .. } => Some((intent.id, waiting)),
+            _ => None,
+        })
+        .collect();
+    waiting.into_iter().filter(|(id, now)| known.get(id) != Some(&now)).collect()
+}
+
+/// One line about a failure: code, message and the request id that support asks for.
+pub(super) fn explain(failure: &Failure) -> String {
+    use std::fmt::Write as _;
+    let mut text = failure.code.clone().unwrap_or_default();
+    if !failure.message.is_empty() {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&failure.message);
+    }
+    if let Some(id) = &failure.request_id {
+        let _ = write!(text, " (request id {id})");
+    }
+    text
+}

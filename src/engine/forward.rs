@@ -1,0 +1,54 @@
+//! Forward: carries what the store recorded to the journal, in sequence.
+
+use std::sync::Arc;
+
+use crate::clock::SharedClock;
+use crate::journal::Journal;
+use crate::store::Store;
+
+use super::EngineError;
+use super::account::AccountBoard;
+use super::step::Step;
+
+/// Outbox rows carried in one turn: one transaction of the journal.
+const ROWS: usize = 1000;
+
+/// Carries one store's outbox to a journal.
+pub struct Forward {
+    store: Store,
+    journal: Arc<dyn Journal>,
+    clock: SharedClock,
+    boards: Vec<AccountBoard>,
+}
+
+impl Forward {
+    /// Makes a forwarder; nothing happens before [`step`](Self::step).
+    #[must_use]
+    pub fn new(
+        store: Store,
+        journal: Arc<dyn Journal>,
+        clock: SharedClock,
+        boards: Vec<AccountBoard>,
+    ) -> Self {
+        Self { store, journal, clock, boards }
+    }
+
+    /// Carries the oldest rows. A crash between accepting and acknowledging repeats the acceptance,
+    /// which then changes nothing.
+    pub async fn step(&mut self) -> Result<Step, EngineError> {
+        let rows = self.store.outbox(ROWS).await?;
+        if rows.is_empty() {
+            return Ok(Step::Idle { until: None });
+        }
+        let accepted =
+            self.journal.accept(self.store.node(), &rows, self.clock.server_now()).await?;
+        self.store.acknowledge(accepted.through).await?;
+        tracing::debug!(
+            intents.created = accepted.created,
+            intents.absorbed = accepted.absorbed,
+            "the journal accepted what was recorded"
+        );
+        self.boards.iter().for_each(AccountBoard::wake_dispatch);
+        Ok(Step::Worked)
+    }
+}

@@ -1,0 +1,269 @@
+//! This room runs the daemon: the only one that spawns its tasks.
+//!
+//! Enters: a configuration and its collaborators. Leaves: work done, and [`Facts`] for whoever asks.
+//! **Invariant:** every task is born in [`Engine::start`], named; one that ends unasked stops the
+//! process, and the service manager starts it again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cdn::Cdn;
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::domain::facts::Facts;
+use crate::domain::names::AccountName;
+use crate::journal::{Journal, JournalError};
+use crate::store::{Store, StoreError};
+use crate::web::{self, Desk};
+
+pub mod account;
+pub mod backoff;
+pub mod dispatch;
+pub mod forward;
+pub mod intake;
+pub mod lookup;
+pub mod poll;
+pub mod step;
+
+use account::AccountBoard;
+use dispatch::Dispatch;
+use forward::Forward;
+use intake::{Intake, IntakeError};
+use poll::Poll;
+use step::Step;
+
+/// An idle loop looks again after this long at the latest: the wall clock may have stepped.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// What ended a task of the daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Intake failed.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// The control socket failed.
+    #[error("the control socket failed: {0}")]
+    Door(std::io::Error),
+    /// A task ended though nobody asked it to.
+    #[error("the task `{0}` ended unasked")]
+    Ended(String),
+}
+
+impl EngineError {
+    /// Returns whether the trouble may pass by itself: the disk is full. Everything else ends the
+    /// process, for a database that fails must not be written on.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_full(),
+            Self::Journal(error) => error.is_full(),
+            Self::Intake(error) => error.is_full(),
+            Self::Door(_) | Self::Ended(_) => false,
+        }
+    }
+}
+
+/// One loop of the daemon, a turn at a time.
+#[async_trait]
+trait Turn: Send + 'static {
+    async fn turn(&mut self) -> Result<Step, EngineError>;
+}
+
+#[async_trait]
+impl Turn for Forward {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.step().await
+    }
+}
+
+#[async_trait]
+impl Turn for Dispatch {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        Ok(self.step().await?)
+    }
+}
+
+#[async_trait]
+impl Turn for Poll {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        Ok(self.step().await?)
+    }
+}
+
+#[async_trait]
+impl Turn for Intake {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        Ok(self.step().await?)
+    }
+}
+
+/// What the engine works with.
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The time.
+    pub clock: SharedClock,
+    /// This machine's memory.
+    pub store: Store,
+    /// The accounts' memory.
+    pub journal: Arc<dyn Journal>,
+    /// The CDN, by account.
+    pub cdns: BTreeMap<AccountName, Arc<dyn Cdn>>,
+}
+
+/// The running daemon, without its doors.
+pub struct Engine {
+    tasks: JoinSet<(String, Result<(), EngineError>)>,
+    stop: CancellationToken,
+    facts: watch::Receiver<Facts>,
+    recorded: Arc<Notify>,
+}
+
+impl Engine {
+    /// Takes the lead of every account and starts every loop.
+    pub async fn start(parts: Parts) -> Result<Self, EngineError> {
+        let Parts { config, clock, store, journal, cdns } = parts;
+        let (facts, facts_seen) = watch::channel(Facts::default());
+        let recorded = Arc::new(Notify::new());
+        let accepted: Vec<AccountBoard> = config
+            .accounts
+            .keys()
+            .map(|name| AccountBoard::new(name.clone(), facts.clone()))
+            .collect();
+        let mut engine = Self {
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+            facts: facts_seen,
+            recorded: recorded.clone(),
+        };
+        for (account, board) in config.accounts.values().zip(&accepted) {
+            let Some(cdn) = cdns.get(&account.name).cloned() else { continue };
+            let dispatch = Dispatch::lead(
+                account.clone(),
+                journal.clone(),
+                cdn.clone(),
+                clock.clone(),
+                board.clone(),
+            )
+            .await?;
+            let poll =
+                Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
+            engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
+            engine.spawn(format!("poll {}", account.name), poll, board.poll(), &clock);
+        }
+        let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
+        engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
+        for origin in config.origins.values() {
+            let wake = Arc::new(Notify::new());
+            let intake = Intake::new(
+                origin,
+                store.clone(),
+                clock.clone(),
+                facts.clone(),
+                wake.clone(),
+                recorded.clone(),
+            )?;
+            engine.spawn(format!("intake {}", origin.name), intake, wake, &clock);
+        }
+        Ok(engine)
+    }
+
+    fn spawn(&mut self, name: String, work: impl Turn, wake: Arc<Notify>, clock: &SharedClock) {
+        let (stop, clock) = (self.stop.clone(), clock.clone());
+        self.tasks.spawn(async move {
+            let result = run(&name, work, &wake, &clock, &stop).await;
+            (name, result)
+        });
+    }
+
+    /// Answers questions on a control socket until the end.
+    pub fn open_door(&mut self, listener: UnixListener, desk: Desk) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = web::serve(listener, desk, stop).await;
+            ("door".to_owned(), served.map_err(EngineError::Door))
+        });
+    }
+
+    /// Returns what the engine knows, as it changes.
+    #[must_use]
+    pub fn facts(&self) -> watch::Receiver<Facts> {
+        self.facts.clone()
+    }
+
+    /// Returns the wake-up for the forwarder, to be rung after something was recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Arc<Notify> {
+        self.recorded.clone()
+    }
+
+    /// Returns when a task has ended though nobody asked it to.
+    pub async fn ended(&mut self) -> EngineError {
+        match self.tasks.join_next().await {
+            Some(Ok((_, Err(error)))) => error,
+            Some(Ok((name, Ok(())))) => EngineError::Ended(name),
+            Some(Err(panic)) => EngineError::Ended(panic.to_string()),
+            None => EngineError::Ended("all".to_owned()),
+        }
+    }
+
+    /// Lets every loop finish its turn and end. What is not done is durable and goes on at the next
+    /// start.
+    pub async fn shut_down(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok((name, Err(error))) = ended {
+                tracing::error!(task = name, "{error}");
+            }
+        }
+    }
+}
+
+/// Takes turns until told to stop; a wake-up is armed before each look, so none is lost.
+async fn run(
+    name: &str,
+    mut work: impl Turn,
+    wake: &Notify,
+    clock: &SharedClock,
+    stop: &CancellationToken,
+) -> Result<(), EngineError> {
+    let mut failures = 0_u32;
+    while !stop.is_cancelled() {
+        let mut woken = std::pin::pin!(wake.notified());
+        woken.as_mut().enable();
+        let rest = match work.turn().await {
+            Ok(Step::Worked) => {
+                failures = 0;
+                continue;
+            }
+            Ok(Step::Idle { until }) => until
+                .map_or(LONGEST_SLEEP, |until| until.since(clock.server_now()))
+                .min(LONGEST_SLEEP),
+            Err(error) if error.may_pass() => {
+                failures = failures.saturating_add(1);
+                tracing::error!(task = name, failures, "{error}");
+                Duration::from_secs(u64::from(failures.min(30)))
+            }
+            Err(error) => return Err(error),
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = woken => {}
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+    Ok(())
+}

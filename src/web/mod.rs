@@ -1,0 +1,71 @@
+//! This room answers questions and takes wishes over the control socket.
+//!
+//! Enters: HTTP requests on a listener handed in. Leaves: JSON; wishes recorded in the store before
+//! they are answered 202.
+//! **Invariant:** nothing here speaks to the CDN or waits for it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::domain::facts::Facts;
+use crate::domain::names::AccountName;
+use crate::domain::quota::PerKind;
+use crate::journal::Journal;
+use crate::store::Store;
+
+pub mod status;
+pub mod wishes;
+
+/// What the daemon knows of an account when it answers for it.
+#[derive(Clone, Debug)]
+pub struct AccountDesk {
+    /// What the configuration allows a day.
+    pub quota: PerKind<u64>,
+    /// The hosts its origins serve.
+    pub hosts: Vec<String>,
+}
+
+/// All that an answer is made from.
+#[derive(Clone)]
+pub struct Desk {
+    /// Where wishes are recorded.
+    pub store: Store,
+    /// Where intents are counted.
+    pub journal: Arc<dyn Journal>,
+    /// What the engine knows now.
+    pub facts: watch::Receiver<Facts>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Wakes the forwarder after wishes were recorded.
+    pub recorded: Arc<Notify>,
+    /// The accounts.
+    pub accounts: BTreeMap<AccountName, AccountDesk>,
+    /// Whose daemon this is.
+    pub state_dir: PathBuf,
+}
+
+/// Returns the routes of the control socket.
+#[must_use]
+pub fn router(desk: Desk) -> Router {
+    Router::new()
+        .route("/status", get(status::answer))
+        .route("/wishes", post(wishes::answer))
+        .with_state(desk)
+}
+
+/// Serves the control socket until told to stop, then finishes what it has begun.
+pub async fn serve(
+    listener: UnixListener,
+    desk: Desk,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(desk)).with_graceful_shutdown(stop.cancelled_owned()).await
+}

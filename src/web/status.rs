@@ -1,0 +1,123 @@
+//! `GET /status`: what the daemon knows, in one JSON object.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::facts::{AccountFacts, OriginFacts};
+use crate::domain::names::{AccountName, OriginName};
+use crate::domain::quota::QuotaKind;
+use crate::journal::{Counts, JournalError};
+
+use super::Desk;
+
+/// Waiting and failed intents that one answer names; the counts tell of all.
+const ATTENTION: usize = 50;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Whether every origin is watched or polled.
+    pub ready: bool,
+    /// The daemon's version.
+    pub version: &'static str,
+    /// The daemon's process.
+    pub pid: u32,
+    /// Whose daemon this is.
+    pub state_dir: String,
+    /// By name.
+    pub origins: BTreeMap<OriginName, OriginFacts>,
+    /// Counts by state.
+    pub intents: Counts,
+    /// What is recorded and not yet accepted by the journal.
+    pub outbox: u64,
+    /// By account and kind.
+    pub quota: BTreeMap<AccountName, BTreeMap<&'static str, Quota>>,
+    /// The way to the CDN, by account.
+    pub accounts: BTreeMap<AccountName, AccountFacts>,
+    /// Age of the oldest intent that has not ended.
+    pub oldest_open_seconds: u64,
+    /// Waiting and failed intents, newest first, with their reasons.
+    pub attention: Vec<Shown>,
+}
+
+/// A day's allowance.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Quota {
+    /// What the day allows.
+    pub limit: u64,
+    /// What is spent.
+    pub used: u64,
+    /// What is left.
+    pub left: u64,
+}
+
+/// An intent that an operator should see.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shown {
+    /// `refresh` or `prefetch`.
+    pub action: String,
+    /// What for.
+    pub target: String,
+    /// Why it is shown.
+    pub why: String,
+    /// The path that caused it; empty for an operator's wish.
+    pub path: String,
+}
+
+/// Answers `GET /status`.
+pub async fn answer(State(desk): State<Desk>) -> Response {
+    match status(&desk).await {
+        Ok(status) => Json(status).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
+async fn status(desk: &Desk) -> Result<Status, JournalError> {
+    let now = desk.clock.server_now();
+    let facts = desk.facts.borrow().clone();
+    let mut quota = BTreeMap::new();
+    for (name, account) in &desk.accounts {
+        let allowances = desk.journal.quota(name, &account.quota, now).await?;
+        let by_kind = QuotaKind::ALL
+            .into_iter()
+            .map(|kind| {
+                let allowance = allowances[kind];
+                let quota =
+                    Quota { limit: allowance.limit, used: allowance.used, left: allowance.left() };
+                (kind.as_str(), quota)
+            })
+            .collect();
+        quota.insert(name.clone(), by_kind);
+    }
+    let attention = desk.journal.attention(ATTENTION).await?;
+    Ok(Status {
+        ready: facts.ready,
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        state_dir: desk.state_dir.display().to_string(),
+        origins: facts.origins,
+        intents: desk.journal.counts().await?,
+        outbox: desk.store.outbox_len().await.unwrap_or_default(),
+        quota,
+        accounts: facts.accounts,
+        oldest_open_seconds: desk
+            .journal
+            .oldest_open()
+            .await?
+            .map_or(0, |oldest| now.since(oldest).as_secs()),
+        attention: attention
+            .into_iter()
+            .map(|shown| Shown {
+                action: shown.intent.action.to_string(),
+                target: shown.intent.target.to_string(),
+                why: shown.why,
+                path: shown.intent.cause.path.map(|path| path.to_string()).unwrap_or_default(),
+            })
+            .collect(),
+    })
+}

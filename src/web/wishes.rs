@@ -1,0 +1,133 @@
+//! `POST /wishes`: an operator asks for a refresh or a prefetch by hand.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ask::{Kind, Target};
+use crate::domain::hint::Witness;
+use crate::domain::intent::{Action, Cause, Outgoing, Wish};
+use crate::domain::names::AccountName;
+use crate::domain::url::canonical_target;
+
+use super::Desk;
+
+/// What an operator asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Refresh or prefetch.
+    pub action: Action,
+    /// How the targets are meant; `url` for a prefetch.
+    pub kind: Kind,
+    /// The targets, in an operator's spelling.
+    pub targets: Vec<String>,
+    /// Whether cached copies are to be dropped, not only revalidated.
+    pub force: bool,
+    /// Whose CDN; may be left out when the host tells, or when there is one account.
+    pub account: Option<AccountName>,
+}
+
+/// What was written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The canonical targets, in order.
+    pub recorded: Vec<String>,
+}
+
+/// What was wrong; nothing was written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// A sentence for each problem.
+    pub problems: Vec<String>,
+}
+
+/// Answers `POST /wishes`: 202 once the wishes are durable, 422 with every problem, or 503 when they
+/// could not be written down.
+pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> Response {
+    let outgoing = match wishes(&desk, &request) {
+        Ok(outgoing) => outgoing,
+        Err(problems) => {
+            return (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused { problems })).into_response();
+        }
+    };
+    let recorded = outgoing.iter().map(|wish| wish.target.text.clone()).collect();
+    let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
+    match desk.store.record_operator(outgoing).await {
+        Ok(_) => {
+            desk.recorded.notify_one();
+            (StatusCode::ACCEPTED, Json(Recorded { recorded })).into_response()
+        }
+        Err(error) => {
+            let problems = vec![error.to_string()];
+            (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response()
+        }
+    }
+}
+
+fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
+    let now = desk.clock.server_now();
+    let mut wishes = Vec::new();
+    let mut problems = Vec::new();
+    if request.targets.is_empty() {
+        problems.push("no target was named".to_owned());
+    }
+    if request.action == Action::Prefetch && request.kind != Kind::Url {
+        problems.push("only urls can be prefetched".to_owned());
+    }
+    for text in &request.targets {
+        let target = canonical_target(request.kind, text).map_err(|error| error.to_string());
+        let wish = target.and_then(|target| {
+            let account = account_of(desk, request.account.as_ref(), &target)?;
+            Ok(Wish {
+                account,
+                action: request.action,
+                // A url refresh always drops the cached copy.
+                force: request.force || (request.action == Action::Refresh && request.kind == Kind::Url),
+                target,
+                not_before: now,
+                cause: Cause {
+                    witness: Witness::Operator,
+                    at: now,
+                    origin: None,
+                    path: None,
+                    change: None,
+                    digest: None,
+                    deploy: None,
+                },
+            })
+        });
+        match wish {
+            Ok(wish) => wishes.push(wish),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(wishes) } else { Err(problems) }
+}
+
+/// Finds whose CDN serves a target.
+fn account_of(
+    desk: &Desk,
+    named: Option<&AccountName>,
+    target: &Target,
+) -> Result<AccountName, String> {
+    let known = || desk.accounts.keys().map(AccountName::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(name) = named {
+        return desk
+            .accounts
+            .contains_key(name)
+            .then(|| name.clone())
+            .ok_or_else(|| format!("there is no account `{name}`; configured: {}", known()));
+    }
+    let host = target.host();
+    let serving = |(_, account): &(&AccountName, &super::AccountDesk)| {
+        account.hosts.iter().any(|known| known == host)
+    };
+    let mut accounts = desk.accounts.iter();
+    match (accounts.clone().find(serving), accounts.next(), desk.accounts.len()) {
+        (Some((name, _)), _, _) | (None, Some((name, _)), 1) => Ok(name.clone()),
+        _ => Err(format!("no origin serves `{host}`; name the account with --account ({})", known())),
+    }
+}

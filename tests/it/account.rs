@@ -1,0 +1,511 @@
+//! Dispatch and poll, a turn at a time, against a CDN that answers as it is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use refreshd::cdn::{Accepted, Cdn, TaskPage, TaskQuery};
+use refreshd::clock::{Clock, ManualClock, SharedClock};
+use refreshd::config::Account;
+use refreshd::database::Database;
+use refreshd::domain::ask::{Kind, Target};
+use refreshd::domain::facts::Facts;
+use refreshd::domain::hint::Witness;
+use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, State, Wish};
+use refreshd::domain::names::{AccountName, NodeId};
+use refreshd::domain::quota::{PerKind, Reported};
+use refreshd::domain::task::{TaskId, TaskRow, TaskStatus};
+use refreshd::domain::time::Timestamp;
+use refreshd::domain::verdict::{Failure, Reached};
+use refreshd::engine::account::AccountBoard;
+use refreshd::engine::dispatch::Dispatch;
+use refreshd::engine::poll::Poll;
+use refreshd::engine::step::Step;
+use refreshd::journal::Journal;
+use refreshd::journal::sqlite::SqliteJournal;
+
+const SITE: &str = "https://www.example.com";
+
+/// What the CDN does with a call.
+#[derive(Clone, Debug)]
+enum Say {
+    /// Refuses it with a code and an HTTP status.
+    Refuse(&'static str, u16),
+    /// Executes it, and its answer is lost.
+    ExecuteSilently,
+    /// Loses it on the way.
+    Lose,
+}
+
+/// A CDN that accepts, unless told otherwise.
+struct FakeCdn {
+    clock: Arc<ManualClock>,
+    script: Mutex<VecDeque<Say>>,
+    /// A target that is refused whatever batch it is in.
+    bad: Mutex<Option<String>>,
+    /// Targets whose task ends failed, this many times.
+    failing: Mutex<BTreeMap<String, u32>>,
+    /// Whether accepted tasks are listed at all.
+    silent_tasks: Mutex<bool>,
+    accepted: Mutex<Vec<(Action, Kind, Vec<String>)>>,
+    rows: Mutex<Vec<TaskRow>>,
+}
+
+impl FakeCdn {
+    fn execute(&self, action: Action, kind: Kind, targets: &[Target]) -> Accepted {
+        let texts: Vec<String> = targets.iter().map(|target| target.text.clone()).collect();
+        let mut accepted = self.accepted.lock().unwrap();
+        accepted.push((action, kind, texts.clone()));
+        let task = TaskId(format!("{}", 17_772_470_000_u64 + accepted.len() as u64));
+        if !*self.silent_tasks.lock().unwrap() {
+            for text in texts {
+                let mut failing = self.failing.lock().unwrap();
+                let fails = failing.get_mut(&text).filter(|left| **left > 0).map(|left| *left -= 1);
+                let status = match fails {
+                    Some(()) => TaskStatus::Failed("Internal Error".to_owned()),
+                    None => TaskStatus::Complete,
+                };
+                self.rows.lock().unwrap().push(TaskRow {
+                    task: task.clone(),
+                    object_path: text,
+                    object_type: match (action, kind) {
+                        (Action::Prefetch, _) => "preload".to_owned(),
+                        (_, Kind::Directory) => "directory".to_owned(),
+                        _ => "file".to_owned(),
+                    },
+                    status,
+                    created_at: Some(Timestamp::from_seconds(self.clock.now().as_seconds())),
+                });
+            }
+        }
+        Accepted { tasks: vec![task], request_id: "REQUEST".to_owned() }
+    }
+
+    fn targets(&self, action: Action) -> Vec<String> {
+        let accepted = self.accepted.lock().unwrap();
+        accepted.iter().filter(|call| call.0 == action).flat_map(|call| call.2.clone()).collect()
+    }
+}
+
+fn failure(reached: Reached, code: Option<&str>) -> Failure {
+    Failure {
+        reached,
+        code: code.map(str::to_owned),
+        message: "as the test says".to_owned(),
+        retry_after: None,
+        request_id: None,
+    }
+}
+
+#[async_trait]
+impl Cdn for FakeCdn {
+    async fn submit(
+        &self,
+        action: Action,
+        kind: Kind,
+        _force: bool,
+        targets: &[Target],
+    ) -> Result<Accepted, Failure> {
+        let say = self.script.lock().unwrap().pop_front();
+        let bad = self.bad.lock().unwrap().clone();
+        if bad.is_some_and(|bad| targets.iter().any(|target| target.text == bad)) {
+            return Err(failure(Reached::Answered(400), Some("InvalidObjectPath.Malformed")));
+        }
+        match say {
+            None => Ok(self.execute(action, kind, targets)),
+            Some(Say::Refuse(code, status)) => {
+                Err(failure(Reached::Answered(status), Some(code)))
+            }
+            Some(Say::ExecuteSilently) => {
+                // The call takes a while, so that its tasks are made in a later second.
+                self.clock.advance(Duration::from_secs(2));
+                self.execute(action, kind, targets);
+                Err(failure(Reached::Sent, None))
+            }
+            Some(Say::Lose) => Err(failure(Reached::Sent, None)),
+        }
+    }
+
+    async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
+        let rows = self.rows.lock().unwrap();
+        Ok(rows.iter().filter(|row| tasks.contains(&row.task)).cloned().collect())
+    }
+
+    async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
+        let rows = self.rows.lock().unwrap();
+        let word = match (query.action, query.kind) {
+            (Action::Prefetch, _) => "preload",
+            (_, Kind::Directory) => "directory",
+            _ => "file",
+        };
+        let rows: Vec<TaskRow> =
+            rows.iter().filter(|row| row.object_type == word).cloned().collect();
+        let total = rows.len() as u64;
+        Ok(TaskPage { rows, total })
+    }
+
+    async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
+        Ok(PerKind::default())
+    }
+
+    fn renew(&self) {}
+}
+
+/// One account with its loops, and time that moves when told to.
+struct Bench {
+    clock: Arc<ManualClock>,
+    cdn: Arc<FakeCdn>,
+    journal: Arc<dyn Journal>,
+    dispatch: Dispatch,
+    poll: Poll,
+    sequence: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(quota: PerKind<u64>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let noon = Timestamp::parse("2026-11-22T04:00:00Z").unwrap();
+        let clock = ManualClock::new(noon, 42);
+        let shared: SharedClock = clock.clone();
+        let cdn = Arc::new(FakeCdn {
+            clock: clock.clone(),
+            script: Mutex::default(),
+            bad: Mutex::default(),
+            failing: Mutex::default(),
+            silent_tasks: Mutex::default(),
+            accepted: Mutex::default(),
+            rows: Mutex::default(),
+        });
+        let database = Database::open(&folder.path().join("refreshd.db")).await.unwrap();
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
+        let account = account(quota);
+        let (facts, _) = tokio::sync::watch::channel(Facts::default());
+        let board = AccountBoard::new(account.name.clone(), facts);
+        let dispatch = Dispatch::lead(
+            account.clone(),
+            journal.clone(),
+            cdn.clone(),
+            shared.clone(),
+            board.clone(),
+        )
+        .await
+        .unwrap();
+        let poll = Poll::new(account, journal.clone(), cdn.clone(), shared, board);
+        Self { clock, cdn, journal, dispatch, poll, sequence: 0, _folder: folder }
+    }
+
+    async fn wish(&mut self, action: Action, target: Target, force: bool) {
+        let now = self.clock.now();
+        self.sequence += 1;
+        let wish = Wish {
+            account: "main".into(),
+            action,
+            target,
+            force,
+            not_before: now,
+            cause: Cause {
+                witness: Witness::Operator,
+                at: now,
+                origin: None,
+                path: None,
+                change: None,
+                digest: None,
+                deploy: None,
+            },
+        };
+        let node = NodeId::from("test");
+        self.journal.accept(&node, &[(self.sequence, Outgoing::Wish(wish))], now).await.unwrap();
+    }
+
+    async fn refresh(&mut self, path: &str) {
+        self.wish(Action::Refresh, url(path), false).await;
+    }
+
+    /// Takes turns until both loops are idle.
+    async fn turn(&mut self) {
+        for _ in 0..10_000 {
+            let dispatched = self.dispatch.step().await.unwrap();
+            let polled = self.poll.step().await.unwrap();
+            if dispatched != Step::Worked && polled != Step::Worked {
+                return;
+            }
+        }
+        panic!("the loops never rest");
+    }
+
+    /// Lets time pass in steps of ten seconds, taking turns.
+    async fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds.div_ceil(10) {
+            self.clock.advance(Duration::from_secs(10));
+            self.turn().await;
+        }
+    }
+
+    async fn outcome(&self, action: Action, target: Target) -> State {
+        let name = AccountName::from("main");
+        let history = self.journal.history(&name, action, &target, 10).await.unwrap();
+        history.into_iter().next().expect("there is an intent").0.state
+    }
+
+    async fn used(&self, kind: refreshd::domain::quota::QuotaKind) -> u64 {
+        let limits = PerKind::from_fn(|_| 10_000);
+        let name = AccountName::from("main");
+        self.journal.quota(&name, &limits, self.clock.now()).await.unwrap()[kind].used
+    }
+
+    /// Nothing is open, and everything ended done.
+    async fn assert_all_done(&self, done: u64) {
+        let counts = self.journal.counts().await.unwrap();
+        assert_eq!((counts.pending, counts.submitting, counts.submitted), (0, 0, 0), "{counts:?}");
+        assert_eq!((counts.done, counts.failed), (done, 0), "{counts:?}");
+    }
+}
+
+fn account(quota: PerKind<u64>) -> Account {
+    Account {
+        name: "main".into(),
+        endpoint: "https://cdn.aliyuncs.com".parse().unwrap(),
+        access_key_id_file: PathBuf::new(),
+        access_key_secret_file: PathBuf::new(),
+        timeout: Duration::from_secs(10),
+        batch: 100,
+        poll_first: Duration::from_secs(180),
+        poll_max: Duration::from_secs(600),
+        poll_give_up: Duration::from_secs(6 * 3600),
+        doubt_gap: Duration::from_secs(60),
+        quota,
+    }
+}
+
+fn url(path: &str) -> Target {
+    Target::new(Kind::Url, format!("{SITE}/{path}"))
+}
+
+fn directory(path: &str) -> Target {
+    Target::new(Kind::Directory, format!("{SITE}/{path}"))
+}
+
+async fn plenty() -> Bench {
+    Bench::new(PerKind::from_fn(|_| 10_000)).await
+}
+
+#[tokio::test]
+async fn a_covering_directory_that_is_refused_gives_its_urls_back() {
+    let mut bench = plenty().await;
+    bench.wish(Action::Refresh, directory("d/"), true).await;
+    for path in ["d/a", "d/b", "e"] {
+        bench.refresh(path).await;
+    }
+    *bench.cdn.bad.lock().unwrap() = Some(format!("{SITE}/d/"));
+    bench.turn().await;
+    bench.pass(1800).await;
+    let mut targets = bench.cdn.targets(Action::Refresh);
+    targets.sort();
+    assert_eq!(targets, ["d/a", "d/b", "e"].map(|path| format!("{SITE}/{path}")), "lost 0");
+    let refused = bench.outcome(Action::Refresh, directory("d/")).await;
+    assert!(matches!(refused, State::Ended { outcome: Outcome::Failed(_), .. }), "{refused:?}");
+    for path in ["d/a", "d/b", "e"] {
+        let state = bench.outcome(Action::Refresh, url(path)).await;
+        assert!(matches!(state, State::Ended { outcome: Outcome::Done, .. }), "{path}: {state:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_covering_directory_that_ends_failed_gives_its_urls_back() {
+    let mut bench = plenty().await;
+    bench.wish(Action::Refresh, directory("d/"), true).await;
+    for path in ["d/a", "d/b"] {
+        bench.refresh(path).await;
+    }
+    bench.cdn.failing.lock().unwrap().insert(format!("{SITE}/d/"), 1);
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/d/")], "one ask carries all");
+    bench.pass(1800).await;
+    let mut targets = bench.cdn.targets(Action::Refresh);
+    targets.sort();
+    assert_eq!(targets, ["d/", "d/", "d/a", "d/b"].map(|path| format!("{SITE}/{path}")));
+    bench.assert_all_done(3).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_was_executed_without_an_answer_is_found_and_not_sent_again() {
+    let mut bench = plenty().await;
+    for number in 0..50 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    bench.cdn.script.lock().unwrap().push_back(Say::ExecuteSilently);
+    bench.turn().await;
+    let counts = bench.journal.counts().await.unwrap();
+    assert_eq!(counts.unknown, 1, "{counts:?}");
+    bench.pass(1800).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 50, "duplicates 0");
+    assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 50);
+    bench.assert_all_done(50).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_was_lost_is_sent_again_after_two_looks_and_debited_once() {
+    let mut bench = plenty().await;
+    for number in 0..50 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    bench.cdn.script.lock().unwrap().push_back(Say::Lose);
+    bench.turn().await;
+    bench.pass(60).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "one look is not enough");
+    bench.pass(1800).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 50, "lost 0");
+    assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 50, "one debit");
+    let counts = bench.journal.counts().await.unwrap();
+    assert_eq!(counts.resent, 1);
+    bench.assert_all_done(50).await;
+}
+
+#[tokio::test]
+async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
+    let mut bench = plenty().await;
+    bench.refresh("page").await;
+    let now = bench.clock.now();
+    let name = AccountName::from("main");
+    let due = bench.journal.due(&name, now, 10).await.unwrap();
+    let fence = bench.journal.lead(&name, now).await.unwrap();
+    let batch = refreshd::domain::task::Batch {
+        key: refreshd::domain::task::BatchKey::new(now, 1),
+        account: name.clone(),
+        action: Action::Refresh,
+        kind: Kind::Url,
+        force: false,
+        asks: vec![refreshd::domain::task::Ask {
+            target: url("page"),
+            intents: vec![due.intents[0].id],
+        }],
+    };
+    let limits = PerKind::from_fn(|_| 10_000);
+    bench.journal.stage(&batch, fence, &limits, now).await.unwrap();
+    // The process dies here: nobody knows whether the call was made.
+    let shared: SharedClock = bench.clock.clone();
+    let (facts, _) = tokio::sync::watch::channel(Facts::default());
+    let board = AccountBoard::new(name, facts);
+    let account = account(limits);
+    bench.dispatch =
+        Dispatch::lead(account, bench.journal.clone(), bench.cdn.clone(), shared, board)
+            .await
+            .unwrap();
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "first it is looked up");
+    bench.pass(1800).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/page")]);
+    assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 1);
+    bench.assert_all_done(1).await;
+}
+
+#[tokio::test]
+async fn one_bad_url_is_isolated_and_ends_visibly() {
+    let mut bench = plenty().await;
+    for number in 0..100 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    *bench.cdn.bad.lock().unwrap() = Some(format!("{SITE}/page37"));
+    bench.turn().await;
+    bench.pass(600).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 99, "each of the others once");
+    let counts = bench.journal.counts().await.unwrap();
+    assert_eq!((counts.done, counts.failed), (99, 1), "{counts:?}");
+    let attention = bench.journal.attention(10).await.unwrap();
+    assert_eq!(attention[0].intent.target, url("page37"));
+    assert!(attention[0].why.contains("InvalidObjectPath.Malformed"), "{:?}", attention[0].why);
+}
+
+#[tokio::test]
+async fn what_the_day_cannot_pay_waits_for_the_next_one() {
+    use refreshd::domain::quota::QuotaKind;
+    let mut quota = PerKind::from_fn(|_| 10_000);
+    quota[QuotaKind::Url] = 120;
+    let mut bench = Bench::new(quota).await;
+    for number in 0..150 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 120);
+    let counts = bench.journal.counts().await.unwrap();
+    assert_eq!(counts.waiting.get("quota"), Some(&30), "{counts:?}");
+    // 04:00 UTC to 16:00 UTC is midnight UTC+8.
+    bench.pass(12 * 3600 - 60).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 120, "overspent 0");
+    bench.pass(600).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 150, "lost 0");
+    assert_eq!(bench.used(QuotaKind::Url).await, 30);
+}
+
+#[tokio::test]
+async fn a_refusal_for_quota_waits_for_the_next_day() {
+    let mut bench = plenty().await;
+    bench.refresh("page").await;
+    bench.cdn.script.lock().unwrap().push_back(Say::Refuse("QuotaExceeded.Refresh", 400));
+    bench.turn().await;
+    let counts = bench.journal.counts().await.unwrap();
+    assert_eq!(counts.waiting.get("quota"), Some(&1), "{counts:?}");
+    bench.pass(11 * 3600).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0);
+    bench.pass(2 * 3600).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
+}
+
+#[tokio::test]
+async fn throttling_delays_and_loses_nothing() {
+    let mut bench = plenty().await;
+    for number in 0..10 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    for _ in 0..4 {
+        bench.cdn.script.lock().unwrap().push_back(Say::Refuse("Throttling.User", 503));
+    }
+    bench.turn().await;
+    bench.pass(1800).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 10);
+    bench.assert_all_done(10).await;
+}
+
+#[tokio::test]
+async fn a_task_that_never_appears_ends_visibly() {
+    let mut bench = plenty().await;
+    *bench.cdn.silent_tasks.lock().unwrap() = true;
+    bench.refresh("page").await;
+    bench.turn().await;
+    bench.pass(60 * 3600).await;
+    let state = bench.outcome(Action::Refresh, url("page")).await;
+    assert!(matches!(state, State::Ended { outcome: Outcome::Failed(_), .. }), "{state:?}");
+    assert_eq!(bench.journal.attention(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_prefetch_waits_for_the_refresh_of_its_url() {
+    let mut bench = plenty().await;
+    bench.wish(Action::Prefetch, url("page"), false).await;
+    bench.refresh("page").await;
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Prefetch), Vec::<String>::new());
+    let counts = bench.journal.counts().await.unwrap();
+    assert_eq!(counts.waiting.get("refresh"), Some(&1), "{counts:?}");
+    bench.pass(1200).await;
+    assert_eq!(bench.cdn.targets(Action::Prefetch), [format!("{SITE}/page")]);
+    bench.assert_all_done(2).await;
+}
+
+#[tokio::test]
+async fn a_url_refreshed_while_its_prefetch_runs_is_refreshed_again_after_it() {
+    let mut bench = plenty().await;
+    bench.wish(Action::Prefetch, url("page"), false).await;
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Prefetch).len(), 1);
+    bench.refresh("page").await;
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
+    bench.pass(1800).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 2);
+    assert_eq!(bench.journal.counts().await.unwrap().overlapped, 1);
+    bench.assert_all_done(3).await;
+}

@@ -1,0 +1,109 @@
+//! The promise under `kill -9`: no change is lost, duplicates are bounded and counted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use refreshd::clock::{Clock, ManualClock, SystemClock};
+use refreshd::domain::time::Timestamp;
+
+use crate::world::World;
+
+const FILES: u64 = 300;
+
+/// When each file was last written.
+type Written = Arc<Mutex<BTreeMap<String, Vec<Timestamp>>>>;
+
+fn name(number: u64) -> String {
+    format!("d{}/f{number}.html", number % 7)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_random_moments_loses_nothing() {
+    let kills = if std::env::var_os("REFRESHD_LONG").is_some() { 1000 } else { 100 };
+    let world = World::with(refreshd::sandbox::Options {
+        time_scale: 3000,
+        quota: refreshd::domain::quota::PerKind::from_fn(|_| 10_000_000),
+        ..Default::default()
+    })
+    .await;
+    let quota = "[account.main.quota]\nurl = 10000000\n";
+    world.configure(quota, "");
+    for number in 0..FILES {
+        world.write(&name(number), "as it was");
+    }
+    let seed = SystemClock::default().random();
+    println!("seed {seed}");
+    let dice = ManualClock::new(Timestamp::EPOCH, seed);
+    let daemon = world.start();
+    world.wait_ready();
+    let (stop, written) = (Arc::new(AtomicBool::new(false)), Written::default());
+    let writer = start_writer(&world, dice.random(), stop.clone(), written.clone());
+    daemon.kill();
+    for _ in 1..kills {
+        let daemon = world.start();
+        std::thread::sleep(Duration::from_millis(dice.random() % 700));
+        daemon.kill();
+    }
+    stop.store(true, Ordering::SeqCst);
+    writer.join().expect("the writer ends");
+    let daemon = world.start();
+    world.wait_quiet();
+    assert_eq!(daemon.terminate(), Some(0));
+    let (lost, duplicates, accepted) = judge(&world, &written.lock().expect("not poisoned"));
+    println!("kills {kills}, accepted {accepted}, lost {}, duplicates {duplicates}", lost.len());
+    assert_eq!(lost, Vec::<String>::new(), "seed {seed}\n{}", world.log());
+    assert!(duplicates <= 100 * kills, "{duplicates} duplicates, seed {seed}");
+    assert!(accepted > 0, "nothing was ever accepted");
+}
+
+fn start_writer(
+    world: &World,
+    seed: u64,
+    stop: Arc<AtomicBool>,
+    written: Written,
+) -> std::thread::JoinHandle<()> {
+    let root = world.root();
+    std::thread::spawn(move || {
+        let dice = ManualClock::new(Timestamp::EPOCH, seed);
+        let clock = SystemClock::default();
+        for count in 0_u64.. {
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+            let name = name(dice.random() % FILES);
+            std::fs::write(root.join(&name), format!("write {count}")).expect("it is written");
+            let mut written = written.lock().expect("not poisoned");
+            written.entry(name).or_default().push(clock.now());
+            drop(written);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    })
+}
+
+/// Returns the files whose last write no acceptance followed, the acceptances without a newer write
+/// since the one before, and all acceptances.
+fn judge(world: &World, written: &BTreeMap<String, Vec<Timestamp>>) -> (Vec<String>, u64, usize) {
+    let mut accepted: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+    for entry in world.accepted() {
+        for target in entry.targets {
+            accepted.entry(target).or_default().push(entry.at);
+        }
+    }
+    let (mut lost, mut duplicates) = (Vec::new(), 0);
+    for (name, writes) in written {
+        let url = format!("https://www.example.com/{name}");
+        let accepts = accepted.get(&url).map(Vec::as_slice).unwrap_or_default();
+        let last = writes.last().expect("it was written");
+        if !accepts.last().is_some_and(|accept| accept >= last) {
+            lost.push(name.clone());
+        }
+        for pair in accepts.windows(2) {
+            if !writes.iter().any(|write| *write > pair[0] && *write <= pair[1]) {
+                duplicates += 1;
+            }
+        }
+    }
+    (lost, duplicates, accepted.values().map(Vec::len).sum())
+}

@@ -1,0 +1,165 @@
+//! Bad input and bad surroundings: the error says what to do, and nothing is lost.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::world::{World, wait_for};
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Runs the daemon until it ends by itself.
+fn run(world: &World) -> Output {
+    world.command(&["run"])
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_names_file_line_and_remedy_and_exits_78() {
+    let world = World::new().await;
+    let good = std::fs::read_to_string(world.config()).expect("it is read");
+    std::fs::write(world.config(), good.replace("domains =", "domain =")).expect("it is written");
+    for arguments in [["run"], ["check"]] {
+        let output = world.command(&arguments);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        for part in ["refreshd.toml:", "domain", "domains"] {
+            assert!(said.contains(part), "`{part}` in {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_key_file_is_named_and_exits_77() {
+    let world = World::new().await;
+    std::fs::remove_file(world.path("access_key_secret")).expect("it is removed");
+    let output = run(&world);
+    assert_eq!(output.status.code(), Some(77), "{}", text(&output));
+    assert!(text(&output).contains("access_key_secret"), "{}", text(&output));
+}
+
+#[tokio::test]
+async fn a_second_daemon_exits_75_and_names_the_first() {
+    let world = World::new().await;
+    let daemon = world.start();
+    world.wait_ready();
+    let output = run(&world);
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output));
+    assert!(text(&output).contains(&daemon.pid().to_string()), "{}", text(&output));
+    assert!(world.status().is_some(), "the first still answers");
+}
+
+#[tokio::test]
+async fn no_daemon_is_said_so_and_exits_69() {
+    let world = World::new().await;
+    let output = world.command(&["status"]);
+    assert_eq!(output.status.code(), Some(69), "{}", text(&output));
+    assert!(text(&output).contains("refreshd run"), "{}", text(&output));
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_exits_64() {
+    let output = Command::new(env!("CARGO_BIN_EXE_refreshd"))
+        .arg("--colour")
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(64), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_root_makes_the_origin_unavailable_until_it_comes() {
+    let world = World::new().await;
+    world.write("a.html", "one");
+    let daemon = world.start();
+    world.wait_ready();
+    assert_eq!(daemon.terminate(), Some(0));
+    std::fs::rename(world.root(), world.path("away")).expect("it is moved away");
+    let _daemon = world.start();
+    let status = world.wait_status("unavailable", |status| {
+        status["origins"]["www"]["state"] == "unavailable"
+    });
+    let note = status["origins"]["www"]["note"].as_str().unwrap_or_default().to_owned();
+    assert!(note.contains(&world.root().display().to_string()), "{note}");
+    std::fs::write(world.path("away/a.html"), "two").expect("it is written");
+    std::fs::rename(world.path("away"), world.root()).expect("it is moved back");
+    wait_for("the change", || (world.targets().len() == 1).then_some(())).expect("accepted");
+    assert_eq!(world.targets(), ["https://www.example.com/a.html"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_credential_is_visible_and_loses_nothing() {
+    let world = World::new().await;
+    world.write("a.html", "one");
+    let good = std::fs::read_to_string(world.path("access_key_secret")).expect("it is read");
+    std::fs::write(world.path("access_key_secret"), "wrong").expect("it is written");
+    let daemon = world.start();
+    world.wait_ready();
+    world.write("a.html", "two");
+    let status = world.wait_status("the refusal", |status| {
+        status["accounts"]["main"]["note"].as_str().is_some_and(|note| note.contains("Signature"))
+    });
+    assert_eq!(status["intents"]["done"], 0);
+    assert_eq!(daemon.terminate(), Some(0));
+    std::fs::write(world.path("access_key_secret"), good).expect("it is written");
+    let _daemon = world.start();
+    wait_for("the change", || (world.targets().len() == 1).then_some(())).expect("accepted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_without_a_url_stays_visible_with_its_reason() {
+    let world = World::new().await;
+    let _daemon = world.start();
+    world.wait_ready();
+    let long = format!("{}/{}/{}/{}", "é".repeat(120), "é".repeat(120), "é".repeat(120), "x.html");
+    world.write(&long, "one");
+    let status = world.wait_status("the path", |status| {
+        status["origins"]["www"]["unmapped"].as_array().is_some_and(|list| !list.is_empty())
+    });
+    let why = status["origins"]["www"]["unmapped"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains("1,024") || why.contains("1024"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_says_what_would_be_asked_and_why() {
+    let world = World::new().await;
+    world.write("docs/index.html", "one");
+    let root = world.root();
+    let page = root.join("docs/index.html");
+    let page = page.to_str().expect("plain");
+    let output = world.command(&["plan", "--json", page, "no/such.html", "/elsewhere", ".git/x"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let targets = plan["batches"][0]["targets"].as_array().expect("targets");
+    assert_eq!(targets.len(), 3, "{plan}");
+    assert_eq!(plan["batches"][0]["kind"], "url");
+    assert_eq!(plan["cost"]["url"], 3);
+    assert_eq!(plan["unmapped"].as_array().map(Vec::len), Some(2), "{plan}");
+    assert!(world.targets().is_empty(), "nothing was asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_ends_well_and_repeats_nothing() {
+    let world = World::new().await;
+    for number in 0..200 {
+        world.write(&format!("page{number}.html"), "one");
+    }
+    let daemon = world.start();
+    world.wait_ready();
+    for number in 0..200 {
+        world.write(&format!("page{number}.html"), "two");
+    }
+    wait_for("a first batch", || (!world.targets().is_empty()).then_some(()));
+    assert_eq!(daemon.terminate(), Some(0));
+    let _daemon = world.start();
+    wait_for("all", || (world.targets().len() >= 200).then_some(())).expect("accepted");
+    world.wait_quiet();
+    let mut targets = world.targets();
+    assert_eq!(targets.len(), 200, "each once");
+    targets.sort();
+    targets.dedup();
+    assert_eq!(targets.len(), 200, "all of them");
+}

@@ -1,0 +1,222 @@
+//! The world of a test: a temporary folder, a sandbox, and the real daemon as a process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use refreshd::clock::SystemClock;
+use refreshd::sandbox::{Entry, Options, Running, Sandbox};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// Nothing a test waits for takes longer, however busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A folder with an origin, a sandbox that stands for the CDN, and a configuration for the daemon.
+pub struct World {
+    folder: TempDir,
+    pub sandbox: Running,
+}
+
+impl World {
+    /// Makes a world whose edge has no web server behind it.
+    pub async fn new() -> Self {
+        Self::with(Options { time_scale: 3000, ..Options::default() }).await
+    }
+
+    /// Makes a world with a sandbox of one's own.
+    pub async fn with(options: Options) -> Self {
+        refreshd::cdn::install_tls();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("root")).expect("a root");
+        let (api, edge) = (listener().await, listener().await);
+        let sandbox =
+            Sandbox::start(options, api, edge, SystemClock::shared()).expect("the sandbox starts");
+        let world = Self { folder, sandbox };
+        world.write_key("access_key_id", &world.sandbox.access_key_id);
+        world.write_key("access_key_secret", &world.sandbox.access_key_secret);
+        world.configure("", "");
+        world
+    }
+
+    fn write_key(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("a key file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+    }
+
+    /// Writes the configuration: quick, with more keys for the account and the origin.
+    pub fn configure(&self, account: &str, origin: &str) {
+        let quick = "settle = \"50ms\"\ndelete_settle = \"200ms\"\ndeploy_deadline = \"500ms\"\n";
+        let quick: String = quick
+            .lines()
+            .filter(|line| !origin.contains(line.split(' ').next().unwrap_or_default()))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let text = format!(
+            "state_dir = \"{dir}/state\"\n[account.main]\nendpoint = \"{api}\"\n\
+             access_key_id_file = \"{dir}/access_key_id\"\n\
+             access_key_secret_file = \"{dir}/access_key_secret\"\n\
+             poll_first = \"100ms\"\npoll_max = \"200ms\"\n{account}\n\
+             [origin.www]\nroot = \"{dir}/root\"\ndomains = [\"https://www.example.com\"]\n\
+             {quick}{origin}\n",
+            dir = self.folder.path().display(),
+            api = self.sandbox.api,
+        );
+        std::fs::write(self.config(), text).expect("the configuration is written");
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.path("root")
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.path("refreshd.toml")
+    }
+
+    /// Writes a file below the root, with the directories above it.
+    pub fn write(&self, path: &str, text: &str) {
+        let full = self.root().join(path);
+        std::fs::create_dir_all(full.parent().expect("a parent")).expect("directories");
+        std::fs::write(full, text).expect("the file is written");
+    }
+
+    /// Starts the daemon; its log goes to a file in the folder.
+    pub fn start(&self) -> Daemon {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_refreshd"))
+            .args(["run", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the daemon starts");
+        Daemon(child)
+    }
+
+    /// Runs a command of the binary with this configuration.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_refreshd"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the command runs")
+    }
+
+    /// Asks for the status; nothing while no daemon answers.
+    pub fn status(&self) -> Option<Value> {
+        let output = self.command(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Asks for the status until it is as wished.
+    pub fn wait_status(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
+        let mut last = None;
+        wait_for(what, || {
+            last = self.status();
+            last.clone().filter(&wished)
+        })
+        .unwrap_or_else(|| panic!("{what} did not come; last status: {last:?}\n{}", self.log()))
+    }
+
+    /// Waits until the daemon watches every origin.
+    pub fn wait_ready(&self) -> Value {
+        self.wait_status("readiness", |status| status["ready"] == true)
+    }
+
+    /// Waits until nothing is dirty, recorded or open.
+    pub fn wait_quiet(&self) -> Value {
+        self.wait_status("quiet", |status| {
+            status["ready"] == true
+                && status["outbox"] == 0
+                && status["origins"].as_object().is_some_and(|origins| {
+                    origins.values().all(|origin| origin["dirty"] == 0)
+                })
+                && ["pending", "submitting", "submitted"]
+                    .iter()
+                    .all(|state| status["intents"][state] == 0)
+        })
+    }
+
+    /// Returns what the daemons of this world logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Returns every accepted submission.
+    pub fn accepted(&self) -> Vec<Entry> {
+        self.sandbox.log()
+    }
+
+    /// Returns every accepted refresh target, in order.
+    pub fn targets(&self) -> Vec<String> {
+        self.accepted().into_iter().flat_map(|entry| entry.targets).collect()
+    }
+}
+
+/// Listens on a free port of the loopback address.
+pub async fn listener() -> TcpListener {
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port")
+}
+
+/// Asks until there is an answer or [`PATIENCE`] ends.
+pub fn wait_for<T>(_what: &str, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    None
+}
+
+/// A running daemon; killed when it goes out of scope.
+pub struct Daemon(Child);
+
+impl Daemon {
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Kills the daemon as a power cut would.
+    pub fn kill(mut self) {
+        self.0.kill().expect("the daemon was running");
+        self.0.wait().expect("the daemon ends");
+    }
+
+    /// Asks the daemon to end and returns its exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+        self.0.wait().expect("the daemon ends").code()
+    }
+
+    /// Waits for the daemon to end by itself.
+    pub fn wait(mut self) -> Option<i32> {
+        self.0.wait().expect("the daemon ends").code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
