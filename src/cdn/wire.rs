@@ -177,7 +177,11 @@ pub fn foreign_text(text: &str) -> String {
     const LIMIT: usize = 512;
     let mut line = escape(text.as_bytes());
     if line.len() > LIMIT {
-        line.truncate(line.floor_char_boundary(LIMIT - '…'.len_utf8()));
+        let mut end = LIMIT - '…'.len_utf8();
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
         line.push('…');
     }
     line
