@@ -43,6 +43,12 @@ pub fn same_target(ours: &Target, object_path: &str) -> bool {
     spelled.is_ok_and(|theirs| theirs == *ours)
 }
 
+/// Returns what every URL that a canonical expression matches begins with.
+#[must_use]
+pub fn literal_start(expression: &str) -> &str {
+    &expression[..literal_length(expression)]
+}
+
 /// Returns an expression with its host and its literal parts in canonical form.
 fn canonical_expression(text: &str) -> Result<String, UrlError> {
     let (mut expression, mut rest) = split_origin(text)?;
@@ -80,7 +86,7 @@ fn canonical_expression(text: &str) -> Result<String, UrlError> {
     CanonicalUrl::checked(expression).map(|url| url.0)
 }
 
-/// Returns how many bytes of `text` come before the next form, at least one character.
+/// Returns how many bytes of `text` come before the first form.
 fn literal_length(text: &str) -> usize {
     FORMS
         .into_iter()
