@@ -3,6 +3,8 @@
 
 pub mod cdn;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod journal;
 pub mod store;
+pub mod telemetry;
