@@ -3,6 +3,8 @@
 
 pub mod cdn;
 pub mod clock;
+pub mod command;
 pub mod domain;
 pub mod journal;
+pub mod sandbox;
 pub mod store;
