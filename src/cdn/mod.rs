@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Failure;
 
 pub mod sign;
+pub mod wire;
 
 /// What the CDN answered to an accepted batch.
 #[derive(Clone, Debug, PartialEq, Eq)]

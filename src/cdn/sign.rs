@@ -138,3 +138,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).ok())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
