@@ -3,8 +3,13 @@
 
 pub mod cdn;
 pub mod clock;
+pub mod command;
 pub mod config;
+pub mod database;
 pub mod domain;
+pub mod engine;
 pub mod journal;
+pub mod sandbox;
 pub mod store;
 pub mod telemetry;
+pub mod web;

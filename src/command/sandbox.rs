@@ -1,0 +1,102 @@
+//! `refreshd sandbox`: a pretend CDN to try a configuration against.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::SystemClock;
+use crate::domain::quota::QuotaKind;
+use crate::sandbox::{Options, Sandbox};
+
+/// Runs a pretend CDN: a signed API and a caching edge in front of a web server of yours.
+///
+/// The first line on standard output, once both listen, is one JSON object with `api`, `edge`,
+/// `access_key_id` and `access_key_secret`. It runs until SIGTERM or SIGINT.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SandboxArguments {
+    /// The web server behind the edge, like http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub origin: String,
+    /// Where the API listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub api: SocketAddr,
+    /// Where the edge listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub edge: SocketAddr,
+    /// Tasks ripen N times faster than in five minutes; nothing else is faster
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub time_scale: u32,
+    /// What a day allows: url=N,directory=N,regex=N,ignore_params=N,prefetch=N
+    #[arg(long, value_name = "KIND=N", value_delimiter = ',', value_parser = allowance)]
+    pub quota: Vec<(QuotaKind, u64)>,
+    /// A domain that exists; any does when none is named
+    #[arg(long, value_name = "NAME")]
+    pub domain: Vec<String>,
+}
+
+fn allowance(text: &str) -> Result<(QuotaKind, u64), String> {
+    let (kind, number) = text
+        .split_once('=')
+        .ok_or("KIND=N is wanted, like url=100")?;
+    let kind = QuotaKind::parse(kind).ok_or_else(|| {
+        let kinds = QuotaKind::ALL.map(QuotaKind::as_str).join(", ");
+        format!("{kind:?} is no kind of quota; there are {kinds}")
+    })?;
+    let number = number
+        .parse()
+        .map_err(|_| format!("{number:?} is no whole number"))?;
+    Ok((kind, number))
+}
+
+/// Runs the sandbox until a signal ends it.
+pub async fn run(arguments: SandboxArguments, output: &mut dyn Write) -> anyhow::Result<()> {
+    // Caught from here on: a signal that comes as soon as the line is read must end it well.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listen = async |address: SocketAddr| {
+        let listener = TcpListener::bind(address).await;
+        listener.with_context(|| format!("can't listen on {address}"))
+    };
+    let (api, edge) = (listen(arguments.api).await?, listen(arguments.edge).await?);
+    let mut options = Options::new(arguments.origin);
+    options.domains = arguments.domain;
+    options.time_scale = arguments.time_scale;
+    for (kind, limit) in arguments.quota {
+        options.quota[kind] = limit;
+    }
+    let running = Sandbox::start(options, api, edge, SystemClock::shared())?;
+    let line = json!({
+        "api": format!("http://{}", running.api),
+        "edge": format!("http://{}", running.edge),
+        "access_key_id": running.access_key_id,
+        "access_key_secret": running.access_key_secret,
+    });
+    writeln!(output, "{line}")?;
+    output.flush()?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.stop().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowance_names_a_kind_and_a_number() {
+        assert_eq!(
+            allowance("ignore_params=7"),
+            Ok((QuotaKind::IgnoreParams, 7))
+        );
+        for bad in ["url", "url=", "urls=3", "url=-1"] {
+            assert!(allowance(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The two operations that ask for work: `RefreshObjectCaches` and `PushObjectCache`.
+
+use serde_json::{Value, json};
+
+use crate::domain::ask::Kind;
+use crate::domain::intent::Action;
+use crate::domain::quota::QuotaKind;
+use crate::domain::time::Timestamp;
+
+use super::call::{Parameters, Refusal};
+use super::{Accepted, Model, lines};
+
+/// How many prefetches may wait in an account's queue (API reference 0).
+const PREFETCH_QUEUE: usize = 100_000;
+
+/// What one accepted call asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) action: Action,
+    pub(crate) kind: Kind,
+    pub(crate) force: bool,
+}
+
+impl Model {
+    pub(crate) fn refresh(
+        &mut self,
+        parameters: &Parameters,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<Value, Refusal> {
+        let object_path = parameters.required("ObjectPath")?;
+        let kind = match parameters.get("ObjectType").unwrap_or("File") {
+            "File" => Kind::Url,
+            "Directory" => Kind::Directory,
+            "Regex" => Kind::Regex,
+            // Two official sources name this type differently (API reference 1.2).
+            "IgnoreParams" | "ExQuery" => Kind::IgnoreParams,
+            _ => {
+                let text = "The specified ObjectType is invalid.";
+                return Err(Refusal::new(400, "InvalidObjectType.Malformed", text));
+            }
+        };
+        // A File refresh always drops: Force has no meaning for it.
+        let force = parameters.flag("Force")? || kind == Kind::Url;
+        let wish = Wish {
+            action: Action::Refresh,
+            kind,
+            force,
+        };
+        let ids = self.submit("RefreshObjectCaches", wish, object_path, now, request_id)?;
+        Ok(json!({ "RefreshTaskId": ids }))
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        parameters: &Parameters,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<Value, Refusal> {
+        let object_path = parameters.required("ObjectPath")?;
+        if !matches!(parameters.get("Area"), None | Some("domestic" | "overseas")) {
+            return Err(Refusal::format("Area"));
+        }
+        let wish = Wish {
+            action: Action::Prefetch,
+            kind: Kind::Url,
+            force: false,
+        };
+        let ids = self.submit("PushObjectCache", wish, object_path, now, request_id)?;
+        Ok(json!({ "PushTaskId": ids }))
+    }
+
+    fn submit(
+        &mut self,
+        action: &'static str,
+        wish: Wish,
+        object_path: &str,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<String, Refusal> {
+        let kind = QuotaKind::of(wish.action, wish.kind);
+        let lines = lines::read(kind, object_path, &self.settings.domains)?;
+        if kind == QuotaKind::Prefetch && self.tasks.prefetching() + lines.len() > PREFETCH_QUEUE {
+            let text = "The prefetch queue is full.";
+            return Err(Refusal::new(403, "PreloadQueueFull", text));
+        }
+        let hosts: Vec<&str> = lines.iter().map(|line| line.host.as_str()).collect();
+        self.meter.debit(kind, &hosts, now)?;
+        let targets = lines.iter().map(|line| line.text.clone()).collect();
+        let task_ids = self.tasks.add(wish, lines, &mut self.faults, now);
+        let joined = task_ids.join(",");
+        self.log.accepted.push(Accepted {
+            time_micros: now.as_micros(),
+            action,
+            kind,
+            force: wish.force,
+            targets,
+            task_ids,
+            request_id: request_id.to_owned(),
+        });
+        Ok(joined)
+    }
+}

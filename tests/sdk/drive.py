@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Drives a sandbox with Alibaba's unchanged SDK, and asserts on what the SDK makes of the answers.
+
+usage: drive.py API KEY SECRET
+
+API is the address that `refreshd sandbox` prints, KEY and SECRET the pair it prints. The account
+must have its default quotas, and the tasks must ripen within seconds (`--time-scale 300`); the
+origin must have /prefetched.txt and no /missing.txt.
+"""
+
+import sys
+import time
+from urllib.parse import urlsplit
+
+from alibabacloud_cdn20180510 import models
+from alibabacloud_cdn20180510.client import Client
+from alibabacloud_tea_openapi.utils import Utils
+from alibabacloud_tea_openapi.utils_models import Config
+
+SITE = "https://www.example.com"
+checks = 0
+
+
+def check(seen, wanted, what):
+    global checks
+    checks += 1
+    if seen != wanted:
+        sys.exit(f"{what}: saw {seen!r}, wanted {wanted!r}")
+
+
+def client(api, key, secret):
+    return Client(
+        Config(
+            access_key_id=key,
+            access_key_secret=secret,
+            protocol="http",
+            endpoint=urlsplit(api).netloc,
+            connect_timeout=5_000,
+            read_timeout=10_000,
+        )
+    )
+
+
+def refused(code, status, call, request, what):
+    """The SDK raises, and exposes Code and status."""
+    try:
+        call(request)
+    except Exception as error:  # its classes differ between versions
+        check(getattr(error, "code", repr(error)), code, f"{what}: code")
+        seen = getattr(error, "status_code", None) or getattr(error, "statusCode", None)
+        check(seen, status, f"{what}: status")
+    else:
+        sys.exit(f"{what}: was accepted, wanted {code}")
+
+
+def refresh(cdn, path, kind=None, force=None):
+    request = models.RefreshObjectCachesRequest(object_path=path, object_type=kind, force=force)
+    body = cdn.refresh_object_caches(request).body
+    check(len(body.request_id), 36, f"{path}: request id")
+    ids = body.refresh_task_id.split(",")
+    for task in ids:
+        check(len(task) == 11 and task.isdigit(), True, f"{path}: eleven digits in {task}")
+    return ids
+
+
+def rows_of(cdn, ids):
+    request = models.DescribeRefreshTaskByIdRequest(task_id=",".join(ids))
+    body = cdn.describe_refresh_task_by_id(request).body
+    check(body.total_count, len(body.tasks), "rows and their count")
+    return body.tasks
+
+
+def wait(cdn, ids, seconds=30):
+    """Polls until every row has ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        rows = rows_of(cdn, ids)
+        for row in rows:
+            check(row.status in ("Pending", "Refreshing", "Complete", "Failed"), True, row.status)
+            check(row.process.endswith("%"), True, row.process)
+        if rows and all(row.status in ("Complete", "Failed") for row in rows):
+            return rows
+        time.sleep(0.1)
+    sys.exit(f"{ids} have not ended within {seconds} s")
+
+
+def quota(cdn):
+    return cdn.describe_refresh_quota(models.DescribeRefreshQuotaRequest()).body
+
+
+def main(api, key, secret):
+    cdn = client(api, key, secret)
+
+    before = quota(cdn)
+    check(before.url_quota, "10000", "url quota")
+    check(before.dir_quota, "100", "directory quota")
+    check(before.regex_quota, "20", "regex quota")
+    check(before.ignore_params_quota, "100", "ignore-params quota")
+    check(before.preload_quota, "1000", "prefetch quota")
+
+    paths = [f"{SITE}/a b {n}.html".replace(" ", "%20") for n in range(3)]
+    files = refresh(cdn, "\n".join(paths))
+    check(len(files) in (1, 2), True, "urls of one domain and second share an id")
+    two_domains = refresh(cdn, "http://a.example/1\r\nhttp://b.example/1", "File")
+    check(len(two_domains), 2, "one id for each domain")
+    soft = refresh(cdn, f"{SITE}/soft/", "Directory")
+    forced = refresh(cdn, f"{SITE}/x/\n{SITE}/y/", "Directory", True)
+    check(len(forced), 2, "one id for each directory")
+    regex = refresh(cdn, f"{SITE}/[0-9][a-z].*.jpg", "Regex")
+    variants = refresh(cdn, f"{SITE}/page", "IgnoreParams")
+    variants += refresh(cdn, f"{SITE}/page", "ExQuery")
+
+    def push(path, **more):
+        request = models.PushObjectCacheRequest(object_path=path, **more)
+        return cdn.push_object_cache(request).body.push_task_id.split(",")
+
+    pushed = push(f"{SITE}/prefetched.txt", area="domestic", l_2preload=True)
+    failing = push(f"{SITE}/missing.txt")
+
+    after = quota(cdn)
+    for field, spent in [
+        ("url_remain", 5),
+        ("dir_remain", 3),
+        ("regex_remain", 1),
+        ("ignore_params_remain", 2),
+        ("preload_remain", 2),
+    ]:
+        seen = int(getattr(before, field)) - int(getattr(after, field))
+        check(seen, spent, f"{field} spent")
+
+    rows = wait(cdn, files)
+    check(sorted(row.object_path for row in rows), sorted(paths), "one row for each url")
+    for row in rows:
+        check((row.status, row.process, row.object_type), ("Complete", "100%", "file"), "a file")
+    for ids, kind in [(soft + forced, "directory"), (regex, "regex"), (variants, "ignoreparams")]:
+        for row in wait(cdn, ids):
+            check((row.status, row.object_type), ("Complete", kind), kind)
+    # Both prefetches may share one id: by row, then.
+    ends = {row.object_path: row for row in wait(cdn, sorted({*pushed, *failing}))}
+    good, bad = ends[f"{SITE}/prefetched.txt"], ends[f"{SITE}/missing.txt"]
+    check((good.status, good.object_type), ("Complete", "preload"), "a prefetch")
+    check((bad.status, bad.description), ("Failed", "Origin Return StatusCode 404"), "a failure")
+
+    def listed(**filters):
+        return cdn.describe_refresh_tasks(models.DescribeRefreshTasksRequest(**filters)).body
+
+    page = listed(object_type="file", domain_name="www.example.com", page_size=2)
+    check(page.total_count, 3, "three files of the domain")
+    check((page.page_number, page.page_size), (1, 2), "paging")
+    check(len(page.tasks.cdntask), 2, "rows of the first page")
+    page = listed(object_type="file", domain_name="www.example.com", page_size=2, page_number=2)
+    check(len(page.tasks.cdntask), 1, "rows of the second page")
+    page = listed(task_id=soft[0])
+    check([row.object_path for row in page.tasks.cdntask], [f"{SITE}/soft/"], "by id")
+    page = listed(object_path=paths[1])
+    check([row.status for row in page.tasks.cdntask], ["Complete"], "by path")
+
+    query = models.DescribeRefreshTasksRequest(domain_name="www.example.com")
+    refused("MissingParameter.ObjectType", 400, cdn.describe_refresh_tasks, query, "no type")
+    query = models.DescribeRefreshTaskByIdRequest(task_id=",".join(["1"] * 11))
+    refused("InvalidTaskId.Malformed", 400, cdn.describe_refresh_task_by_id, query, "eleven ids")
+
+    ask = models.RefreshObjectCachesRequest
+    for code, what, request in [
+        ("InvalidObjectPath.Malformed", "not encoded", ask(object_path=f"{SITE}/a b")),
+        (
+            "InvalidObjectPath.Malformed",
+            "one bad line",
+            ask(object_path=f"{SITE}/good/\n{SITE}/bad", object_type="Directory"),
+        ),
+        ("InvalidObjectType.Malformed", "type", ask(object_path=SITE, object_type="Tree")),
+        ("InvalidExtensiveDomain.ValueNotSupported", "wildcard", ask(object_path="*.a.example/")),
+        (
+            "SingleRequest.OverLimit",
+            "two expressions",
+            ask(object_path=f"{SITE}/.*\n{SITE}/[a-z]", object_type="Regex"),
+        ),
+        (
+            "InvalidObjectPath.Size.Malformed",
+            "1,001 urls",
+            ask(object_path="\n".join(f"{SITE}/{n}" for n in range(1_001))),
+        ),
+        (
+            "SingleRequest.OverLimit",
+            "11 domains",
+            ask(object_path="\n".join(f"http://d{n}.example/" for n in range(11))),
+        ),
+    ]:
+        refused(code, 400, cdn.refresh_object_caches, request, what)
+    # 98 of the 100 directories would be left if a refused request had cost anything.
+    rest = "\n".join(f"{SITE}/d{n}/" for n in range(98))
+    request = ask(object_path=rest, object_type="Directory")
+    refused("QuotaExceeded.Refresh", 400, cdn.refresh_object_caches, request, "98 of 97 left")
+    check(quota(cdn).dir_remain, str(int(after.dir_remain)), "a refused request costs nothing")
+
+    def asked_as(other):
+        return lambda request: other.refresh_object_caches(request)
+
+    plain = ask(object_path=f"{SITE}/")
+    wrong = client(api, key, secret + "x")
+    refused("SignatureDoesNotMatch", 400, asked_as(wrong), plain, "wrong secret")
+    stranger = client(api, key + "x", secret)
+    refused("InvalidAccessKeyId.NotFound", 404, asked_as(stranger), plain, "unknown key")
+
+    draw = Utils.get_nonce
+    Utils.get_nonce = staticmethod(lambda: f"0123456789abcdef-{int(time.time())}")
+    nonce = Utils.get_nonce()
+    Utils.get_nonce = staticmethod(lambda: nonce)
+    refresh(cdn, f"{SITE}/once")
+    request = ask(object_path=f"{SITE}/once")
+    refused("SignatureNonceUsed", 400, cdn.refresh_object_caches, request, "a replay")
+    Utils.get_nonce = staticmethod(draw)
+
+    print(f"{checks} checks hold")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
