@@ -58,7 +58,7 @@ pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Resul
     let stage = Stage::set(&folder, &clock).await?;
     let mut show = Show { clock: clock.clone(), begun: clock.boot(), printer, quiet: args.json, steps: Vec::new() };
     show.say(&format!("site    {} (files in {})", stage.site, folder.site().display()));
-    show.say(&format!("edge    {}, a caching CDN edge in front of it", stage.sandbox.edge));
+    show.say(&format!("edge    http://{}, a caching CDN edge in front of it", stage.sandbox.edge));
     show.say("daemon  watches the files, with real signed API calls to a local stand-in for the CDN");
     let played = show.play(&folder, &stage).await;
     let steps = show.steps;
@@ -92,8 +92,8 @@ async fn keep(
         printer.line("Left running until Ctrl-C. Change a file, then ask the edge:");
         printer.line(&format!("  files   {}", folder.site().display()));
         printer.line(&format!("  site    {}", stage.site));
-        printer.line(&format!("  edge    curl -i {}/index.html", stage.sandbox.edge));
-        printer.line(&format!("  API     {}", stage.sandbox.api));
+        printer.line(&format!("  edge    curl -i http://{}/index.html", stage.sandbox.edge));
+        printer.line(&format!("  API     http://{}", stage.sandbox.api));
         printer.line(&format!("  daemon  refreshd status --config {}", folder.config().display()));
     }
     tokio::select! {
@@ -157,12 +157,12 @@ impl Stage {
         let web = tokio::spawn(async move { axum::serve(listener, router).await });
         let (api, edge) = (listen().await.map_err(io)?, listen().await.map_err(io)?);
         let options = Options {
-            origin: site.clone(),
             time_scale: TIME_SCALE,
             domains: vec![DOMAIN.to_owned()],
-            ..Options::default()
+            ..Options::new(site.clone())
         };
-        let sandbox = Sandbox::start(options, api, edge, clock.clone()).map_err(io)?;
+        let sandbox = Sandbox::start(options, api, edge, clock.clone())
+            .map_err(|error| Failed::new(Exit::Io, error))?;
         let config = write_config(folder, &sandbox).map_err(io)?;
         let daemon = Daemon::start(config, clock.clone()).await?;
         Ok(Self { site, sandbox, daemon, web })
@@ -186,7 +186,7 @@ fn write_config(folder: &Folder, sandbox: &Running) -> std::io::Result<Config> {
         r#"state_dir = "{state}"
 
 [account.demo]
-endpoint = "{api}"
+endpoint = "http://{api}"
 access_key_id_file = "{key_id}"
 access_key_secret_file = "{secret}"
 poll_first = "500ms"
@@ -322,7 +322,7 @@ fn told(answer: Option<String>) -> (bool, String) {
 impl Stage {
     /// Asks the edge for a page, as a visitor would.
     async fn visit(&self, page: &str) -> Visit {
-        let url = format!("{}/{page}", self.sandbox.edge);
+        let url = format!("http://{}/{page}", self.sandbox.edge);
         let answer = async {
             let client = crate::cdn::client_builder().build()?;
             let answer = client.get(url).send().await?;
@@ -339,8 +339,8 @@ impl Stage {
 
     /// Returns the task id under which the sandbox accepted a refresh of `url`.
     fn task_of(&self, url: &str) -> Option<String> {
-        let log = self.sandbox.log();
-        let entry = log.iter().find(|entry| entry.targets.iter().any(|target| target == url))?;
+        let log = self.sandbox.control().log();
+        let entry = log.accepted.iter().find(|entry| entry.targets.iter().any(|target| target == url))?;
         Some(entry.task_ids.join(","))
     }
 

@@ -147,7 +147,7 @@ fn wishes_of(
         };
         let mapped =
             origin.mapping.wishes(&origin.name, &change, deploy, Witness::Operator, now, now);
-        all.extend(mapped.wishes);
+        all.extend(mapped.made);
         reasons.extend(mapped.unmappable.into_iter().map(|unmappable| unmappable.to_string()));
     }
     if !known {

@@ -1,23 +1,23 @@
 //! `refreshd sandbox`: a pretend CDN to try a configuration against.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::clock::SystemClock;
+use crate::clock::SharedClock;
 use crate::domain::quota::QuotaKind;
 use crate::sandbox::{Options, Sandbox};
+
+use super::{Exit, Failed, Printer};
 
 /// Runs a pretend CDN: a signed API and a caching edge in front of a web server of yours.
 ///
 /// The first line on standard output, once both listen, is one JSON object with `api`, `edge`,
 /// `access_key_id` and `access_key_secret`. It runs until SIGTERM or SIGINT.
 #[derive(Clone, Debug, clap::Args)]
-pub struct SandboxArguments {
+pub struct Args {
     /// The web server behind the edge, like http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     pub origin: String,
@@ -53,36 +53,37 @@ fn allowance(text: &str) -> Result<(QuotaKind, u64), String> {
 }
 
 /// Runs the sandbox until a signal ends it.
-pub async fn run(arguments: SandboxArguments, output: &mut dyn Write) -> anyhow::Result<()> {
+pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Result<Exit, Failed> {
+    let io = |error: std::io::Error| Failed::new(Exit::Io, error);
     // Caught from here on: a signal that comes as soon as the line is read must end it well.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
     let listen = async |address: SocketAddr| {
-        let listener = TcpListener::bind(address).await;
-        listener.with_context(|| format!("can't listen on {address}"))
+        TcpListener::bind(address).await.map_err(|error| {
+            Failed::new(Exit::Io, format!("nothing can listen on {address}: {error}"))
+        })
     };
-    let (api, edge) = (listen(arguments.api).await?, listen(arguments.edge).await?);
-    let mut options = Options::new(arguments.origin);
-    options.domains = arguments.domain;
-    options.time_scale = arguments.time_scale;
-    for (kind, limit) in arguments.quota {
+    let (api, edge) = (listen(args.api).await?, listen(args.edge).await?);
+    let mut options = Options::new(args.origin);
+    options.domains = args.domain;
+    options.time_scale = args.time_scale;
+    for (kind, limit) in args.quota {
         options.quota[kind] = limit;
     }
-    let running = Sandbox::start(options, api, edge, SystemClock::shared())?;
-    let line = json!({
+    let running = Sandbox::start(options, api, edge, clock)
+        .map_err(|error| Failed::new(Exit::Usage, error))?;
+    printer.json(&json!({
         "api": format!("http://{}", running.api),
         "edge": format!("http://{}", running.edge),
         "access_key_id": running.access_key_id,
         "access_key_secret": running.access_key_secret,
-    });
-    writeln!(output, "{line}")?;
-    output.flush()?;
+    }));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     running.stop().await;
-    Ok(())
+    Ok(Exit::Ok)
 }
 
 #[cfg(test)]

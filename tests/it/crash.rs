@@ -25,7 +25,7 @@ async fn kill_9_at_random_moments_loses_nothing() {
     let world = World::with(refreshd::sandbox::Options {
         time_scale: 3000,
         quota: refreshd::domain::quota::PerKind::from_fn(|_| 10_000_000),
-        ..Default::default()
+        ..refreshd::sandbox::Options::new("http://127.0.0.1:9")
     })
     .await;
     let quota = "[account.main.quota]\nurl = 10000000\n";
@@ -88,7 +88,7 @@ fn judge(world: &World, written: &BTreeMap<String, Vec<Timestamp>>) -> (Vec<Stri
     let mut accepted: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
     for entry in world.accepted() {
         for target in entry.targets {
-            accepted.entry(target).or_default().push(entry.at);
+            accepted.entry(target).or_default().push(Timestamp::from_micros(entry.time_micros));
         }
     }
     let (mut lost, mut duplicates) = (Vec::new(), 0);

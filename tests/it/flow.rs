@@ -80,13 +80,13 @@ async fn a_named_glob_is_prefetched_after_its_refresh() {
     world.wait_ready();
     world.write("news/today.html", "two");
     let prefetched = || {
-        world.accepted().into_iter().find(|entry| entry.action == refreshd::domain::intent::Action::Prefetch)
+        world.accepted().into_iter().find(|entry| entry.action == "PushObjectCache")
     };
     let prefetch = wait_for("a prefetch", prefetched).expect("accepted");
     assert_eq!(prefetch.targets, [format!("{SITE}/news/today.html")]);
     let refresh = world.accepted().into_iter().next().expect("a refresh");
-    assert_eq!(refresh.action, refreshd::domain::intent::Action::Refresh);
-    assert!(refresh.at < prefetch.at, "the refresh goes first");
+    assert_eq!(refresh.action, "RefreshObjectCaches");
+    assert!(refresh.time_micros < prefetch.time_micros, "the refresh goes first");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use refreshd::clock::SystemClock;
-use refreshd::sandbox::{Entry, Options, Running, Sandbox};
+use refreshd::sandbox::{Accepted, Options, Running, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ pub struct World {
 impl World {
     /// Makes a world whose edge has no web server behind it.
     pub async fn new() -> Self {
-        Self::with(Options { time_scale: 3000, ..Options::default() }).await
+        Self::with(Options { time_scale: 3000, ..Options::new("http://127.0.0.1:9") }).await
     }
 
     /// Makes a world with a sandbox of one's own.
@@ -57,7 +57,7 @@ impl World {
             .map(|line| format!("{line}\n"))
             .collect();
         let text = format!(
-            "state_dir = \"{dir}/state\"\n[account.main]\nendpoint = \"{api}\"\n\
+            "state_dir = \"{dir}/state\"\n[account.main]\nendpoint = \"http://{api}\"\n\
              access_key_id_file = \"{dir}/access_key_id\"\n\
              access_key_secret_file = \"{dir}/access_key_secret\"\n\
              poll_first = \"100ms\"\npoll_max = \"200ms\"\n{account}\n\
@@ -158,8 +158,8 @@ impl World {
     }
 
     /// Returns every accepted submission.
-    pub fn accepted(&self) -> Vec<Entry> {
-        self.sandbox.log()
+    pub fn accepted(&self) -> Vec<Accepted> {
+        self.sandbox.control().log().accepted
     }
 
     /// Returns every accepted refresh target, in order.
