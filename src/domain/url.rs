@@ -109,7 +109,8 @@ pub enum UrlError {
 }
 
 /// A URL in its one spelling: `https`, host in lower case and punycode, no port, path
-/// percent-encoded byte by byte in upper case, no fragment, at most [`MAX_LENGTH`] characters. A query is kept.
+/// percent-encoded byte by byte in upper case, no fragment, at most [`MAX_LENGTH`] characters. A
+/// query is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CanonicalUrl(String);
@@ -287,18 +288,23 @@ fn canonical_host(host: &str) -> Result<String, UrlError> {
             why: why.to_owned(),
         })
     };
-    if host.contains('*') {
-        return Err(UrlError::Wildcard(host.to_owned()));
-    }
     match ::url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
         Ok(::url::Host::Domain(name)) if name.split('.').any(str::is_empty) => {
             refuse("a part between its dots is empty")
+        }
+        Ok(::url::Host::Domain(name)) if name.contains('*') => Err(UrlError::Wildcard(name)),
+        Ok(::url::Host::Domain(name)) if name.contains(|odd| !is_in_host(odd)) => {
+            refuse("it holds a character that no host name has")
         }
         Ok(::url::Host::Domain(name)) => Ok(name),
         Ok(::url::Host::Ipv4(address)) => Ok(address.to_string()),
         Ok(::url::Host::Ipv6(_)) => refuse("it is an address, not a name"),
         Err(error) => refuse(&error.to_string()),
     }
+}
+
+const fn is_in_host(character: char) -> bool {
+    matches!(character, 'a'..='z' | '0'..='9' | '-' | '_' | '.')
 }
 
 /// Decodes and encodes each part of a path again, so that each byte has one spelling.

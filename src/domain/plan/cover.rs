@@ -29,11 +29,13 @@ pub(super) fn by_prefix(mut items: Vec<Item<'_>>) -> Vec<(usize, usize)> {
         {
             open.pop();
         }
-        match open.iter().find(|wide| wide.force || !item.force) {
-            Some(wide) if item.can_be_carried => pairs.push((item.place, wide.place)),
-            Some(_) => {}
-            None if item.wide => open.push(item),
-            None => {}
+        let cover = open.iter().find(|wide| wide.force || !item.force);
+        if let Some(wide) = cover {
+            if item.can_be_carried {
+                pairs.push((item.place, wide.place));
+            }
+        } else if item.wide {
+            open.push(item);
         }
     }
     pairs

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::Wanted;
+use super::planner::Wanted;
 use crate::domain::ask::Kind;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Intent};

@@ -1,10 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Cause, State};
+use crate::domain::intent::{Cause, State, Wait};
+use crate::domain::quota::QuotaKind;
 use crate::domain::url::canonical_target;
 
 const NOW: &str = "2026-11-22T04:00:00Z";
