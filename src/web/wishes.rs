@@ -79,6 +79,15 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
     }
     for text in &request.targets {
         let target = canonical_target(request.kind, text).map_err(|error| error.to_string());
+        let target = target.and_then(|target| {
+            let directory = request.action == Action::Prefetch && target.text.ends_with('/');
+            // API reference 1.5: a trailing `/` is refused.
+            if directory {
+                Err(format!("`{target}` is a directory; the CDN prefetches files only"))
+            } else {
+                Ok(target)
+            }
+        });
         let wish = target.and_then(|target| {
             let account = account_of(desk, request.account.as_ref(), &target)?;
             Ok(Wish {
