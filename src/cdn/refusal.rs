@@ -18,21 +18,19 @@ const MAX_WAIT: Duration = Duration::from_secs(120);
 pub(super) fn read(answer: &Answer, secrets: &[&str]) -> Failure {
     let reached = Reached::Answered(answer.status);
     let header = |name| text(&answer.headers, name).map(foreign_text);
-    let mut refused = match ErrorBody::parse(&answer.body) {
-        Some(error) => Failure {
+    let mut refused = if let Some(error) = ErrorBody::parse(&answer.body) {
+        Failure {
             code: Some(foreign_text(&error.code)),
             request_id: Some(foreign_text(&error.request_id)).filter(|id| !id.is_empty()),
             ..failure(reached, &without_secrets(&error.message, secrets))
-        },
-        None => {
-            let kind =
-                header(CONTENT_TYPE.as_str()).unwrap_or_else(|| "no content type".to_owned());
-            let status = answer.status;
-            failure(
-                reached,
-                &format!("HTTP {status} ({kind}) without an error code"),
-            )
         }
+    } else {
+        let kind = header(CONTENT_TYPE.as_str()).unwrap_or_else(|| "no content type".to_owned());
+        let status = answer.status;
+        failure(
+            reached,
+            &format!("HTTP {status} ({kind}) without an error code"),
+        )
     };
     refused.request_id = refused.request_id.or_else(|| header("x-acs-request-id"));
     refused.retry_after = wait(&answer.headers);

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use url::{Host, Url};
 
+use super::client::ClientConfig;
 use super::wire::foreign_text;
 use crate::domain::verdict::{Failure, Reached};
 
@@ -20,21 +20,26 @@ const MAX_ANSWER: usize = 64 << 20;
 /// when the server has closed it meanwhile, and reqwest has no switch for that. Calls are few (one
 /// in flight per kind), so a handshake each is cheap. Then an error while connecting means that
 /// nothing was written. Redirects are answers like others, and no proxy is taken from the
-/// environment. `timeout` spans a whole call, half of it is for connecting.
-pub fn http_client(timeout: Duration, user_agent: &str) -> Result<reqwest::Client, reqwest::Error> {
+/// environment. Half of the time a call may take is for connecting.
+pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
     // The one TLS provider of the tree. An error says that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .user_agent(user_agent)
-        .timeout(timeout)
-        .connect_timeout(timeout / 2)
+    let builder = reqwest::Client::builder()
+        .user_agent(&config.user_agent)
+        .timeout(config.timeout)
+        .connect_timeout(config.timeout / 2)
         .retry(reqwest::retry::never())
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
-        .http1_only()
-        .build()
+        .http1_only();
+    // Plain http to this machine must not fail for want of the system's CA certificates.
+    let builder = match config.endpoint.scheme() {
+        "http" => builder.https_only(false).tls_certs_only([]),
+        _ => builder.https_only(true),
+    };
+    builder.build()
 }
 
 /// Returns why `endpoint` is not one that may be called, if so: it must be https, or http to this

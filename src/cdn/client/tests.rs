@@ -11,7 +11,7 @@ use crate::cdn::sign;
 use crate::clock::{Clock, ManualClock};
 use crate::domain::task::TaskStatus;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Verdict, judge};
+use crate::domain::verdict::{Scope, Verdict, judge};
 
 const KEY_ID: &str = "LTAIfake";
 const SECRET: &str = "fakeSecret";
@@ -130,6 +130,19 @@ struct World {
 }
 
 fn world(endpoint: &Url) -> World {
+    world_with(&ClientConfig::new(endpoint.clone()))
+}
+
+/// A world whose calls end soon, for servers that never answer.
+fn impatient_world(endpoint: &str, millis: u64) -> World {
+    let config = ClientConfig::new(endpoint.parse().expect("a URL"));
+    world_with(&ClientConfig {
+        timeout: Duration::from_millis(millis),
+        ..config
+    })
+}
+
+fn world_with(config: &ClientConfig) -> World {
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str, value: &str| {
         let path = directory.path().join(name);
@@ -143,8 +156,7 @@ fn world(endpoint: &Url) -> World {
     };
     let now = Timestamp::parse("2026-11-22T04:05:06Z").expect("valid");
     let clock = ManualClock::new(now, 1);
-    let config = ClientConfig::new(endpoint.clone());
-    let client = Client::new(&config, files, clock.clone()).expect("a client");
+    let client = Client::new(config, files, clock.clone()).expect("a client");
     World {
         client,
         clock,
@@ -394,9 +406,7 @@ async fn a_reset_after_the_request_is_unknown_and_not_repeated() {
 async fn no_answer_in_time_is_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    let endpoint: Url = endpoint.parse().expect("a URL");
-    let mut world = world(&endpoint);
-    world.client.http = http_client(Duration::from_millis(200), "test").expect("a client");
+    let world = impatient_world(&endpoint, 200);
     // The kernel takes the connection and the request; nobody reads them.
     let failure = refresh(&world).await.expect_err("no answer");
     assert_eq!(failure.reached, Reached::Sent);
@@ -423,7 +433,7 @@ async fn a_refused_connection_reached_nothing() {
         judge(&failure),
         Verdict::Later {
             after: None,
-            scope: crate::domain::verdict::Scope::Account
+            scope: Scope::Account
         }
     );
 }
@@ -431,20 +441,24 @@ async fn a_refused_connection_reached_nothing() {
 #[tokio::test]
 async fn tls_that_fails_reached_nothing() {
     // The server answers the handshake in plain text.
-    let (endpoint, _requests) = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let endpoint = format!("https://{}", listener.local_addr().expect("an address"));
-        let thread = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a connection");
-            stream
-                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                .expect("written");
-        });
-        (endpoint, thread)
-    };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("https://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
     let failure = refresh(&world(&endpoint.parse().expect("a URL")))
         .await
         .expect_err("no TLS");
+    assert_eq!(failure.reached, Reached::Nothing, "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_without_answer_reached_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("https://{}", listener.local_addr().expect("an address"));
+    let world = impatient_world(&endpoint, 400);
+    let failure = refresh(&world).await.expect_err("no TLS");
     assert_eq!(failure.reached, Reached::Nothing, "{failure:?}");
 }
 

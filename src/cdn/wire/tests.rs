@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::domain::task::TaskRow;
+use crate::domain::time::Timestamp;
 
 fn parse<T: DeserializeOwned>(value: &serde_json::Value) -> Option<T> {
     parse_json(value.to_string().as_bytes())
