@@ -381,4 +381,12 @@ impl Cdn for Client {
             })
         }))
     }
+
+    fn renew(&self) {
+        match self.renew() {
+            Ok(true) => tracing::info!("the access key was read again, and it is another one"),
+            Ok(false) => {}
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
 }

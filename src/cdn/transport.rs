@@ -22,8 +22,7 @@ const MAX_ANSWER: usize = 64 << 20;
 /// nothing was written. Redirects are answers like others, and no proxy is taken from the
 /// environment. Half of the time a call may take is for connecting.
 pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
-    // The one TLS provider of the tree. An error says that it is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_tls();
     let builder = reqwest::Client::builder()
         .user_agent(&config.user_agent)
         .timeout(config.timeout)
@@ -40,6 +39,19 @@ pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Er
         _ => builder.https_only(true),
     };
     builder.build()
+}
+
+/// Returns the beginnings of a client that asks this machine only, over a socket or plain http.
+#[must_use]
+pub fn local_client() -> reqwest::ClientBuilder {
+    install_tls();
+    reqwest::Client::builder().no_proxy().http1_only().tls_certs_only([])
+}
+
+/// Makes ring the one TLS provider of the process.
+fn install_tls() {
+    // An error says that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Returns why `endpoint` is not one that may be called, if so: it must be https, or http to this

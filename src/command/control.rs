@@ -54,7 +54,7 @@ async fn try_one(
     if !socket.exists() {
         return Err("there is no socket".to_owned());
     }
-    let client = crate::cdn::client_builder()
+    let client = crate::cdn::local_client()
         .unix_socket(socket)
         .timeout(Duration::from_secs(30))
         .build()

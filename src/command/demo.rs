@@ -324,7 +324,7 @@ impl Stage {
     async fn visit(&self, page: &str) -> Visit {
         let url = format!("http://{}/{page}", self.sandbox.edge);
         let answer = async {
-            let client = crate::cdn::client_builder().build()?;
+            let client = crate::cdn::local_client().build()?;
             let answer = client.get(url).send().await?;
             let cache = answer
                 .headers()

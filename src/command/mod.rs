@@ -123,7 +123,6 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit as u8);
         }
     };
-    crate::cdn::install_tls();
     let clock: SharedClock = SystemClock::shared();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -10,9 +10,7 @@ use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cdn::Cdn;
-use crate::cdn::client::{Client, ClientConfig};
-use crate::cdn::credentials::Credentials;
+use crate::cdn::{Cdn, Client, ClientConfig, ClientError, CredentialFiles};
 use crate::clock::SharedClock;
 use crate::config::{Account, Config};
 use crate::database::{Database, StateLock};
@@ -155,15 +153,20 @@ pub fn cdns(
     clock: &SharedClock,
 ) -> Result<BTreeMap<AccountName, Arc<dyn Cdn>>, Failed> {
     let client = |account: &Account| -> Result<Arc<dyn Cdn>, Failed> {
-        let credentials =
-            Credentials::files(&account.access_key_id_file, &account.access_key_secret_file)
-                .map_err(|error| Failed::new(Exit::Credentials, error))?;
-        let client = Client::new(
-            ClientConfig { endpoint: account.endpoint.clone(), timeout: account.timeout },
-            credentials,
-            clock.clone(),
-        )
-        .map_err(|error| Failed::new(Exit::Config, error))?;
+        let files = CredentialFiles {
+            key_id: account.access_key_id_file.clone(),
+            secret: account.access_key_secret_file.clone(),
+            security_token: None,
+        };
+        let client = ClientConfig { timeout: account.timeout, ..ClientConfig::new(account.endpoint.clone()) };
+        let client = Client::new(&client, files, clock.clone()).map_err(|error| {
+            let exit = match error {
+                ClientError::Credentials(_) => Exit::Credentials,
+                ClientError::Endpoint { .. } => Exit::Config,
+                ClientError::Http(_) => Exit::Io,
+            };
+            Failed::new(exit, format!("account `{}`: {error}", account.name))
+        })?;
         Ok(Arc::new(client))
     };
     config.accounts.values().map(|account| Ok((account.name.clone(), client(account)?))).collect()

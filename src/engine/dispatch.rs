@@ -30,6 +30,8 @@ const QUOTA_EVERY: Duration = Duration::from_secs(3600);
 const QUIET: Duration = Duration::from_secs(60);
 /// The first look at a batch in doubt comes this long after the doubt.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// A call may wait this long for its turn under the API's rates before its time-out begins.
+const RATE_WAIT: Duration = Duration::from_secs(1);
 /// Back-off after refusals: full jitter from this base …
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 /// … up to this cap.
@@ -87,7 +89,7 @@ impl Dispatch {
         if now < self.halted_until {
             return Ok(Step::Idle { until: Some(self.halted_until) });
         }
-        if let Err(later) = quota::may_call(now, self.account.timeout) {
+        if let Err(later) = quota::may_call(now, self.account.timeout + RATE_WAIT) {
             return Ok(Step::Idle { until: Some(later) });
         }
         if now >= self.quota_at {
@@ -261,7 +263,8 @@ impl Dispatch {
             Verdict::Later { .. } => self.refusals = self.refusals.saturating_add(1),
             Verdict::Split | Verdict::Never | Verdict::Unknown => {}
         }
-        if *verdict == Verdict::Renew {
+        // A key rotated half way looks like a wrong signature, which is a person's matter too.
+        if matches!(verdict, Verdict::Renew | Verdict::Operator) {
             self.cdn.renew();
         }
     }
@@ -323,7 +326,7 @@ impl Dispatch {
                 let why = explain(&failure);
                 tracing::warn!(account = %self.account.name, "the CDN's quota could not be read; going on with our own count: {why}");
                 self.board.note(&why);
-                if matches!(judge(&failure), Verdict::Renew) {
+                if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
                     self.cdn.renew();
                 }
                 self.quota_at = now.plus(Duration::from_secs(60)).min(turn);

@@ -28,7 +28,6 @@ impl World {
 
     /// Makes a world with a sandbox of one's own.
     pub async fn with(options: Options) -> Self {
-        refreshd::cdn::install_tls();
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("root")).expect("a root");
         let (api, edge) = (listener().await, listener().await);
