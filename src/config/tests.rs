@@ -348,13 +348,16 @@ fn colour_is_for_terminals() {
 
 #[test]
 fn lines_and_columns_count_characters() {
-    let text = with("[\"https://www.example.com\"]", "[\"https://ä.example\", 5]");
+    let text = with(
+        "[\"https://www.example.com\"]",
+        "[\"https://ä.example\", 5]",
+    );
     let problems = parse(&text).expect_err("must be refused");
     let row = &problems.rows()[0];
-    assert_eq!((row.line, row.column), (Some(9), Some(34)));
+    assert_eq!((row.line, row.column), (Some(9), Some(33)));
     assert_eq!(
         problems.to_string(),
-        "refreshd.toml:9:34: `domains` is a text, not a whole number (put it in double quotes)"
+        "refreshd.toml:9:33: `domains` is a text, not a whole number (put it in double quotes)"
     );
 }
 
