@@ -180,7 +180,7 @@ fn account(
         &mut section,
         "doubt_gap",
         DOUBT_GAP,
-        &value::time(MILLISECOND..=HOUR),
+        value::time(MILLISECOND..=HOUR),
         findings,
     );
     if let Some(endpoint) = &endpoint

@@ -152,8 +152,15 @@ fn a_credentials_directory_is_filled_in_where_it_is_known() {
     assert_eq!(account.access_key_id_file, Path::new("%d/access_key_id"));
 }
 
+/// Asserts of each text that it is refused for one reason.
+fn refused(rows: &[(String, &str)]) {
+    for (text, message) in rows {
+        assert_eq!(messages(text), [*message], "{text}");
+    }
+}
+
 #[test]
-fn each_slip_is_named() {
+fn each_slip_in_a_path_or_address_is_named() {
     let rows = [
         (
             with("\"/var/lib/refreshd\"", "\"~/x\""),
@@ -214,6 +221,13 @@ fn each_slip_is_named() {
             with("[\"https://www.example.com\"]", "\"https://a.example\""),
             "`domains` is a list, not a text",
         ),
+    ];
+    refused(&rows);
+}
+
+#[test]
+fn each_slip_in_a_value_is_named() {
+    let rows = [
         (
             adding("poll_first = 180", ""),
             "`poll_first` is a duration in quotes, not a whole number",
@@ -269,9 +283,7 @@ fn each_slip_is_named() {
             "`level` can't be \"inof\"",
         ),
     ];
-    for (text, message) in rows {
-        assert_eq!(messages(&text), [message], "{text}");
-    }
+    refused(&rows);
 }
 
 #[test]

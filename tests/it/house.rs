@@ -271,11 +271,7 @@ fn forgotten_migrations(files: &[File]) -> Vec<String> {
 
 /// Nothing in the repository leads to the place where it was written.
 fn traces(files: &[File]) -> Vec<String> {
-    let places = [
-        concat!("/wo", "rk/"),
-        concat!("/tm", "p/wt"),
-        concat!("/ro", "ot/"),
-    ];
+    let places = [concat!("/wo", "rk/"), concat!("/tm", "p/wt")];
     let of = |file: &File| {
         let lines = file.text.lines().enumerate();
         let lines = lines.filter(|(_, line)| places.iter().any(|place| line.contains(place)));

@@ -35,6 +35,10 @@ fn install(unit: &str) -> TempDir {
 }
 
 /// Runs a tool of systemd on `root`; nothing when the tool is not installed.
+#[expect(
+    clippy::print_stdout,
+    reason = "tests/run reads in the output what could not run"
+)]
 fn run(test: &str, root: &TempDir, tool: &str, arguments: &[&str]) -> Option<(bool, String)> {
     let mut command = Command::new(tool);
     command
