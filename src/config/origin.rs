@@ -22,7 +22,7 @@ pub(super) fn origin(
     accounts: &[String],
     findings: &mut Findings,
 ) -> Option<Placed> {
-    let root = section.required("root", "\"/srv/www\"", value::path(None), findings);
+    let root = section.required("root", "\"/srv/www\"", value::path, findings);
     let account = account_of(&mut section, accounts, findings);
     let domains = domains(&mut section, findings);
     let index = texts(section.list("index", value::file_name, findings));

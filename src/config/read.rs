@@ -37,10 +37,13 @@ pub(super) fn config(
     let mut findings = Findings::default();
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let wrong = Wrong::new(
-            format!("this is not TOML: {}", error.message().replace('\n', ", ")),
-            "the form is `key = value`, a text stands in double quotes, a section begins `[name]`",
-        );
+        let help = if error.message().contains("duplicate") {
+            "write each key and each section once"
+        } else {
+            "the form is `key = value`, a text stands in double quotes, a section begins `[name]`"
+        };
+        let message = error.message().replace('\n', ", ");
+        let wrong = Wrong::new(format!("this is not TOML: {message}"), help);
         let span = error.span().unwrap_or(text.len()..text.len());
         findings.refuse(span, "here", wrong);
     }
@@ -60,9 +63,8 @@ fn top_level(
     credentials: Option<&Path>,
     findings: &mut Findings,
 ) -> Option<Config> {
-    let absolute = value::path(None);
-    let state_dir = top.required("state_dir", "\"/var/lib/refreshd\"", &absolute, findings);
-    let control_socket = top.get("control_socket", &absolute, findings);
+    let state_dir = top.required("state_dir", "\"/var/lib/refreshd\"", value::path, findings);
+    let control_socket = top.get("control_socket", value::path, findings);
     let log = top
         .table("log", findings)
         .map_or_else(Log::default, |section| log(section, findings));
@@ -135,7 +137,7 @@ fn account(
     credentials: Option<&Path>,
     findings: &mut Findings,
 ) -> Option<Account> {
-    let key_file = value::path(credentials);
+    let key_file = value::key_file(credentials);
     let example = |file: &str| format!("\"/etc/refreshd/credentials/{file}\"");
     let endpoint = section.required(
         "endpoint",

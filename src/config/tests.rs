@@ -163,6 +163,10 @@ fn refused(rows: &[(String, &str)]) {
 fn each_slip_in_a_path_or_address_is_named() {
     let rows = [
         (
+            with("\"/srv/www\"", "\"%d/www\""),
+            "`root` can't be `%d/www`: the path is relative",
+        ),
+        (
             with("\"/var/lib/refreshd\"", "\"~/x\""),
             "`state_dir` can't be `~/x`: `~` means nothing here",
         ),
