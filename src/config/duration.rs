@@ -1,5 +1,6 @@
 //! Durations as people write them: `500ms`, `1s`, `3m`, `1h30m`, `2d`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The units, longest first, in milliseconds.
@@ -64,7 +65,8 @@ pub(super) fn show(duration: Duration) -> String {
         let count = rest / milliseconds;
         rest %= milliseconds;
         if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
+            // Writing to a text can't fail.
+            let _ = write!(text, "{count}{unit}");
         }
     }
     text

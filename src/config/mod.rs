@@ -13,9 +13,11 @@ use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
 
 mod duration;
+mod origin;
 mod problem;
 mod read;
 mod section;
+mod timed;
 mod value;
 
 pub use problem::{Problem, ProblemRow, Problems};

@@ -109,10 +109,12 @@ impl Problems {
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_links(false)
             .with_width(100);
-        // The source's name travels without a colon: miette adds line and column itself.
         let source = NamedSource::new(self.path.display().to_string(), self.text.clone());
         let mut drawn = String::new();
-        for problem in &self.list {
+        for (index, problem) in self.list.iter().enumerate() {
+            if index > 0 {
+                drawn.push('\n');
+            }
             let shown = Shown {
                 problem,
                 source: &source,

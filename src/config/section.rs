@@ -52,6 +52,24 @@ impl Findings {
             label: label.to_owned(),
         });
     }
+
+    /// Reads a value; a refused one is noted and missing.
+    fn read<'d, T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'d>>,
+        read: impl Fn(&DeValue<'d>) -> Result<T, Wrong>,
+    ) -> Option<Found<T>> {
+        let span = value.span();
+        match read(value.get_ref()) {
+            Ok(value) => Some(Found { value, span }),
+            Err(wrong) => {
+                let message = format!("`{key}` {}", wrong.message);
+                self.refuse(span, "this value", Wrong::new(message, wrong.help));
+                None
+            }
+        }
+    }
 }
 
 /// One table of the file under its name.
@@ -165,27 +183,7 @@ impl<'d> Section<'d> {
         findings: &mut Findings,
     ) -> Option<Found<T>> {
         let (_, value) = self.find(key)?;
-        self.read(key, value, read, findings)
-    }
-
-    fn read<T>(
-        &self,
-        key: &str,
-        value: &Spanned<DeValue<'d>>,
-        read: impl Fn(&DeValue<'d>) -> Result<T, Wrong>,
-        findings: &mut Findings,
-    ) -> Option<Found<T>> {
-        match read(value.get_ref()) {
-            Ok(read) => Some(Found {
-                value: read,
-                span: value.span(),
-            }),
-            Err(wrong) => {
-                let message = format!("`{key}` {}", wrong.message);
-                findings.refuse(value.span(), "this value", Wrong::new(message, wrong.help));
-                None
-            }
-        }
+        findings.read(key, value, read)
     }
 
     /// Reads the value under `key`, or takes `default`.
@@ -250,7 +248,7 @@ impl<'d> Section<'d> {
         };
         let list = array
             .iter()
-            .filter_map(|element| self.read(key, element, &read, findings))
+            .filter_map(|element| findings.read(key, element, &read))
             .collect();
         Some(Found {
             value: list,

@@ -152,9 +152,20 @@ fn a_credentials_directory_is_filled_in_where_it_is_known() {
     assert_eq!(account.access_key_id_file, Path::new("%d/access_key_id"));
 }
 
+/// Asserts of each text that it is refused for one reason.
+fn refused(rows: &[(String, &str)]) {
+    for (text, message) in rows {
+        assert_eq!(messages(text), [*message], "{text}");
+    }
+}
+
 #[test]
-fn each_slip_is_named() {
+fn each_slip_in_a_path_or_address_is_named() {
     let rows = [
+        (
+            with("\"/srv/www\"", "\"%d/www\""),
+            "`root` can't be `%d/www`: the path is relative",
+        ),
         (
             with("\"/var/lib/refreshd\"", "\"~/x\""),
             "`state_dir` can't be `~/x`: `~` means nothing here",
@@ -214,6 +225,13 @@ fn each_slip_is_named() {
             with("[\"https://www.example.com\"]", "\"https://a.example\""),
             "`domains` is a list, not a text",
         ),
+    ];
+    refused(&rows);
+}
+
+#[test]
+fn each_slip_in_a_value_is_named() {
+    let rows = [
         (
             adding("poll_first = 180", ""),
             "`poll_first` is a duration in quotes, not a whole number",
@@ -269,9 +287,7 @@ fn each_slip_is_named() {
             "`level` can't be \"inof\"",
         ),
     ];
-    for (text, message) in rows {
-        assert_eq!(messages(&text), [message], "{text}");
-    }
+    refused(&rows);
 }
 
 #[test]
@@ -348,13 +364,16 @@ fn colour_is_for_terminals() {
 
 #[test]
 fn lines_and_columns_count_characters() {
-    let text = with("[\"https://www.example.com\"]", "[\"https://ä.example\", 5]");
+    let text = with(
+        "[\"https://www.example.com\"]",
+        "[\"https://ä.example\", 5]",
+    );
     let problems = parse(&text).expect_err("must be refused");
     let row = &problems.rows()[0];
-    assert_eq!((row.line, row.column), (Some(9), Some(34)));
+    assert_eq!((row.line, row.column), (Some(9), Some(33)));
     assert_eq!(
         problems.to_string(),
-        "refreshd.toml:9:34: `domains` is a text, not a whole number (put it in double quotes)"
+        "refreshd.toml:9:33: `domains` is a text, not a whole number (put it in double quotes)"
     );
 }
 

@@ -22,10 +22,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Read<String> {
         Wrong::new(message, "put it in double quotes")
     })?;
     if text.is_empty() {
-        return Err(Wrong::new(
-            "is empty",
-            "write a value, or remove the key for its default",
-        ));
+        return Err(Wrong::new("is empty", "write a value between the quotes"));
     }
     Ok(text.to_owned())
 }
@@ -81,34 +78,41 @@ pub(super) fn time(limits: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) ->
     }
 }
 
-/// Reads an absolute path; a leading `%d/` or `${CREDENTIALS_DIRECTORY}/` is replaced by
+/// Reads the path of a key file; a leading `%d/` or `${CREDENTIALS_DIRECTORY}/` is replaced by
 /// `credentials`. Without that it is left as written: `check` and `status` also run outside the
 /// unit, where the directory does not exist.
-pub(super) fn path(credentials: Option<&Path>) -> impl Fn(&DeValue<'_>) -> Read<PathBuf> {
+pub(super) fn key_file(credentials: Option<&Path>) -> impl Fn(&DeValue<'_>) -> Read<PathBuf> {
     move |value| {
         let text = text(value)?;
         let below = CREDENTIALS.iter().find_map(|word| text.strip_prefix(word));
-        if let Some(below) = below {
-            return Ok(credentials.map_or_else(|| (&text).into(), |path| path.join(below)));
+        match (below, credentials) {
+            (Some(below), Some(directory)) => Ok(directory.join(below)),
+            (Some(_), None) => Ok(text.into()),
+            (None, _) => path(value),
         }
-        if text.starts_with('~') {
-            let message = format!("can't be `{text}`: `~` means nothing here");
-            return Err(Wrong::new(message, "write the whole path, from `/` on"));
-        }
-        if !text.starts_with('/') {
-            let message = format!("can't be `{text}`: the path is relative");
-            return Err(Wrong::new(message, "write the whole path, from `/` on"));
-        }
-        if Path::new(&text)
-            .components()
-            .any(|part| part == std::path::Component::ParentDir)
-        {
-            let message = format!("can't be `{text}`: it goes up with `..`");
-            return Err(Wrong::new(message, "write the path without `..`"));
-        }
-        // Rebuilt from its parts, so that `/srv/www/` and `/srv/www` are one path.
-        Ok(Path::new(&text).components().collect())
     }
+}
+
+/// Reads an absolute path.
+pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
+    let text = text(value)?;
+    if text.starts_with('~') {
+        let message = format!("can't be `{text}`: `~` means nothing here");
+        return Err(Wrong::new(message, "write the whole path, from `/` on"));
+    }
+    if !text.starts_with('/') {
+        let message = format!("can't be `{text}`: the path is relative");
+        return Err(Wrong::new(message, "write the whole path, from `/` on"));
+    }
+    if Path::new(&text)
+        .components()
+        .any(|part| part == std::path::Component::ParentDir)
+    {
+        let message = format!("can't be `{text}`: it goes up with `..`");
+        return Err(Wrong::new(message, "write the path without `..`"));
+    }
+    // Rebuilt from its parts, so that `/srv/www/` and `/srv/www` are one path.
+    Ok(Path::new(&text).components().collect())
 }
 
 /// Reads the address of the CDN's API: https, or http to this machine.
