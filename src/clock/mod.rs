@@ -129,7 +129,7 @@ impl Clock for ManualClock {
         Duration::from_micros(self.boot.load(Ordering::SeqCst))
     }
 
-    /// SplitMix64 over the seed, so that a test repeats.
+    /// `SplitMix64` over the seed, so that a test repeats.
     fn random(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut z = self

@@ -32,7 +32,7 @@ pub fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
             Ok(Exit::Ok)
         }
         Err(problems) if args.json => {
-            printer.json(&problems.to_json());
+            printer.json(&problems.rows());
             Ok(Exit::Config)
         }
         Err(problems) => Err(Failed::new(Exit::Config, problems.render(printer.colour()))),

@@ -15,7 +15,6 @@ use crate::clock::SharedClock;
 use crate::config::{Account, Config};
 use crate::database::{Database, StateLock};
 use crate::domain::names::AccountName;
-use crate::domain::url::CanonicalUrl;
 use crate::engine::{Engine, EngineError, Parts};
 use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
@@ -38,7 +37,7 @@ const DATABASE: &str = "refreshd.db";
 /// Runs the daemon until SIGTERM or SIGINT.
 pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
-    crate::telemetry::start(&config.log);
+    crate::telemetry::start(&config.log).map_err(io)?;
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
@@ -179,9 +178,8 @@ pub fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
             .origins
             .values()
             .filter(|origin| origin.account == account.name)
-            .flat_map(|origin| &origin.domains)
-            .filter_map(|domain| CanonicalUrl::parse(domain).ok())
-            .map(|url| url.host().to_owned())
+            .flat_map(|origin| origin.mapping.bases())
+            .map(|base| base.url().host().to_owned())
             .collect()
     };
     config

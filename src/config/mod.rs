@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
 
@@ -90,10 +91,8 @@ impl LogLevel {
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// Text on a terminal and in the journal, else JSON.
-    #[default]
-    Auto,
     /// For people.
+    #[default]
     Text,
     /// One JSON object a line.
     Json,
@@ -136,18 +135,8 @@ pub struct Origin {
     pub root: PathBuf,
     /// Whose domains they are.
     pub account: AccountName,
-    /// Base URLs of the domains that serve the tree; at least one.
-    pub domains: Vec<String>,
-    /// Names of files that are also served as their directory.
-    pub index: Vec<String>,
-    /// As which URLs.
-    pub directory_urls: DirectoryUrls,
-    /// Globs of paths that cause nothing, beside the default ones.
-    pub exclude: Vec<String>,
-    /// Whether the default exclusions hold.
-    pub exclude_defaults: bool,
-    /// Globs of paths that are also prefetched.
-    pub prefetch: Vec<String>,
+    /// Which URLs its paths have, which are excluded and which are prefetched.
+    pub mapping: Mapping,
     /// How long a deploy must be quiet before it closes.
     pub settle: Duration,
     /// When a deploy closes though it isn't quiet; at least `settle`.
@@ -158,18 +147,6 @@ pub struct Origin {
     pub delete_settle: Duration,
     /// How often the whole tree is compared with the index.
     pub reconcile_every: Duration,
-}
-
-/// Whether `dir/index.html` is also served as its directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum DirectoryUrls {
-    /// As `/dir/`.
-    #[default]
-    Slash,
-    /// As `/dir/` and as `/dir`.
-    Both,
-    /// As neither.
-    None,
 }
 
 impl Config {

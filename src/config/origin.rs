@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::section::{Findings, Found, Section, Wrong, nearest};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{DirectoryUrls, Origin, value};
+use super::{Origin, value};
+use crate::domain::mapping::{DirectoryUrls, Field, Mapping, MappingError, Spec};
+use crate::domain::url::Base;
 use crate::domain::names::{AccountName, OriginName};
 
 /// An origin, and where in the file it stands.
@@ -25,36 +27,28 @@ pub(super) fn origin(
     let root = section.required("root", "\"/srv/www\"", value::path, findings);
     let account = account_of(&mut section, accounts, findings);
     let domains = domains(&mut section, findings);
-    let index = texts(section.list("index", value::file_name, findings));
+    let index = section.list("index", value::file_name, findings);
     let directory_urls = section.or(
         "directory_urls",
         DirectoryUrls::default(),
         value::directory_urls,
         findings,
     );
-    let exclude = texts(section.list("exclude", value::glob, findings));
+    let exclude = section.list("exclude", value::glob, findings);
     let exclude_defaults = section.or("exclude_defaults", true, value::boolean, findings);
-    let prefetch = texts(section.list("prefetch", value::glob, findings));
+    let prefetch = section.list("prefetch", value::glob, findings);
     let short = value::time(MILLISECOND..=HOUR);
     let settle = timed(&mut section, "settle", SECOND, &short, findings);
-    let deploy_deadline = timed(
+    let mut deploy_deadline = timed(
         &mut section,
         "deploy_deadline",
         10 * SECOND,
         &short,
         findings,
     );
-    let unstable_after = timed(&mut section, "unstable_after", MINUTE, &short, findings);
-    in_order(
-        ("settle", &settle),
-        ("deploy_deadline", &deploy_deadline),
-        findings,
-    );
-    in_order(
-        ("settle", &settle),
-        ("unstable_after", &unstable_after),
-        findings,
-    );
+    let mut unstable_after = timed(&mut section, "unstable_after", MINUTE, &short, findings);
+    in_order(&section, ("settle", &settle), ("deploy_deadline", &mut deploy_deadline), findings);
+    in_order(&section, ("settle", &settle), ("unstable_after", &mut unstable_after), findings);
     let delete_settle = section.or(
         "delete_settle",
         30 * SECOND,
@@ -68,18 +62,44 @@ pub(super) fn origin(
         findings,
     );
     section.finish(findings);
-    let root = root?;
+    let (root, account, domains) = (root?, account?, domains?);
+    let spec = Spec {
+        account: account.clone(),
+        domains: texts(Some(&domains)).unwrap_or_default(),
+        index: texts(index.as_ref()).unwrap_or_else(|| vec!["index.html".to_owned()]),
+        directory_urls,
+        exclude: texts(exclude.as_ref()).unwrap_or_default(),
+        exclude_defaults,
+        prefetch: texts(prefetch.as_ref()).unwrap_or_default(),
+    };
+    let place = |error: &MappingError| {
+        let list = match error.field {
+            Field::Domains => Some(&domains),
+            Field::Index => index.as_ref(),
+            Field::Exclude => exclude.as_ref(),
+            Field::Prefetch => prefetch.as_ref(),
+        };
+        let item = list.and_then(|list| list.value.get(error.item?));
+        item.map_or_else(|| root.span.clone(), |found| found.span.clone())
+    };
+    let mapping = match Mapping::new(spec) {
+        Ok(mapping) => mapping,
+        // What was refused above is not refused a second time.
+        Err(_) if !findings.problems.is_empty() => return None,
+        Err(errors) => {
+            for error in errors {
+                let message = format!("`{}`: {}", error.field.as_str(), error.why);
+                findings.refuse(place(&error), "this value", Wrong::new(message, "change this value"));
+            }
+            return None;
+        }
+    };
     Some(Placed {
         origin: Origin {
             name: OriginName::from(name),
             root: root.value,
-            account: account?,
-            domains: domains?,
-            index: index.unwrap_or_else(|| vec!["index.html".to_owned()]),
-            directory_urls,
-            exclude: exclude.unwrap_or_default(),
-            exclude_defaults,
-            prefetch: prefetch.unwrap_or_default(),
+            account,
+            mapping,
             settle: settle.value,
             deploy_deadline: deploy_deadline.value,
             unstable_after: unstable_after.value,
@@ -130,26 +150,26 @@ fn account_of(
 }
 
 /// Reads `domains`: at least one, none twice.
-fn domains(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+fn domains(
+    section: &mut Section<'_>,
+    findings: &mut Findings,
+) -> Option<Found<Vec<Found<String>>>> {
     const EXAMPLE: &str = "[\"https://www.example.com\"]";
     if !section.has("domains") {
         section.missing("domains", EXAMPLE, findings);
     }
     let Found { value: list, span } = section.list("domains", value::domain, findings)?;
-    let mut domains: Vec<String> = Vec::with_capacity(list.len());
-    for Found {
-        value: domain,
-        span,
-    } in list
-    {
-        if domains.iter().any(|other| bare(other) == bare(&domain)) {
+    let mut domains: Vec<Found<String>> = Vec::with_capacity(list.len());
+    for found in list {
+        let domain = &found.value;
+        if domains.iter().any(|other| bare(&other.value) == bare(domain)) {
             let wrong = Wrong::new(
                 format!("`domains` names \"{domain}\" twice"),
                 "name it once: http and https share a cache entry",
             );
-            findings.refuse(span, "again", wrong);
+            findings.refuse(found.span.clone(), "again", wrong);
         }
-        domains.push(domain);
+        domains.push(found);
     }
     if domains.is_empty()
         && !findings
@@ -158,9 +178,9 @@ fn domains(section: &mut Section<'_>, findings: &mut Findings) -> Option<Vec<Str
             .any(|problem| within(problem, &span))
     {
         let wrong = Wrong::new("`domains` is empty", format!("write `domains = {EXAMPLE}`"));
-        findings.refuse(span, "this list", wrong);
+        findings.refuse(span.clone(), "this list", wrong);
     }
-    Some(domains)
+    Some(Found { value: domains, span })
 }
 
 fn within(problem: &super::Problem, span: &Range<usize>) -> bool {
@@ -196,19 +216,14 @@ pub(super) fn outside(state_dir: &Found<PathBuf>, placed: &Placed, findings: &mu
 
 /// Refuses a second origin with the same root and domain: each change would be asked for twice.
 pub(super) fn twice(placed: &Placed, other: &Origin, findings: &mut Findings) {
-    let shared = |domain: &&String| {
-        other
-            .domains
-            .iter()
-            .any(|known| bare(known) == bare(domain))
-    };
+    let shared = |base: &&Base| other.mapping.bases().contains(base);
     if placed.origin.root != other.root {
         return;
     }
-    if let Some(domain) = placed.origin.domains.iter().find(shared) {
+    if let Some(domain) = placed.origin.mapping.bases().iter().find(shared) {
         let message = format!(
-            "origins `{}` and `{}` have the same root and both serve \"{domain}\"",
-            other.name, placed.origin.name
+            "origins `{}` and `{}` have the same root and both serve {}",
+            other.name, placed.origin.name, domain.url()
         );
         let help = "each change would be asked for twice: make them one origin";
         findings.refuse(
@@ -219,6 +234,6 @@ pub(super) fn twice(placed: &Placed, other: &Origin, findings: &mut Findings) {
     }
 }
 
-fn texts(list: Option<Found<Vec<Found<String>>>>) -> Option<Vec<String>> {
-    list.map(|list| list.value.into_iter().map(|found| found.value).collect())
+fn texts(list: Option<&Found<Vec<Found<String>>>>) -> Option<Vec<String>> {
+    list.map(|list| list.value.iter().map(|found| found.value.clone()).collect())
 }

@@ -166,18 +166,10 @@ fn account(
     let batch = section.or("batch", 100, value::count(1..=1_000), findings);
     let poll = value::time(MILLISECOND..=3 * DAY);
     let poll_first = timed(&mut section, "poll_first", 3 * MINUTE, &poll, findings);
-    let poll_max = timed(&mut section, "poll_max", 10 * MINUTE, &poll, findings);
-    let poll_give_up = timed(&mut section, "poll_give_up", 6 * HOUR, &poll, findings);
-    in_order(
-        ("poll_first", &poll_first),
-        ("poll_max", &poll_max),
-        findings,
-    );
-    in_order(
-        ("poll_max", &poll_max),
-        ("poll_give_up", &poll_give_up),
-        findings,
-    );
+    let mut poll_max = timed(&mut section, "poll_max", 10 * MINUTE, &poll, findings);
+    let mut poll_give_up = timed(&mut section, "poll_give_up", 6 * HOUR, &poll, findings);
+    in_order(&section, ("poll_first", &poll_first), ("poll_max", &mut poll_max), findings);
+    in_order(&section, ("poll_max", &poll_max), ("poll_give_up", &mut poll_give_up), findings);
     let doubt_gap = timed(
         &mut section,
         "doubt_gap",

@@ -28,13 +28,19 @@ pub(super) fn timed(
     })
 }
 
-/// Refuses a pair of durations of which the first is longer than the second.
+/// Refuses a pair of durations of which the first is longer than the second. A second that was not
+/// written grows with the first: a default must not make a sensible value wrong.
 pub(super) fn in_order(
+    section: &Section<'_>,
     (short_key, short): (&str, &Found<Duration>),
-    (long_key, long): (&str, &Found<Duration>),
+    (long_key, long): (&str, &mut Found<Duration>),
     findings: &mut Findings,
 ) {
     if short.value <= long.value {
+        return;
+    }
+    if !section.has(long_key) {
+        long.value = short.value;
         return;
     }
     let (short_text, long_text) = (duration::show(short.value), duration::show(long.value));

@@ -8,7 +8,8 @@ use toml::de::DeValue;
 use url::{Host, Url};
 
 use super::section::{Wrong, kind_of, nearest};
-use super::{DirectoryUrls, LogFormat, LogLevel, duration};
+use super::{LogFormat, LogLevel, duration};
+use crate::domain::mapping::DirectoryUrls;
 
 /// The directory that systemd puts credentials in, as it may be written in a path.
 const CREDENTIALS: [&str; 2] = ["%d/", "${CREDENTIALS_DIRECTORY}/"];
@@ -241,6 +242,5 @@ pub(super) fn level(value: &DeValue<'_>) -> Read<LogLevel> {
 
 /// Reads `log.format`.
 pub(super) fn format(value: &DeValue<'_>) -> Read<LogFormat> {
-    use LogFormat::{Auto, Json, Text};
-    choice(value, &[("auto", Auto), ("text", Text), ("json", Json)])
+    choice(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }

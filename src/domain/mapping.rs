@@ -118,14 +118,20 @@ pub struct Mapped<T> {
 /// A checked mapping from an origin's paths to canonical URLs.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    account: AccountName,
+    spec: Spec,
     bases: Vec<Base>,
     index: BTreeSet<Vec<u8>>,
-    directory_urls: DirectoryUrls,
     exclude: Globs,
-    exclude_defaults: bool,
     prefetch: Globs,
 }
+
+impl PartialEq for Mapping {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec == other.spec
+    }
+}
+
+impl Eq for Mapping {}
 
 impl Mapping {
     /// Checks a spec; all that is wrong comes back at once.
@@ -154,7 +160,7 @@ impl Mapping {
         };
         let prefetch = globs(Field::Prefetch, &spec.prefetch);
         // The operator's come first, so that errors name the right item.
-        let mut exclude = spec.exclude;
+        let mut exclude = spec.exclude.clone();
         if spec.exclude_defaults {
             exclude.extend(DEFAULT_EXCLUSIONS.map(str::to_owned));
         }
@@ -162,21 +168,14 @@ impl Mapping {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self {
-            account: spec.account,
-            bases,
-            index: spec.index.into_iter().map(String::into_bytes).collect(),
-            directory_urls: spec.directory_urls,
-            exclude,
-            exclude_defaults: spec.exclude_defaults,
-            prefetch,
-        })
+        let index = spec.index.iter().map(|name| name.clone().into_bytes()).collect();
+        Ok(Self { spec, bases, index, exclude, prefetch })
     }
 
     /// Returns whose CDN serves the origin.
     #[must_use]
     pub fn account(&self) -> &AccountName {
-        &self.account
+        &self.spec.account
     }
 
     /// Returns where the root is served, without repetition.
@@ -188,7 +187,7 @@ impl Mapping {
     /// Returns the glob that excludes a path, or a directory that it lies in.
     #[must_use]
     pub fn excluded(&self, path: &RelPath, is_dir: bool) -> Option<&str> {
-        if self.exclude_defaults && has_dot_part(path) {
+        if self.spec.exclude_defaults && has_dot_part(path) {
             return Some(DOT_FILES);
         }
         self.exclude.find(path, is_dir)
@@ -198,13 +197,13 @@ impl Mapping {
     #[must_use]
     pub fn urls(&self, path: &RelPath) -> Mapped<CanonicalUrl> {
         let mut spellings = vec![path.as_bytes().to_vec()];
-        if self.directory_urls != DirectoryUrls::None && self.index.contains(path.name()) {
+        if self.spec.directory_urls != DirectoryUrls::None && self.index.contains(path.name()) {
             let directory = path.parent().unwrap_or_default().as_bytes().to_vec();
             if directory.is_empty() {
                 spellings.push(directory);
             } else {
                 spellings.push([directory.as_slice(), b"/"].concat());
-                if self.directory_urls == DirectoryUrls::Both {
+                if self.spec.directory_urls == DirectoryUrls::Both {
                     spellings.push(directory);
                 }
             }
@@ -257,7 +256,7 @@ impl Mapping {
             deploy: Some(deploy.clone()),
         };
         let wish = |action, url: &CanonicalUrl| Wish {
-            account: self.account.clone(),
+            account: self.spec.account.clone(),
             action,
             target: Target::new(Kind::Url, url.as_str()),
             force: action == Action::Refresh && change.force,

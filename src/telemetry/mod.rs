@@ -58,9 +58,9 @@ pub fn start(log: &Log) -> Result<(), TelemetryError> {
 }
 
 fn form(format: LogFormat, stderr: Stderr) -> Form {
-    match (format, stderr) {
-        (LogFormat::Json, _) | (LogFormat::Auto, Stderr::Elsewhere) => Form::Json,
-        (LogFormat::Auto | LogFormat::Text, _) => Form::Text {
+    match format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text => Form::Text {
             colour: stderr == Stderr::Terminal,
             time: stderr != Stderr::SystemdJournal,
         },
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_journal_stamps_lines_itself() {
-        let under_systemd = form(LogFormat::Auto, Stderr::SystemdJournal);
+        let under_systemd = form(LogFormat::Text, Stderr::SystemdJournal);
         assert_eq!(
             under_systemd,
             Form::Text {
@@ -89,7 +89,7 @@ mod tests {
                 time: false
             }
         );
-        let on_a_terminal = form(LogFormat::Auto, Stderr::Terminal);
+        let on_a_terminal = form(LogFormat::Text, Stderr::Terminal);
         assert_eq!(
             on_a_terminal,
             Form::Text {
@@ -97,7 +97,13 @@ mod tests {
                 time: true
             }
         );
-        assert_eq!(form(LogFormat::Auto, Stderr::Elsewhere), Form::Json);
+        assert_eq!(
+            form(LogFormat::Text, Stderr::Elsewhere),
+            Form::Text {
+                colour: false,
+                time: true
+            }
+        );
         assert_eq!(form(LogFormat::Json, Stderr::Terminal), Form::Json);
     }
 
