@@ -48,7 +48,7 @@ impl Meter {
     }
 
     /// Debits one unit for each of `hosts`, all or none. Only refreshes of urls and directories
-    /// have a limit per minute.
+    /// have a limit per minute; the day's is looked at first, for waiting a minute won't help there.
     pub(crate) fn debit(
         &mut self,
         kind: QuotaKind,
@@ -56,6 +56,10 @@ impl Meter {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         self.turn(now);
+        let used = self.used[kind] + hosts.len() as u64;
+        if used > self.limits[kind] {
+            return Err(exceeded(kind));
+        }
         let bucket = match kind {
             QuotaKind::Url => Some((Kind::Url, URLS_A_MINUTE)),
             QuotaKind::Directory => Some((Kind::Directory, DIRECTORIES_A_MINUTE)),
@@ -73,10 +77,6 @@ impl Meter {
                     return Err(Refusal::new(400, "QuotaPerMinuteExceeded.Refresh", text));
                 }
             }
-        }
-        let used = self.used[kind] + hosts.len() as u64;
-        if used > self.limits[kind] {
-            return Err(exceeded(kind));
         }
         self.used[kind] = used;
         self.in_minute.extend(minutes);

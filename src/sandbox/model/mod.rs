@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cdn::wire::{Operation, VERSION};
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::time::Timestamp;
 
@@ -136,7 +137,7 @@ impl Model {
         request_id: &str,
     ) -> Result<Value, Refusal> {
         self.verifier.verify(call, now)?;
-        if call.header("x-acs-version") != Some("2018-05-10") {
+        if call.header("x-acs-version") != Some(VERSION) {
             return Err(Refusal::new(
                 400,
                 "InvalidVersion",
@@ -144,13 +145,13 @@ impl Model {
             ));
         }
         let parameters = call.parameters();
-        match call.header("x-acs-action").unwrap_or_default() {
-            "RefreshObjectCaches" => self.refresh(&parameters, now, request_id),
-            "PushObjectCache" => self.push(&parameters, now, request_id),
-            "DescribeRefreshTasks" => self.describe_tasks(&parameters, now),
-            "DescribeRefreshTaskById" => self.describe_by_id(&parameters, now),
-            "DescribeRefreshQuota" => Ok(self.describe_quota(now)),
-            _ => Err(Refusal::new(
+        match call.header("x-acs-action").and_then(Operation::parse) {
+            Some(Operation::RefreshObjectCaches) => self.refresh(&parameters, now, request_id),
+            Some(Operation::PushObjectCache) => self.push(&parameters, now, request_id),
+            Some(Operation::DescribeRefreshTasks) => self.describe_tasks(&parameters, now),
+            Some(Operation::DescribeRefreshTaskById) => self.describe_by_id(&parameters, now),
+            Some(Operation::DescribeRefreshQuota) => Ok(self.describe_quota(now)),
+            None => Err(Refusal::new(
                 404,
                 "InvalidAction.NotFound",
                 "Specified api is not found, please check your url and method.",
