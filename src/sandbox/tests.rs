@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -5,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::cdn::sign::{Signable, canonical_query, hex_sha256};
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, SystemClock};
 use crate::domain::time::Timestamp;
 
 use super::*;
@@ -39,7 +40,7 @@ impl World {
         }
     }
 
-    /// Sends one signed call and reads the connection to its end.
+    /// Sends one signed call, dated by the test's clock, and reads the connection to its end.
     async fn raw(&self, action: &str, pairs: &[(&str, &str)]) -> io::Result<String> {
         let pairs: Vec<_> = pairs
             .iter()
@@ -64,9 +65,9 @@ impl World {
         .authorization(&self.running.access_key_id, &self.running.access_key_secret);
         let mut text = format!("POST /?{query} HTTP/1.1\r\nconnection: close\r\n");
         for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
+            let _ = write!(text, "{name}: {value}\r\n");
         }
-        text += &format!("authorization: {authorization}\r\n\r\n");
+        let _ = write!(text, "authorization: {authorization}\r\n\r\n");
         exchange(self.running.api, &text).await
     }
 
@@ -269,6 +270,7 @@ async fn the_door_takes_faults_and_quota_and_tells_the_log() {
     assert_eq!(log["accepted"][0]["kind"], "url");
     assert_eq!(log["accepted"][0]["time_micros"], 1_795_348_800_000_000_i64);
     assert_eq!(log["rejected"]["QuotaExceeded.Refresh"], 1);
+    assert_eq!(log["calls"]["DescribeRefreshQuota"], 2, "faulty ones count");
     let other = exchange(
         world.running.api,
         "GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
@@ -277,4 +279,38 @@ async fn the_door_takes_faults_and_quota_and_tells_the_log() {
         parse(&other.await.expect("an answer")).1["Code"],
         "InvalidApi.NotFound"
     );
+}
+
+#[tokio::test]
+async fn a_timer_ripens_tasks_that_nobody_asks_for() {
+    let (asked, mut fetched) = tokio::sync::mpsc::channel(1);
+    let listener = port().await;
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = Router::new().fallback(async move |request: Request| {
+        asked
+            .send(request.uri().to_string())
+            .await
+            .expect("a receiver");
+        "prefetched"
+    });
+    let mut origin = JoinSet::new();
+    origin.spawn(async move { axum::serve(listener, router).await.expect("a server") });
+    let clock = SystemClock::shared();
+    let options = Options {
+        time_scale: 3_000,
+        ..Options::new(base)
+    };
+    let running = Sandbox::start(options, port().await, port().await, clock);
+    let running = running.expect("a sandbox");
+    let world = World {
+        // The manual clock only signs.
+        clock: ManualClock::new(running.control.shared.clock.now(), 7),
+        running,
+        _origin: origin,
+    };
+    let pairs = [("ObjectPath", "https://www.example.com/x?y")];
+    assert_eq!(world.call("PushObjectCache", &pairs).await.0, 200);
+    assert_eq!(fetched.recv().await.as_deref(), Some("/x?y"));
+    world.running.control().settle().await;
+    assert_eq!(world.cache("/x?y").await, "HIT");
 }

@@ -1,7 +1,7 @@
 //! The sandbox, judged from outside: Alibaba's unchanged Python SDK drives it.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 /// A process that ends with the test.
@@ -14,36 +14,35 @@ impl Drop for Killed {
     }
 }
 
+/// Plays an origin that has one file.
+fn answer(mut stream: TcpStream) {
+    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
+    lines.take_while(|line| !line.is_empty()).for_each(drop);
+    let status = if first.starts_with("GET /prefetched.txt ") {
+        "200 OK"
+    } else {
+        "404 Not Found"
+    };
+    // A client that left needs no answer.
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody"
+    );
+}
+
 #[test]
 fn alibabas_own_sdk_drives_the_sandbox() {
     let python = std::env::var("REFRESHD_TEST_PYTHON").expect(
         "REFRESHD_TEST_PYTHON must name a Python that has tests/sdk/requirements.txt installed; \
          ./tests/run makes one and sets it",
     );
-    let site = tempfile::tempdir().expect("a directory");
-    std::fs::write(site.path().join("prefetched.txt"), "prefetched\n").expect("a file");
-    // The port is free a moment later as well, and Python says so if it isn't.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("an address")
-        .port();
-    let origin = Command::new(&python)
-        .args([
-            "-m",
-            "http.server",
-            "--bind",
-            "127.0.0.1",
-            &port.to_string(),
-        ])
-        .current_dir(site.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let _origin = Killed(origin.expect("a web server"));
+    let origin = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = origin.local_addr().expect("an address");
+    std::thread::spawn(move || origin.incoming().flatten().for_each(answer));
     let sandbox = Command::new(env!("CARGO_BIN_EXE_refreshd"))
         .args(["sandbox", "--time-scale", "300", "--origin"])
-        .arg(format!("http://127.0.0.1:{port}"))
+        .arg(format!("http://{address}"))
         .stdout(Stdio::piped())
         .spawn();
     let mut sandbox = Killed(sandbox.expect("the sandbox starts"));

@@ -108,3 +108,34 @@ fn exceeded(kind: QuotaKind) -> Refusal {
     };
     Refusal::new(400, code, "The daily quota is used up.")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever comes when, no day gives more than its limit, and what is left is exact.
+        #[test]
+        fn no_day_is_overspent(
+            calls in prop::collection::vec((0_u64..20_000, 1_usize..8), 1..60),
+        ) {
+            let kind = QuotaKind::Directory;
+            let mut now = Timestamp::parse("2026-11-22T12:00:00Z").expect("valid");
+            let mut meter = Meter::new(PerKind::from_fn(|_| 10), now);
+            let mut spent = BTreeMap::<Day, u64>::new();
+            for (seconds, lines) in calls {
+                now = now.plus(Duration::from_secs(seconds));
+                let used = spent.entry(Day::of(now)).or_default();
+                let accepted = meter.debit(kind, &vec!["a.example"; lines], now).is_ok();
+                prop_assert_eq!(accepted, *used + lines as u64 <= 10);
+                *used += if accepted { lines as u64 } else { 0 };
+                prop_assert_eq!(meter.remaining(kind, now), 10 - *used);
+            }
+        }
+    }
+}

@@ -86,7 +86,7 @@ pub struct Log {
     pub accepted: Vec<Accepted>,
     /// Refused calls by error code; scripted refusals are counted too.
     pub rejected: BTreeMap<String, u64>,
-    /// Calls that were made, by operation, refused ones included.
+    /// Calls that came, by operation, whatever became of them.
     pub calls: BTreeMap<String, u64>,
 }
 
@@ -115,8 +115,6 @@ impl Model {
 
     /// Answers one request: signature first, then parameters, then quota.
     pub(crate) fn call(&mut self, call: &Call, now: Timestamp, request_id: &str) -> Answer {
-        let action = call.header("x-acs-action").unwrap_or_default();
-        *self.log.calls.entry(action.to_owned()).or_default() += 1;
         match self.verified(call, now, request_id) {
             Ok(body) => Answer::accepted(body, request_id),
             Err(refusal) => {
@@ -157,6 +155,11 @@ impl Model {
                 "Specified api is not found, please check your url and method.",
             )),
         }
+    }
+
+    /// Counts a call that came, whatever becomes of it.
+    pub(crate) fn count_call(&mut self, action: &str) {
+        *self.log.calls.entry(action.to_owned()).or_default() += 1;
     }
 
     /// Counts a refusal under its code.
