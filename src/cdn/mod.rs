@@ -13,8 +13,17 @@ use crate::domain::task::{TaskId, TaskRow};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Failure;
 
+pub mod client;
+pub mod credentials;
+mod refusal;
 pub mod sign;
+mod skew;
+mod transport;
 pub mod wire;
+
+pub use client::{Client, ClientConfig, ClientError};
+pub use credentials::{CredentialError, CredentialFiles, Credentials};
+pub use transport::{endpoint_problem, http_client};
 
 /// What the CDN answered to an accepted batch.
 #[derive(Clone, Debug, PartialEq, Eq)]

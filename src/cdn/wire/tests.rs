@@ -1,6 +1,9 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::task::TaskRow;
+use crate::domain::time::Timestamp;
 
 fn parse<T: DeserializeOwned>(value: &serde_json::Value) -> Option<T> {
     parse_json(value.to_string().as_bytes())
@@ -193,4 +196,24 @@ fn foreign_text_is_capped_and_on_one_line() {
     let long = foreign_text(&"é\n".repeat(400));
     assert!(long.len() <= 512 && long.ends_with('…') && !long.contains('\n'));
     assert_eq!(foreign_text("plain"), "plain");
+}
+
+proptest! {
+    #[test]
+    fn any_error_survives_its_xml(code in "[A-Za-z.]{1,20}", message in "[a-z<>&;'\" é]{0,40}") {
+        // Blanks at the ends are not kept: servers indent their XML.
+        let error = ErrorBody { code, message: message.trim().to_owned(), ..ErrorBody::default() };
+        prop_assume!(!error.message.contains("<html"));
+        prop_assert_eq!(ErrorBody::parse(error.to_xml().as_bytes()), Some(error));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_harm(body: Vec<u8>, text: String) {
+        let _ = ErrorBody::parse(&body);
+        let _ = ErrorBody::parse(text.as_bytes());
+        let _ = parse_json::<TasksReply>(&body);
+        let _ = parse_status(&text, &text, &text);
+        let line = foreign_text(&text.repeat(50));
+        prop_assert!(line.len() <= 512 && !line.contains(char::is_control));
+    }
 }

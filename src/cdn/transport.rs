@@ -1,0 +1,139 @@
+//! How calls travel: one request, one answer, nothing repeated behind the caller's back.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use reqwest::header::HeaderMap;
+use url::{Host, Url};
+
+use super::client::ClientConfig;
+use super::wire::foreign_text;
+use crate::domain::verdict::{Failure, Reached};
+
+/// The most bytes of an answer that are read. The largest honest one, ten shared ids with 2,000
+/// URLs of 1,024 characters each, is about 30 MB (API reference 1.2, 1.8).
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Returns an HTTP client that sends each request once, on a connection of its own.
+///
+/// A connection is never used twice: over a kept one, the layer below reqwest sends again by itself
+/// when the server has closed it meanwhile, and reqwest has no switch for that. Calls are few (one
+/// in flight per kind), so a handshake each is cheap. Then an error while connecting means that
+/// nothing was written. Redirects are answers like others, and no proxy is taken from the
+/// environment. Half of the time a call may take is for connecting.
+pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
+    // The one TLS provider of the tree. An error says that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .user_agent(&config.user_agent)
+        .timeout(config.timeout)
+        .connect_timeout(config.timeout / 2)
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .http1_only();
+    // Plain http to this machine must not fail for want of the system's CA certificates.
+    let builder = match config.endpoint.scheme() {
+        "http" => builder.https_only(false).tls_certs_only([]),
+        _ => builder.https_only(true),
+    };
+    builder.build()
+}
+
+/// Returns why `endpoint` is not one that may be called, if so: it must be https, or http to this
+/// machine, with nothing behind the host.
+#[must_use]
+pub fn endpoint_problem(endpoint: &Url) -> Option<&'static str> {
+    let is_loopback = match endpoint.host() {
+        None => return Some("it names no host"),
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+    };
+    let is_bare = endpoint.path() == "/"
+        && endpoint.query().is_none()
+        && endpoint.fragment().is_none()
+        && endpoint.username().is_empty()
+        && endpoint.password().is_none();
+    match endpoint.scheme() {
+        "https" | "http" if !is_bare => Some("it must be a scheme and a host alone"),
+        "https" => None,
+        "http" if is_loopback => None,
+        "http" => Some("plain http is for 127.0.0.1, ::1 and localhost only; use https"),
+        _ => Some("it must begin with https://"),
+    }
+}
+
+/// Returns the `Host` header for `endpoint`: the port only where it is not the scheme's own.
+#[must_use]
+pub(super) fn host_header(endpoint: &Url) -> String {
+    let mut host = endpoint.host_str().unwrap_or_default().to_owned();
+    if let Some(port) = endpoint.port() {
+        let _ = write!(host, ":{port}");
+    }
+    host
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// Sends the request and reads the whole answer; `on_head` is called when its head has come.
+pub(super) async fn send(
+    request: reqwest::RequestBuilder,
+    on_head: impl FnOnce(),
+) -> Result<Answer, Failure> {
+    let mut response = request.send().await.map_err(transport_failure)?;
+    on_head();
+    let (status, headers) = (
+        response.status().as_u16(),
+        std::mem::take(response.headers_mut()),
+    );
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport_failure)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER {
+            return Err(failure(Reached::Sent, "the answer is longer than 64 MiB"));
+        }
+    }
+    Ok(Answer {
+        status,
+        headers,
+        body,
+    })
+}
+
+fn transport_failure(error: reqwest::Error) -> Failure {
+    // Built wrongly or not connected: nothing was written. All else may have arrived.
+    let reached = if error.is_builder() || error.is_connect() {
+        Reached::Nothing
+    } else {
+        Reached::Sent
+    };
+    // The URL holds the whole query; the sources hold what is worth reading.
+    let error = error.without_url();
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        let _ = write!(message, ": {cause}");
+        source = cause.source();
+    }
+    failure(reached, &message)
+}
+
+/// Makes a failure of which only the message is known.
+pub(super) fn failure(reached: Reached, message: &str) -> Failure {
+    Failure {
+        reached,
+        code: None,
+        message: foreign_text(message),
+        retry_after: None,
+        request_id: None,
+    }
+}
