@@ -1,1 +1,2 @@
+mod agree;
 mod sdk;
