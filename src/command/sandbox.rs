@@ -18,7 +18,7 @@ use super::{Exit, Failed, Printer};
 /// `access_key_id` and `access_key_secret`. It runs until SIGTERM or SIGINT.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The web server behind the edge, like http://127.0.0.1:8080
+    /// The web server behind the edge, such as `http://127.0.0.1:8080`
     #[arg(long, value_name = "URL")]
     pub origin: String,
     /// Where the API listens; port 0 takes a free one
@@ -30,11 +30,11 @@ pub struct Args {
     /// Tasks ripen N times faster than in five minutes; nothing else is faster
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_scale: u32,
-    /// What a day allows: url=N,directory=N,regex=N,ignore_params=N,prefetch=N
+    /// What a day allows: `url=N,directory=N,regex=N,ignore_params=N,prefetch=N`
     #[arg(long, value_name = "KIND=N", value_delimiter = ',', value_parser = allowance)]
     pub quota: Vec<(QuotaKind, u64)>,
     /// A domain that exists; any does when none is named
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = domain)]
     pub domain: Vec<String>,
 }
 
@@ -50,6 +50,13 @@ fn allowance(text: &str) -> Result<(QuotaKind, u64), String> {
         .parse()
         .map_err(|_| format!("{number:?} is no whole number"))?;
     Ok((kind, number))
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['/', ':', '*']) {
+        return Err("a plain name is wanted, like www.example.com".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Runs the sandbox until a signal ends it.

@@ -110,10 +110,14 @@ async fn api(
         return reply.refuse(404, "InvalidApi.NotFound", None);
     }
     if !matches!(reply.call.method.as_str(), "GET" | "POST") {
-        return reply.refuse(405, "UnsupportedHTTPMethod", None);
+        return reply.refuse(400, "UnsupportedHTTPMethod", None);
     }
     let action = reply.call.header("x-acs-action").unwrap_or_default();
-    let fault = shared.model().faults.next_call(action);
+    let fault = {
+        let mut model = shared.model();
+        model.count_call(action);
+        model.faults.next_call(action)
+    };
     match fault {
         None => reply.json(&reply.work()),
         Some(fault) => reply.faulty(fault).await,
@@ -227,7 +231,7 @@ fn request_id(shared: &Shared) -> String {
     let (high, low) = (shared.clock.random(), shared.clock.random());
     let high = (high & !0xf000) | 0x4000;
     let low = (low & !(0b11 << 62)) | (0b10 << 62);
-    let (a, b, c) = (high >> 32, (high >> 16) & 0xffff, high & 0xffff);
-    let (d, e) = (low >> 48, low & 0xffff_ffff_ffff);
-    format!("{a:08X}-{b:04X}-{c:04X}-{d:04X}-{e:012X}")
+    let digits = format!("{high:016X}{low:016X}");
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| &digits[group]);
+    groups.join("-")
 }

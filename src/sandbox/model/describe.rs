@@ -2,15 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::cdn::wire::{MAX_IDS, PAGE_SIZE};
 use crate::domain::quota::QuotaKind;
 use crate::domain::time::Timestamp;
 
 use super::Model;
 use super::call::{Parameters, Refusal};
 use super::tasks::{HISTORY, Row};
-
-/// Task ids in one question (API reference 0).
-const IDS: usize = 10;
 
 /// The types that can be listed (API reference 1.7).
 const TYPES: [&str; 6] = ["file", "directory", "regex", "preload", "block", "unblock"];
@@ -33,7 +31,7 @@ impl Model {
     ) -> Result<Value, Refusal> {
         let filter = Filter::read(parameters, now)?;
         let page = parameters.number("PageNumber", 1, 100_000)?;
-        let size = parameters.number("PageSize", 20, 100)?;
+        let size = parameters.number("PageSize", 20, PAGE_SIZE.into())?;
         let rows: Vec<&Row> = self
             .tasks
             .shown(now)
@@ -64,7 +62,7 @@ impl Model {
             .split(',')
             .map(|id| id.trim().parse().map_err(|_| malformed_task_id()))
             .collect::<Result<_, _>>()?;
-        if ids.len() > IDS {
+        if ids.len() > MAX_IDS {
             return Err(malformed_task_id());
         }
         let rows = self.tasks.shown(now).filter(|row| ids.contains(&row.task));

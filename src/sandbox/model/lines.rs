@@ -89,7 +89,8 @@ fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
         ));
     }
     let path = &rest[host.len()..];
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte);
+    // Only what isn't ASCII, and spaces, are documented to need encoding; a fragment never travels.
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     let shape = match kind {
         QuotaKind::Regex => {
             pattern::pieces(path).is_some() && path.bytes().all(|byte| byte.is_ascii_graphic())

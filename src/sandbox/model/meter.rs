@@ -48,7 +48,7 @@ impl Meter {
     }
 
     /// Debits one unit for each of `hosts`, all or none. Only refreshes of urls and directories
-    /// have a limit per minute.
+    /// have a limit per minute; the day's is looked at first, for waiting a minute won't help there.
     pub(crate) fn debit(
         &mut self,
         kind: QuotaKind,
@@ -56,6 +56,10 @@ impl Meter {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         self.turn(now);
+        let used = self.used[kind] + hosts.len() as u64;
+        if used > self.limits[kind] {
+            return Err(exceeded(kind));
+        }
         let bucket = match kind {
             QuotaKind::Url => Some((Kind::Url, URLS_A_MINUTE)),
             QuotaKind::Directory => Some((Kind::Directory, DIRECTORIES_A_MINUTE)),
@@ -73,10 +77,6 @@ impl Meter {
                     return Err(Refusal::new(400, "QuotaPerMinuteExceeded.Refresh", text));
                 }
             }
-        }
-        let used = self.used[kind] + hosts.len() as u64;
-        if used > self.limits[kind] {
-            return Err(exceeded(kind));
         }
         self.used[kind] = used;
         self.in_minute.extend(minutes);
@@ -107,4 +107,35 @@ fn exceeded(kind: QuotaKind) -> Refusal {
         _ => "QuotaExceeded.Refresh",
     };
     Refusal::new(400, code, "The daily quota is used up.")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever comes when, no day gives more than its limit, and what is left is exact.
+        #[test]
+        fn no_day_is_overspent(
+            calls in prop::collection::vec((0_u64..20_000, 1_usize..8), 1..60),
+        ) {
+            let kind = QuotaKind::Directory;
+            let mut now = Timestamp::parse("2026-11-22T12:00:00Z").expect("valid");
+            let mut meter = Meter::new(PerKind::from_fn(|_| 10), now);
+            let mut spent = BTreeMap::<Day, u64>::new();
+            for (seconds, lines) in calls {
+                now = now.plus(Duration::from_secs(seconds));
+                let used = spent.entry(Day::of(now)).or_default();
+                let accepted = meter.debit(kind, &vec!["a.example"; lines], now).is_ok();
+                prop_assert_eq!(accepted, *used + lines as u64 <= 10);
+                *used += if accepted { lines as u64 } else { 0 };
+                prop_assert_eq!(meter.remaining(kind, now), 10 - *used);
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cdn::wire::{Operation, VERSION};
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::time::Timestamp;
 
@@ -85,7 +86,7 @@ pub struct Log {
     pub accepted: Vec<Accepted>,
     /// Refused calls by error code; scripted refusals are counted too.
     pub rejected: BTreeMap<String, u64>,
-    /// Calls that were made, by operation, refused ones included.
+    /// Calls that came, by operation, whatever became of them.
     pub calls: BTreeMap<String, u64>,
 }
 
@@ -114,8 +115,6 @@ impl Model {
 
     /// Answers one request: signature first, then parameters, then quota.
     pub(crate) fn call(&mut self, call: &Call, now: Timestamp, request_id: &str) -> Answer {
-        let action = call.header("x-acs-action").unwrap_or_default();
-        *self.log.calls.entry(action.to_owned()).or_default() += 1;
         match self.verified(call, now, request_id) {
             Ok(body) => Answer::accepted(body, request_id),
             Err(refusal) => {
@@ -136,7 +135,7 @@ impl Model {
         request_id: &str,
     ) -> Result<Value, Refusal> {
         self.verifier.verify(call, now)?;
-        if call.header("x-acs-version") != Some("2018-05-10") {
+        if call.header("x-acs-version") != Some(VERSION) {
             return Err(Refusal::new(
                 400,
                 "InvalidVersion",
@@ -144,18 +143,23 @@ impl Model {
             ));
         }
         let parameters = call.parameters();
-        match call.header("x-acs-action").unwrap_or_default() {
-            "RefreshObjectCaches" => self.refresh(&parameters, now, request_id),
-            "PushObjectCache" => self.push(&parameters, now, request_id),
-            "DescribeRefreshTasks" => self.describe_tasks(&parameters, now),
-            "DescribeRefreshTaskById" => self.describe_by_id(&parameters, now),
-            "DescribeRefreshQuota" => Ok(self.describe_quota(now)),
-            _ => Err(Refusal::new(
+        match call.header("x-acs-action").and_then(Operation::parse) {
+            Some(Operation::RefreshObjectCaches) => self.refresh(&parameters, now, request_id),
+            Some(Operation::PushObjectCache) => self.push(&parameters, now, request_id),
+            Some(Operation::DescribeRefreshTasks) => self.describe_tasks(&parameters, now),
+            Some(Operation::DescribeRefreshTaskById) => self.describe_by_id(&parameters, now),
+            Some(Operation::DescribeRefreshQuota) => Ok(self.describe_quota(now)),
+            None => Err(Refusal::new(
                 404,
                 "InvalidAction.NotFound",
                 "Specified api is not found, please check your url and method.",
             )),
         }
+    }
+
+    /// Counts a call that came, whatever becomes of it.
+    pub(crate) fn count_call(&mut self, action: &str) {
+        *self.log.calls.entry(action.to_owned()).or_default() += 1;
     }
 
     /// Counts a refusal under its code.

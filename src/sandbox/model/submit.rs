@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cdn::wire::{Operation, parse_request_type};
 use crate::domain::ask::Kind;
 use crate::domain::intent::Action;
 use crate::domain::quota::QuotaKind;
@@ -29,17 +30,11 @@ impl Model {
         request_id: &str,
     ) -> Result<Value, Refusal> {
         let object_path = parameters.required("ObjectPath")?;
-        let kind = match parameters.get("ObjectType").unwrap_or("File") {
-            "File" => Kind::Url,
-            "Directory" => Kind::Directory,
-            "Regex" => Kind::Regex,
-            // Two official sources name this type differently (API reference 1.2).
-            "IgnoreParams" | "ExQuery" => Kind::IgnoreParams,
-            _ => {
-                let text = "The specified ObjectType is invalid.";
-                return Err(Refusal::new(400, "InvalidObjectType.Malformed", text));
-            }
-        };
+        let kind = parameters.get("ObjectType").unwrap_or("File");
+        let kind = parse_request_type(kind).ok_or_else(|| {
+            let text = "The specified ObjectType is invalid.";
+            Refusal::new(400, "InvalidObjectType.Malformed", text)
+        })?;
         // A File refresh always drops: Force has no meaning for it.
         let force = parameters.flag("Force")? || kind == Kind::Url;
         let wish = Wish {
@@ -47,7 +42,13 @@ impl Model {
             kind,
             force,
         };
-        let ids = self.submit("RefreshObjectCaches", wish, object_path, now, request_id)?;
+        let ids = self.submit(
+            Operation::RefreshObjectCaches,
+            wish,
+            object_path,
+            now,
+            request_id,
+        )?;
         Ok(json!({ "RefreshTaskId": ids }))
     }
 
@@ -66,13 +67,19 @@ impl Model {
             kind: Kind::Url,
             force: false,
         };
-        let ids = self.submit("PushObjectCache", wish, object_path, now, request_id)?;
+        let ids = self.submit(
+            Operation::PushObjectCache,
+            wish,
+            object_path,
+            now,
+            request_id,
+        )?;
         Ok(json!({ "PushTaskId": ids }))
     }
 
     fn submit(
         &mut self,
-        action: &'static str,
+        operation: Operation,
         wish: Wish,
         object_path: &str,
         now: Timestamp,
@@ -91,7 +98,7 @@ impl Model {
         let joined = task_ids.join(",");
         self.log.accepted.push(Accepted {
             time_micros: now.as_micros(),
-            action,
+            action: operation.as_str(),
             kind,
             force: wish.force,
             targets,

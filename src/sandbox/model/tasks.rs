@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use crate::cdn::wire::row_type;
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::Action;
 use crate::domain::time::Timestamp;
@@ -57,15 +58,9 @@ impl Row {
         self.scripted != Some(Ending::NoRow)
     }
 
-    /// Returns the row's `ObjectType`; that of ignore-params rows is documented nowhere.
+    /// Returns the row's `ObjectType`.
     pub(crate) const fn object_type(&self) -> &'static str {
-        match (self.effect.action, self.effect.target.kind) {
-            (Action::Prefetch, _) => "preload",
-            (Action::Refresh, Kind::Url) => "file",
-            (Action::Refresh, Kind::Directory) => "directory",
-            (Action::Refresh, Kind::Regex) => "regex",
-            (Action::Refresh, Kind::IgnoreParams) => "ignoreparams",
-        }
+        row_type(self.effect.action, self.effect.target.kind)
     }
 
     /// Returns how far the row is: Pending for a tenth of its ripening, then Refreshing with a
