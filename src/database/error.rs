@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 
 /// `SQLITE_IOERR_SHMSIZE`: the shared memory beside the file could not grow, for want of space.
-const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+const IOERR_SHMSIZE: i32 = 0x130a;
 
 /// What went wrong with the database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

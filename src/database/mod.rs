@@ -1,4 +1,4 @@
-//! This room opens the SQLite file that store and journal share, and owns its one writer.
+//! This room opens the `SQLite` file that store and journal share, and owns its one writer.
 //!
 //! Enters: closures, each to run in one transaction. Leaves: what they return, or a
 //! [`DatabaseError`] that says what an operator can do.

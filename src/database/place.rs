@@ -54,7 +54,7 @@ pub(super) fn prepare_directory(directory: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-/// Makes the directory and the file (mode 0600; SQLite gives its companions the same).
+/// Makes the directory and the file (mode 0600; `SQLite` gives its companions the same).
 pub(super) fn prepare_file(path: &Path) -> Result<(), DatabaseError> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

@@ -1,5 +1,5 @@
 //! The journal's contract: scripted cases that every journal must pass, and random histories in
-//! which SQLite must answer like the reference.
+//! which `SQLite` must answer like the reference.
 
 mod cases;
 mod random;

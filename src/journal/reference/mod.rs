@@ -188,11 +188,11 @@ impl Journal for ReferenceJournal {
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {
-        self.verb(|memory| memory.counts())
+        self.verb(Memory::counts)
     }
 
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError> {
-        self.verb(|memory| memory.oldest_open())
+        self.verb(Memory::oldest_open)
     }
 
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError> {
@@ -218,6 +218,6 @@ impl Journal for ReferenceJournal {
     }
 
     async fn snapshot(&self) -> Result<Snapshot, JournalError> {
-        self.verb(|memory| memory.snapshot())
+        self.verb(Memory::snapshot)
     }
 }

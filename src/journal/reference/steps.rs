@@ -65,6 +65,10 @@ impl Kept {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "verbs look alike, whether this journal can fail in them or not"
+)]
 impl Memory {
     pub(super) fn lead(&mut self, account: &AccountName, now: Timestamp) -> Answer<Fence> {
         let fence = self.leads.entry(account.clone()).or_default();
@@ -426,7 +430,7 @@ impl Memory {
             said.extend(left.map(|target| (target.clone(), TaskStatus::Failed(why.clone()))));
         }
         for (target, status) in said {
-            self.hear(key, &target, status, retry, now)?;
+            self.hear(key, &target, &status, retry, now)?;
         }
         Ok(())
     }
@@ -435,7 +439,7 @@ impl Memory {
         &mut self,
         key: &BatchKey,
         target: &Target,
-        status: TaskStatus,
+        status: &TaskStatus,
         retry: Retry,
         now: Timestamp,
     ) -> Answer<()> {
@@ -455,7 +459,7 @@ impl Memory {
         let mut ids = kept.batch.asks[place].intents.clone();
         ids.sort();
         for id in ids {
-            if let TaskStatus::Failed(why) = &status {
+            if let TaskStatus::Failed(why) = status {
                 let fate = fate::of_failure(self.row(id)?.attempt, why, retry.not_before);
                 self.settle(id, fate, now)?;
             } else {

@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use super::rows::{first, run, to_json};
-use crate::domain::deploy::Deploy;
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Cause, Outgoing, Wish};
 use crate::domain::names::NodeId;
 use crate::domain::time::Timestamp;
@@ -115,7 +115,7 @@ pub(super) fn enter(
         add_cause(tx, id, causes + 1, &wish.cause)?;
         return Ok(false);
     }
-    let deploy = wish.cause.deploy.as_ref().map(|deploy| deploy.as_str());
+    let deploy = wish.cause.deploy.as_ref().map(DeployId::as_str);
     run(
         tx,
         CREATE,

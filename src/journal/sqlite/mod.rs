@@ -1,4 +1,4 @@
-//! The journal on SQLite: one verb, one transaction on the database's writer thread.
+//! The journal on `SQLite`: one verb, one transaction on the database's writer thread.
 //!
 //! The files follow the life of an intent: accept, plan, stage, answers, doubt, poll; `flight`
 //! holds what becomes of intents that leave flight, `batches` what the steps of a batch share.
@@ -276,14 +276,12 @@ impl Journal for SqliteJournal {
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {
-        self.database
-            .call("journal.counts", |tx| look::counts(tx))
-            .await
+        self.database.call("journal.counts", look::counts).await
     }
 
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError> {
         self.database
-            .call("journal.oldest_open", |tx| look::oldest_open(tx))
+            .call("journal.oldest_open", look::oldest_open)
             .await
     }
 
@@ -322,8 +320,6 @@ impl Journal for SqliteJournal {
     }
 
     async fn snapshot(&self) -> Result<Snapshot, JournalError> {
-        self.database
-            .call("journal.snapshot", |tx| look::snapshot(tx))
-            .await
+        self.database.call("journal.snapshot", look::snapshot).await
     }
 }

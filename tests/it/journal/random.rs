@@ -1,4 +1,4 @@
-//! Random histories: SQLite must answer every verb like the reference, and stay sound.
+//! Random histories: `SQLite` must answer every verb like the reference, and stay sound.
 
 use std::fmt::Debug;
 
@@ -65,9 +65,8 @@ impl Pair {
             12 => self.park(a, b).await,
             13 => self.report(a, b).await,
             14 => {
-                self.now = self
-                    .now
-                    .plus(u32::from(a % 5) * HOUR + u32::from(b) * SECOND)
+                let by = u32::from(a % 5) * HOUR + u32::from(b) * SECOND;
+                self.now = self.now.plus(by);
             }
             _ if a < 40 => {
                 self.fence = both!(self.lead(&self.account, self.now)).expect("leads");
@@ -88,7 +87,7 @@ impl Pair {
             let target = target(number);
             let prefetch = target.kind == Kind::Url && number > 170;
             let mut cause = cause(self.now);
-            cause.deploy = (c % 2 == 0).then(|| deploy.clone());
+            cause.deploy = (c.is_multiple_of(2)).then(|| deploy.clone());
             self.sequence += 1;
             let wish = Wish {
                 account: self.account.clone(),
@@ -98,7 +97,7 @@ impl Pair {
                     Action::Refresh
                 },
                 target,
-                force: number % 5 == 0,
+                force: number.is_multiple_of(5),
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
                 cause,
             };
@@ -126,7 +125,7 @@ impl Pair {
             .intents
             .iter()
             .filter(|intent| intent.action == chosen.action);
-        let wide = chosen.action == Action::Refresh && b % 3 == 0;
+        let wide = chosen.action == Action::Refresh && b.is_multiple_of(3);
         let asks: Vec<Ask> = if wide {
             vec![Ask {
                 target: target(0),
@@ -151,7 +150,7 @@ impl Pair {
             } else {
                 chosen.target.kind
             },
-            force: c % 2 == 0,
+            force: c.is_multiple_of(2),
             asks,
         };
         let fence = Fence(self.fence.0 - i64::from(c > 250));
@@ -204,7 +203,7 @@ impl Pair {
             return;
         };
         let key = &doubt.batch.key;
-        if b % 4 == 0 {
+        if b.is_multiple_of(4) {
             let _ = both!(self.resend(key, fence, now));
             return;
         }
