@@ -86,3 +86,35 @@ pub(super) fn park(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Database, DatabaseError};
+
+    #[tokio::test]
+    async fn what_is_due_is_found_by_index_and_in_order() {
+        let database = Database::in_memory().expect("opens");
+        for (sql, index) in [
+            (DUE, "intent_due"),
+            (NEXT, "intent_due"),
+            (WIDE_REFRESHES, "intent_open"),
+            (SAME_REFRESH, "intent_open"),
+        ] {
+            let steps = database
+                .call("test", move |tx| {
+                    let mut explained = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                    let count = explained.parameter_count();
+                    let nulls = vec![None::<i64>; count];
+                    let rows = explained
+                        .query_map(rusqlite::params_from_iter(nulls), |row| row.get(3))?
+                        .collect::<Result<Vec<String>, _>>()?;
+                    Ok::<_, DatabaseError>(rows.join("; "))
+                })
+                .await
+                .expect("explains");
+            assert!(steps.contains(index), "{steps}");
+            assert!(!steps.contains("TEMP B-TREE FOR ORDER"), "{steps}");
+        }
+    }
+}
