@@ -10,6 +10,7 @@ pub mod domain;
 pub mod engine;
 pub mod journal;
 pub mod sandbox;
+pub mod source;
 pub mod store;
 pub mod telemetry;
 pub mod web;

@@ -4,174 +4,55 @@
 //! **Invariant:** one verb is one transaction, and a verb that finds the world otherwise than its
 //! caller thought changes nothing and says so.
 
-use std::collections::BTreeMap;
+pub mod check;
+mod fate;
+pub mod reference;
+pub mod sqlite;
+mod types;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Serialize;
 
-use crate::domain::ask::{Kind, Target};
+use crate::database::DatabaseError;
+use crate::domain::ask::Target;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::{Allowance, PerKind, Reported};
-use crate::domain::task::{Batch, BatchKey, Fence, TaskId, TaskStatus};
+use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
+pub use types::{
+    AcceptedWishes, Attention, Counts, Doubt, Due, Job, JobAsk, Observation, Retry, Staged,
+};
+
 /// How often an intent is asked in vain before it ends failed.
 pub const MAX_ATTEMPTS: u32 = 8;
+/// How many causes an intent keeps; older ones are only counted.
+pub const MAX_CAUSES: u32 = 20;
+/// How long ended intents are kept, in days; afterwards only their daily sums are.
+pub const KEPT_DAYS: i64 = 90;
 
 /// What went wrong in the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The database refused; the message says why.
-    #[error("the journal's database failed: {0}")]
-    Database(String),
+    /// The database refused; the message says what to do.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// Somebody else took the lead: nothing was changed.
     #[error("another process took the lead for account `{account}`; nothing was changed")]
     Fenced {
         /// The account.
         account: AccountName,
     },
+    /// The batch isn't where the verb needs it (staged, in doubt, a job under way), or isn't known:
+    /// nothing was changed.
+    #[error("batch `{0}` is not where this step needs it; nothing was changed")]
+    OutOfTurn(BatchKey),
     /// What is stored can't be read.
     #[error("the journal holds what it cannot read: {0}")]
     Inconsistent(String),
-}
-
-/// What [`Journal::accept`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct AcceptedWishes {
-    /// Sequence numbers up to this one are accepted, now or before.
-    pub through: u64,
-    /// Wishes that became an intent of their own.
-    pub created: u64,
-    /// Wishes that joined a pending intent.
-    pub absorbed: u64,
-}
-
-/// What an account has to do now.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Due {
-    /// Pending intents whose `not_before` has come, oldest first. Held, paused ones are not among them.
-    pub intents: Vec<Intent>,
-    /// Targets of every open refresh (pending, submitting, submitted) that could delay a prefetch
-    /// among `intents` (rule 9): those with the same text, and every open wider target.
-    pub open_refreshes: Vec<Target>,
-    /// Action and kind of each batch that is being submitted or unknown: one in flight per kind.
-    pub in_flight: Vec<(Action, Kind)>,
-    /// When the earliest `not_before` still to come is.
-    pub next_at: Option<Timestamp>,
-}
-
-/// What came of staging a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Staged {
-    /// Batch, asks and debit are committed: the call may be made.
-    Ready,
-    /// The day's budget does not cover it: nothing was changed.
-    OverBudget,
-    /// One of its intents is no longer pending: nothing was changed; plan again.
-    Stale,
-}
-
-/// A batch whose outcome is unknown, and what of it is still to be found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
-    /// The batch, with the asks not adopted yet.
-    pub batch: Batch,
-    /// When it was (last) staged, by the CDN's clock.
-    pub staged_at: Timestamp,
-    /// How many looks found nothing.
-    pub negatives: u32,
-    /// When the last of these was.
-    pub last_negative: Option<Timestamp>,
-    /// How often it was sent.
-    pub sends: u32,
-}
-
-/// An ask of a job and what the CDN last said of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobAsk {
-    /// The target.
-    pub target: Target,
-    /// What was last said; none when no row named it yet.
-    pub status: Option<TaskStatus>,
-}
-
-/// A batch the CDN accepted: its task ids, and a status for every ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// The batch it came from.
-    pub key: BatchKey,
-    /// Whose.
-    pub account: AccountName,
-    /// What is being done.
-    pub action: Action,
-    /// The kind its asks share.
-    pub kind: Kind,
-    /// The CDN's task ids.
-    pub tasks: Vec<TaskId>,
-    /// The asks that have not ended.
-    pub asks: Vec<JobAsk>,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-    /// How often it was looked at.
-    pub polls: u32,
-}
-
-/// What a poll found, for [`Journal::observe`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observation {
-    /// Which job.
-    pub key: BatchKey,
-    /// The news: asks by target, with what the CDN says now.
-    pub news: Vec<(Target, TaskStatus)>,
-    /// When to look again, if anything is left.
-    pub next_poll: Timestamp,
-    /// Whether to give up on asks that have not ended: they are pending again, or failed once
-    /// [`MAX_ATTEMPTS`] is reached, with this reason.
-    pub expire: Option<String>,
-}
-
-/// How refused or failed intents are tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Not before this instant.
-    pub not_before: Timestamp,
-}
-
-/// Numbers for `status`.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
-pub struct Counts {
-    /// Pending, waiting or not.
-    pub pending: u64,
-    /// Pending and waiting, by wait.
-    pub waiting: BTreeMap<&'static str, u64>,
-    /// In a call under way or in doubt.
-    pub submitting: u64,
-    /// In an accepted job.
-    pub submitted: u64,
-    /// Ended done.
-    pub done: u64,
-    /// Ended failed.
-    pub failed: u64,
-    /// Ended superseded.
-    pub superseded: u64,
-    /// Batches in doubt.
-    pub unknown: u64,
-    /// Batches sent again after a doubt: each may have doubled its asks.
-    pub resent: u64,
-    /// Refreshes repeated because a prefetch of the same url overlapped (rule 9).
-    pub overlapped: u64,
-}
-
-/// An intent that an operator should see: waiting or failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attention {
-    /// The intent.
-    pub intent: Intent,
-    /// Why it is shown, in one sentence.
-    pub why: String,
 }
 
 /// The memory of one or more accounts. Every verb is one transaction; every time is handed in, as
@@ -184,7 +65,7 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Takes in what a node recorded, in sequence. Numbers at or below the node's last accepted one
     /// are passed over, so that a repetition changes nothing. A wish joins the pending, unheld
-    /// intent of its (account, action, target), ORing its force, else it becomes an intent (rule 1).
+    /// intent of its (account, action, target) and adds its force, else it becomes an intent (rule 1).
     /// A closed deploy brings forward the `not_before` of pending intents that it opened.
     async fn accept(
         &self,
@@ -233,10 +114,13 @@ pub trait Journal: Send + Sync + 'static {
         first_poll: Timestamp,
     ) -> Result<(), JournalError>;
 
-    /// The batch was certainly not executed: the debit is given back, the intents are pending again
-    /// from `not_before` with one attempt more (`Later`, `NextDay`, `Renew`, `Operator` count no
-    /// attempt), or failed (`Never`, or [`MAX_ATTEMPTS`] reached). With `Split` each ask comes back
-    /// with a mark that halves the next batch it is in (the intents keep `attempt + 1`).
+    /// The batch was certainly not executed by this sending: what this sending was charged is given
+    /// back (after a doubt only a new day's charge is, for the first sending may have spent the
+    /// other). Its intents are pending again from `not_before` with a visible wait: `Later`,
+    /// `NextDay`, `Renew` and `Operator` count no attempt; `Split` counts one, and the planner halves
+    /// the batch of an intent with each attempt. `Never` fails the intents of the very target; those
+    /// merely covered are pending again with one attempt more. At [`MAX_ATTEMPTS`] they fail.
+    /// `Unknown` is no refusal: out of turn.
     async fn refused(
         &self,
         key: &BatchKey,
@@ -277,8 +161,9 @@ pub trait Journal: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<(), JournalError>;
 
-    /// Takes a doubt up again for sending, under the same key and without a debit: what is left of
-    /// it is being submitted. The batch is returned.
+    /// Takes a doubt up again for sending, under the same key and without a debit, unless the day of
+    /// `now` was not charged yet (rule 8): what is left of it is being submitted. The batch is
+    /// returned.
     async fn resend(
         &self,
         key: &BatchKey,
@@ -345,4 +230,11 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns how many intents have not ended and wait for `wait`.
     async fn waiting(&self, wait: Wait) -> Result<u64, JournalError>;
+
+    /// Forgets what ended more than [`KEPT_DAYS`] ago, at most 1,000 intents; returns how many
+    /// intents went. Sums stay.
+    async fn prune(&self, now: Timestamp) -> Result<u64, JournalError>;
+
+    /// Returns everything that [`check::Snapshot::problems`] judges.
+    async fn snapshot(&self) -> Result<check::Snapshot, JournalError>;
 }

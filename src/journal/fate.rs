@@ -1,0 +1,65 @@
+//! What becomes of an intent whose ask came to nothing: pure, and shared by all journals.
+
+use crate::domain::intent::{Wait, Waiting};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::Verdict;
+
+use super::MAX_ATTEMPTS;
+
+/// What becomes of an intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is pending again, visibly waiting.
+    Again {
+        /// How often it was asked in vain by now.
+        attempt: u32,
+        /// The wait; its `until` is the new `not_before`.
+        waiting: Waiting,
+    },
+    /// It ends failed, for this reason.
+    Failed(String),
+}
+
+/// Decides after a refusal. `own` says whether the intent's target is the very one that was asked,
+/// not one that it merely covered. `Unknown` is no refusal and is treated like `Later`.
+pub(super) fn of_refusal(
+    verdict: &Verdict,
+    attempt: u32,
+    own: bool,
+    why: &str,
+    not_before: Timestamp,
+) -> Fate {
+    let again = |wait| Fate::Again {
+        attempt,
+        waiting: waiting(wait, why, not_before),
+    };
+    match verdict {
+        Verdict::Later { .. } | Verdict::Renew | Verdict::Operator | Verdict::Unknown => {
+            again(Wait::Retry)
+        }
+        Verdict::NextDay => again(Wait::Quota),
+        Verdict::Never if own => Fate::Failed(why.to_owned()),
+        Verdict::Never | Verdict::Split => of_failure(attempt, why, not_before),
+    }
+}
+
+/// Decides after a task that failed or never appeared: one attempt more.
+pub(super) fn of_failure(attempt: u32, why: &str, not_before: Timestamp) -> Fate {
+    let attempt = attempt.saturating_add(1);
+    if attempt >= MAX_ATTEMPTS {
+        Fate::Failed(why.to_owned())
+    } else {
+        Fate::Again {
+            attempt,
+            waiting: waiting(Wait::Retry, why, not_before),
+        }
+    }
+}
+
+fn waiting(wait: Wait, why: &str, not_before: Timestamp) -> Waiting {
+    Waiting {
+        wait,
+        why: why.to_owned(),
+        until: Some(not_before),
+    }
+}

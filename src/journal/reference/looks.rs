@@ -1,0 +1,220 @@
+//! Quota, looking and forgetting: the reference's verbs that move no intent.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::memory::{Kept, Memory, Row};
+use crate::domain::ask::Target;
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait};
+use crate::domain::names::AccountName;
+use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
+use crate::domain::time::{Day, Timestamp};
+use crate::journal::check::{BatchState, BatchView, LedgerView, Snapshot};
+use crate::journal::{Attention, Counts, JournalError, KEPT_DAYS, MAX_CAUSES};
+
+type Answer<T> = Result<T, JournalError>;
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "verbs look alike, whether this journal can fail in them or not"
+)]
+impl Memory {
+    pub(super) fn quota(
+        &mut self,
+        account: &AccountName,
+        limits: &PerKind<u64>,
+        now: Timestamp,
+    ) -> Answer<PerKind<Allowance>> {
+        Ok(PerKind::from_fn(|kind| {
+            let said = self.limits.get(&(account.clone(), kind)).copied();
+            Allowance {
+                limit: limits[kind].min(said.unwrap_or(u64::MAX)),
+                used: u64::try_from(self.used(account, Day::of(now), kind)).unwrap_or(0),
+            }
+        }))
+    }
+
+    pub(super) fn quota_reported(
+        &mut self,
+        account: &AccountName,
+        reported: &PerKind<Option<Reported>>,
+        asked_at: Timestamp,
+        quiet: Duration,
+        now: Timestamp,
+    ) -> Answer<bool> {
+        let day = Day::of(now);
+        if Day::of(asked_at) != day {
+            return Ok(false);
+        }
+        let restless = self.batches.values().any(|kept| {
+            let since = asked_at.minus(quiet);
+            let stirred = kept.is_live() || kept.settled_at.is_some_and(|at| at > since);
+            kept.batch.account == *account && stirred
+        });
+        for (kind, answer) in reported.iter() {
+            let Some(answer) = answer else { continue };
+            self.limits.insert((account.clone(), kind), answer.quota);
+            let spent = answer.quota.saturating_sub(answer.remain).cast_signed();
+            let ours = self.used(account, day, kind);
+            if !restless || spent > ours {
+                let line = self.corrected.entry((account.clone(), day, kind));
+                *line.or_default() += spent - ours;
+            }
+        }
+        Ok(!restless)
+    }
+
+    pub(super) fn counts(&mut self) -> Answer<Counts> {
+        let sum = |what| self.tally.get(what).copied().unwrap_or(0);
+        let mut counts = Counts {
+            done: sum("done"),
+            failed: sum("failed"),
+            superseded: sum("superseded"),
+            resent: sum("resent"),
+            overlapped: sum("overlapped"),
+            ..Counts::default()
+        };
+        for row in &self.intents {
+            match row.intent.state {
+                State::Pending { .. } => counts.pending += 1,
+                State::Submitting => counts.submitting += 1,
+                State::Submitted => counts.submitted += 1,
+                State::Ended { .. } => {}
+            }
+            if let Some(wait) = row.wait() {
+                *counts.waiting.entry(wait.as_str()).or_default() += 1;
+            }
+        }
+        let unknown = |kept: &&Kept| kept.state == BatchState::Unknown;
+        counts.unknown = self.batches.values().filter(unknown).count() as u64;
+        Ok(counts)
+    }
+
+    pub(super) fn oldest_open(&mut self) -> Answer<Option<Timestamp>> {
+        let open = self.intents.iter().filter(|row| row.is_open());
+        Ok(open.map(|row| row.intent.created_at).min())
+    }
+
+    pub(super) fn attention(&mut self, limit: usize) -> Answer<Vec<Attention>> {
+        let failed = |intent: &Intent| {
+            matches!(
+                &intent.state,
+                State::Ended {
+                    outcome: Outcome::Failed(_),
+                    ..
+                }
+            )
+        };
+        let newest = self.intents.iter().rev();
+        let shown = newest.filter(|row| row.wait().is_some() || failed(&row.intent));
+        let shown = shown.take(limit).map(|row| row.intent.clone());
+        Ok(shown.map(Attention::of).collect())
+    }
+
+    pub(super) fn history(
+        &mut self,
+        account: &AccountName,
+        action: Action,
+        target: &Target,
+        limit: usize,
+    ) -> Answer<Vec<(Intent, Vec<Cause>)>> {
+        let newest = self.intents.iter().rev();
+        let named = newest.filter(|row| row.is(account, action, target));
+        Ok(named
+            .take(limit)
+            .map(|row| {
+                let causes = row.causes.iter().rev().take(MAX_CAUSES as usize);
+                (row.intent.clone(), causes.cloned().collect())
+            })
+            .collect())
+    }
+
+    pub(super) fn waiting(&mut self, wait: Wait) -> Answer<u64> {
+        let waiting = self.intents.iter().filter(|row| row.wait() == Some(wait));
+        Ok(waiting.count() as u64)
+    }
+
+    pub(super) fn prune(&mut self, now: Timestamp) -> Answer<u64> {
+        let day = Day::from_number(Day::of(now).number() - KEPT_DAYS);
+        let before = day.start();
+        let ended = |row: &Row| match row.intent.state {
+            State::Ended { at, .. } if at < before => Some((at, row.intent.id)),
+            _ => None,
+        };
+        let mut old: Vec<_> = self.intents.iter().filter_map(ended).collect();
+        old.sort();
+        old.truncate(1_000);
+        let gone: BTreeSet<IntentId> = old.iter().map(|(_, id)| *id).collect();
+        self.intents.retain(|row| !gone.contains(&row.intent.id));
+        for kept in self.batches.values_mut() {
+            for ask in &mut kept.batch.asks {
+                ask.intents.retain(|id| !gone.contains(id));
+            }
+        }
+        self.batches.retain(|_, kept| {
+            let old = kept.settled_at.is_some_and(|at| at < before);
+            kept.is_live() || kept.has_job() || !old
+        });
+        let charged: BTreeSet<(AccountName, Day, QuotaKind)> = self.debited();
+        self.corrected
+            .retain(|key, _| key.1 >= day || charged.contains(key));
+        Ok(gone.len() as u64)
+    }
+
+    fn debited(&self) -> BTreeSet<(AccountName, Day, QuotaKind)> {
+        let batches = self.batches.values();
+        batches
+            .flat_map(|kept| {
+                let (account, kind) = (&kept.batch.account, kept.batch.quota_kind());
+                let days = kept.debits.iter().map(|(day, _, _)| *day);
+                days.map(move |day| (account.clone(), day, kind))
+            })
+            .collect()
+    }
+
+    pub(super) fn snapshot(&mut self) -> Answer<Snapshot> {
+        let view = |kept: &Kept| BatchView {
+            key: kept.batch.key.clone(),
+            account: kept.batch.account.clone(),
+            quota: kept.batch.quota_kind(),
+            state: kept.state,
+            asks: (kept.batch.asks.iter().zip(&kept.asks))
+                .map(|(ask, (state, _))| {
+                    let mut intents = ask.intents.clone();
+                    intents.sort();
+                    (ask.target.clone(), *state, intents)
+                })
+                .collect(),
+            job: kept.has_job(),
+            debits: {
+                let debits = kept.debits.iter();
+                let mut debits: Vec<_> = debits
+                    .map(|(day, _, amount)| (*day, amount.cast_signed()))
+                    .collect();
+                debits.sort();
+                debits
+            },
+        };
+        let mut lines = self.debited();
+        lines.extend(self.corrected.keys().cloned());
+        let mut ledger: Vec<LedgerView> = lines
+            .into_iter()
+            .map(|(account, day, quota)| LedgerView {
+                used: self.used(&account, day, quota),
+                corrected: *self
+                    .corrected
+                    .get(&(account.clone(), day, quota))
+                    .unwrap_or(&0),
+                account,
+                day,
+                quota,
+            })
+            .collect();
+        ledger.sort_by_key(|line| (line.account.clone(), line.day, line.quota.as_str()));
+        Ok(Snapshot {
+            intents: self.intents.iter().map(|row| row.intent.clone()).collect(),
+            batches: self.batches.values().map(view).collect(),
+            ledger,
+        })
+    }
+}

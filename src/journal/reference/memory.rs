@@ -1,0 +1,387 @@
+//! What the reference remembers, and how intents move in it.
+
+use std::collections::BTreeMap;
+
+use crate::domain::ask::{Kind, Target};
+use crate::domain::deploy::DeployId;
+use crate::domain::hint::Witness;
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting, Wish};
+use crate::domain::names::{AccountName, NodeId};
+use crate::domain::quota::QuotaKind;
+use crate::domain::task::{Batch, BatchKey, Fence, TaskId, TaskStatus};
+use crate::domain::time::{Day, Timestamp};
+use crate::journal::JournalError;
+use crate::journal::check::{AskState, BatchState};
+use crate::journal::fate::Fate;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    pub(super) leads: BTreeMap<AccountName, i64>,
+    pub(super) through: BTreeMap<NodeId, u64>,
+    pub(super) intents: Vec<Row>,
+    pub(super) next: i64,
+    pub(super) batches: BTreeMap<BatchKey, Kept>,
+    pub(super) corrected: BTreeMap<(AccountName, Day, QuotaKind), i64>,
+    pub(super) limits: BTreeMap<(AccountName, QuotaKind), u64>,
+    pub(super) tally: BTreeMap<&'static str, u64>,
+}
+
+/// An intent with what its present state doesn't show.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) intent: Intent,
+    pub(super) not_before: Timestamp,
+    pub(super) attempt: u32,
+    pub(super) deploy: Option<DeployId>,
+    pub(super) overlapped: bool,
+    pub(super) causes: Vec<Cause>,
+}
+
+/// A batch with all that came of it.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) batch: Batch,
+    pub(super) asks: Vec<(AskState, Option<TaskStatus>)>,
+    pub(super) state: BatchState,
+    pub(super) staged_at: Timestamp,
+    pub(super) sends: u32,
+    pub(super) negatives: u32,
+    pub(super) last_negative: Option<Timestamp>,
+    pub(super) look_at: Timestamp,
+    pub(super) settled_at: Option<Timestamp>,
+    /// Day, sending, amount.
+    pub(super) debits: Vec<(Day, u32, u64)>,
+    pub(super) job: Option<KeptJob>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct KeptJob {
+    pub(super) tasks: Vec<TaskId>,
+    pub(super) accepted_at: Timestamp,
+    pub(super) polls: u32,
+    pub(super) next_poll: Timestamp,
+}
+
+impl Row {
+    pub(super) fn wait(&self) -> Option<Wait> {
+        match &self.intent.state {
+            State::Pending { waiting, .. } => waiting.as_ref().map(|waiting| waiting.wait),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self.intent.state, State::Pending { .. })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.intent.state, State::Ended { .. })
+    }
+
+    /// Whether changes may join it.
+    fn is_free(&self) -> bool {
+        self.is_pending() && self.wait() != Some(Wait::Hold)
+    }
+
+    pub(super) fn is(&self, account: &AccountName, action: Action, target: &Target) -> bool {
+        self.intent.account == *account
+            && self.intent.action == action
+            && self.intent.target == *target
+    }
+
+    pub(super) fn set_pending(&mut self, waiting: Option<Waiting>) {
+        self.intent.state = State::Pending {
+            not_before: self.not_before,
+            attempt: self.attempt,
+            waiting,
+        };
+    }
+}
+
+impl Memory {
+    pub(super) fn row(&mut self, id: IntentId) -> Result<&mut Row, JournalError> {
+        self.intents
+            .iter_mut()
+            .find(|row| row.intent.id == id)
+            .ok_or_else(|| JournalError::Inconsistent(format!("{id:?} is gone")))
+    }
+
+    pub(super) fn holds_lead(
+        &self,
+        account: &AccountName,
+        fence: Fence,
+    ) -> Result<(), JournalError> {
+        if self.leads.get(account) == Some(&fence.0) {
+            Ok(())
+        } else {
+            Err(JournalError::Fenced {
+                account: account.clone(),
+            })
+        }
+    }
+
+    pub(super) fn turn(
+        &mut self,
+        key: &BatchKey,
+        fence: Fence,
+        state: BatchState,
+    ) -> Result<&mut Kept, JournalError> {
+        let out_of_turn = || JournalError::OutOfTurn(key.clone());
+        let account = self.batches.get(key).ok_or_else(out_of_turn)?;
+        self.holds_lead(&account.batch.account, fence)?;
+        self.batches
+            .get_mut(key)
+            .filter(|kept| kept.state == state)
+            .ok_or_else(out_of_turn)
+    }
+
+    /// Lets a wish join or become an intent; returns whether it became one.
+    pub(super) fn enter(&mut self, wish: &Wish, now: Timestamp) -> bool {
+        let twin = self
+            .intents
+            .iter_mut()
+            .find(|row| row.is_free() && row.is(&wish.account, wish.action, &wish.target));
+        if let Some(row) = twin {
+            row.intent.force |= wish.force;
+            row.intent.causes += 1;
+            row.intent.cause = wish.cause.clone();
+            row.causes.push(wish.cause.clone());
+            if row.wait().is_none() {
+                row.not_before = row.not_before.min(wish.not_before);
+                row.set_pending(None);
+            }
+            return false;
+        }
+        self.next += 1;
+        let state = State::Pending {
+            not_before: wish.not_before,
+            attempt: 0,
+            waiting: None,
+        };
+        self.intents.push(Row {
+            intent: Intent {
+                id: IntentId(self.next),
+                account: wish.account.clone(),
+                action: wish.action,
+                target: wish.target.clone(),
+                force: wish.force,
+                created_at: now,
+                cause: wish.cause.clone(),
+                causes: 1,
+                state,
+            },
+            not_before: wish.not_before,
+            attempt: 0,
+            deploy: wish.cause.deploy.clone(),
+            overlapped: false,
+            causes: vec![wish.cause.clone()],
+        });
+        true
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        id: IntentId,
+        fate: Fate,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        match fate {
+            Fate::Failed(why) => self.end(id, Outcome::Failed(why), now),
+            Fate::Again { attempt, waiting } => {
+                let overlapped = self.row(id)?.overlapped;
+                self.pend(id, attempt, waiting, now)?;
+                self.refresh_after(id, overlapped, now)
+            }
+        }
+    }
+
+    pub(super) fn pend(
+        &mut self,
+        id: IntentId,
+        attempt: u32,
+        waiting: Waiting,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let own = self.row(id)?.clone();
+        let (account, action, target) = (
+            &own.intent.account,
+            own.intent.action,
+            &own.intent.target.clone(),
+        );
+        let twin = self
+            .intents
+            .iter_mut()
+            .find(|row| row.intent.id != id && row.is_free() && row.is(account, action, target));
+        if let Some(twin) = twin
+            && waiting.wait != Wait::Hold
+        {
+            twin.intent.force |= own.intent.force;
+            twin.intent.causes += own.intent.causes;
+            twin.causes.splice(0..0, own.causes);
+            let twin = twin.intent.id;
+            return self.finish(id, Outcome::Superseded(twin), now);
+        }
+        let row = self.row(id)?;
+        row.attempt = attempt;
+        row.overlapped = false;
+        row.not_before = waiting.until.unwrap_or(row.not_before);
+        row.set_pending(Some(waiting));
+        Ok(())
+    }
+
+    pub(super) fn end(
+        &mut self,
+        id: IntentId,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let overlapped = self.row(id)?.overlapped;
+        self.finish(id, outcome, now)?;
+        self.refresh_after(id, overlapped, now)
+    }
+
+    fn finish(
+        &mut self,
+        id: IntentId,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let word = match &outcome {
+            Outcome::Done => "done",
+            Outcome::Failed(_) => "failed",
+            Outcome::Superseded(_) => "superseded",
+            Outcome::Rejected(_) => "rejected",
+            Outcome::Cancelled(_) => "cancelled",
+        };
+        *self.tally.entry(word).or_default() += 1;
+        let row = self.row(id)?;
+        row.overlapped = false;
+        row.intent.state = State::Ended { at: now, outcome };
+        Ok(())
+    }
+
+    fn refresh_after(
+        &mut self,
+        id: IntentId,
+        overlapped: bool,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        if overlapped {
+            let intent = self.row(id)?.intent.clone();
+            let cause = Cause {
+                witness: Witness::Schedule,
+                at: now,
+                origin: None,
+                path: None,
+                change: None,
+                digest: None,
+                deploy: None,
+            };
+            let wish = Wish {
+                account: intent.account,
+                action: Action::Refresh,
+                target: intent.target,
+                force: false,
+                not_before: now,
+                cause,
+            };
+            self.enter(&wish, now);
+            *self.tally.entry("overlapped").or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// What was debited for an account, a day and a kind, and corrected.
+    pub(super) fn used(&self, account: &AccountName, day: Day, kind: QuotaKind) -> i64 {
+        let corrected = self.corrected.get(&(account.clone(), day, kind));
+        let debits = self
+            .batches
+            .values()
+            .filter(|kept| kept.batch.account == *account && kept.batch.quota_kind() == kind)
+            .flat_map(|kept| &kept.debits)
+            .filter(|(of, _, _)| *of == day)
+            .map(|(_, _, amount)| i64::try_from(*amount).unwrap_or(i64::MAX));
+        debits.sum::<i64>() + corrected.copied().unwrap_or(0)
+    }
+
+    /// Makes open asks of a batch, by place, (a part of) its job.
+    pub(super) fn adopt(
+        &mut self,
+        key: &BatchKey,
+        places: &[usize],
+        tasks: &[TaskId],
+        first_poll: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let Some(kept) = self.batches.get_mut(key) else {
+            return Err(JournalError::OutOfTurn(key.clone()));
+        };
+        let mut job = kept.job.take().unwrap_or(KeptJob {
+            tasks: Vec::new(),
+            accepted_at: now,
+            polls: 0,
+            next_poll: first_poll,
+        });
+        if !kept
+            .asks
+            .iter()
+            .any(|(state, _)| *state == AskState::Accepted)
+        {
+            job.next_poll = first_poll;
+        }
+        job.next_poll = job.next_poll.min(first_poll);
+        job.accepted_at = now;
+        job.polls = 0;
+        for task in tasks {
+            if !job.tasks.contains(task) {
+                job.tasks.push(task.clone());
+            }
+        }
+        kept.job = Some(job);
+        for place in places {
+            kept.asks[*place].0 = AskState::Accepted;
+        }
+        let batch = kept.batch.clone();
+        for place in places {
+            for id in &batch.asks[*place].intents {
+                self.row(*id)?.intent.state = State::Submitted;
+                self.supersede_held(*id, &batch, now)?;
+            }
+        }
+        if batch.action == Action::Refresh {
+            for row in &mut self.intents {
+                let runs = matches!(row.intent.state, State::Submitting | State::Submitted);
+                let ours = row.intent.account == batch.account
+                    && row.intent.action == Action::Prefetch
+                    && runs;
+                row.overlapped |= ours
+                    && places
+                        .iter()
+                        .any(|place| batch.asks[*place].target.covers(&row.intent.target));
+            }
+        }
+        Ok(())
+    }
+
+    fn supersede_held(
+        &mut self,
+        id: IntentId,
+        batch: &Batch,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let own = self.row(id)?.intent.clone();
+        let drops = batch.force || batch.kind == Kind::Url;
+        let held: Vec<IntentId> = self
+            .intents
+            .iter()
+            .filter(|row| row.is(&own.account, own.action, &own.target))
+            .filter(|row| row.wait() == Some(Wait::Hold) && row.intent.id < id)
+            .filter(|row| drops || !row.intent.force)
+            .map(|row| row.intent.id)
+            .collect();
+        for held in held {
+            self.finish(held, Outcome::Superseded(id), now)?;
+        }
+        Ok(())
+    }
+}

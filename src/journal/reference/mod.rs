@@ -1,0 +1,224 @@
+//! The journal in plain vectors: slow, obviously right, and gone with the process. The contract
+//! suite holds every other journal against it.
+
+mod looks;
+mod memory;
+mod steps;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::check::Snapshot;
+use super::{
+    AcceptedWishes, Attention, Counts, Doubt, Due, Job, Journal, JournalError, Observation, Retry,
+    Staged,
+};
+use crate::domain::ask::Target;
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
+use crate::domain::names::{AccountName, NodeId};
+use crate::domain::quota::{Allowance, PerKind, Reported};
+use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::Verdict;
+use memory::Memory;
+
+/// A journal in memory.
+#[derive(Debug, Default)]
+pub struct ReferenceJournal {
+    memory: Mutex<Memory>,
+}
+
+impl ReferenceJournal {
+    /// Runs a verb on a copy, which is kept if it succeeds.
+    fn verb<R>(
+        &self,
+        verb: impl FnOnce(&mut Memory) -> Result<R, JournalError>,
+    ) -> Result<R, JournalError> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut copy = memory.clone();
+        let result = verb(&mut copy)?;
+        *memory = copy;
+        Ok(result)
+    }
+}
+
+#[async_trait]
+impl Journal for ReferenceJournal {
+    async fn lead(&self, account: &AccountName, now: Timestamp) -> Result<Fence, JournalError> {
+        self.verb(|memory| memory.lead(account, now))
+    }
+
+    async fn accept(
+        &self,
+        node: &NodeId,
+        items: &[(u64, Outgoing)],
+        now: Timestamp,
+    ) -> Result<AcceptedWishes, JournalError> {
+        self.verb(|memory| memory.accept(node, items, now))
+    }
+
+    async fn due(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Due, JournalError> {
+        self.verb(|memory| memory.due(account, now, limit))
+    }
+
+    async fn park(
+        &self,
+        parked: &[(IntentId, Waiting)],
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        self.verb(|memory| memory.park(parked, now))
+    }
+
+    async fn stage(
+        &self,
+        batch: &Batch,
+        fence: Fence,
+        limits: &PerKind<u64>,
+        now: Timestamp,
+    ) -> Result<Staged, JournalError> {
+        self.verb(|memory| memory.stage(batch, fence, limits, now))
+    }
+
+    async fn accepted(
+        &self,
+        key: &BatchKey,
+        fence: Fence,
+        tasks: &[TaskId],
+        request_id: &str,
+        now: Timestamp,
+        first_poll: Timestamp,
+    ) -> Result<(), JournalError> {
+        self.verb(|memory| memory.accepted(key, fence, tasks, request_id, now, first_poll))
+    }
+
+    async fn refused(
+        &self,
+        key: &BatchKey,
+        fence: Fence,
+        verdict: &Verdict,
+        why: &str,
+        not_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        self.verb(|memory| memory.refused(key, fence, verdict, why, not_before, now))
+    }
+
+    async fn doubted(
+        &self,
+        key: &BatchKey,
+        fence: Fence,
+        why: &str,
+        look_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        self.verb(|memory| memory.doubted(key, fence, why, look_at, now))
+    }
+
+    async fn doubts(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+    ) -> Result<(Vec<Doubt>, Option<Timestamp>), JournalError> {
+        self.verb(|memory| memory.doubts(account, now))
+    }
+
+    async fn looked(
+        &self,
+        key: &BatchKey,
+        fence: Fence,
+        found: &[(Target, TaskId)],
+        look_at: Timestamp,
+        first_poll: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        self.verb(|memory| memory.looked(key, fence, found, look_at, first_poll, now))
+    }
+
+    async fn resend(
+        &self,
+        key: &BatchKey,
+        fence: Fence,
+        now: Timestamp,
+    ) -> Result<Batch, JournalError> {
+        self.verb(|memory| memory.resend(key, fence, now))
+    }
+
+    async fn jobs_due(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<Job>, Option<Timestamp>), JournalError> {
+        self.verb(|memory| memory.jobs_due(account, now, limit))
+    }
+
+    async fn observe(
+        &self,
+        observation: &Observation,
+        retry: Retry,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        self.verb(|memory| memory.observe(observation, retry, now))
+    }
+
+    async fn quota(
+        &self,
+        account: &AccountName,
+        limits: &PerKind<u64>,
+        now: Timestamp,
+    ) -> Result<PerKind<Allowance>, JournalError> {
+        self.verb(|memory| memory.quota(account, limits, now))
+    }
+
+    async fn quota_reported(
+        &self,
+        account: &AccountName,
+        reported: &PerKind<Option<Reported>>,
+        asked_at: Timestamp,
+        quiet: Duration,
+        now: Timestamp,
+    ) -> Result<bool, JournalError> {
+        self.verb(|memory| memory.quota_reported(account, reported, asked_at, quiet, now))
+    }
+
+    async fn counts(&self) -> Result<Counts, JournalError> {
+        self.verb(Memory::counts)
+    }
+
+    async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError> {
+        self.verb(Memory::oldest_open)
+    }
+
+    async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError> {
+        self.verb(|memory| memory.attention(limit))
+    }
+
+    async fn history(
+        &self,
+        account: &AccountName,
+        action: Action,
+        target: &Target,
+        limit: usize,
+    ) -> Result<Vec<(Intent, Vec<Cause>)>, JournalError> {
+        self.verb(|memory| memory.history(account, action, target, limit))
+    }
+
+    async fn waiting(&self, wait: Wait) -> Result<u64, JournalError> {
+        self.verb(|memory| memory.waiting(wait))
+    }
+
+    async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {
+        self.verb(|memory| memory.prune(now))
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, JournalError> {
+        self.verb(Memory::snapshot)
+    }
+}

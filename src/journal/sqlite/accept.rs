@@ -1,0 +1,149 @@
+//! Taking wishes in: the door of the journal.
+
+use rusqlite::{Transaction, params};
+
+use super::rows::{first, run, to_json};
+use crate::domain::deploy::{Deploy, DeployId};
+use crate::domain::intent::{Cause, Outgoing, Wish};
+use crate::domain::names::NodeId;
+use crate::domain::time::Timestamp;
+use crate::journal::{AcceptedWishes, JournalError, MAX_CAUSES};
+
+const THROUGH: &str = "-- journal.through
+SELECT through FROM accepted WHERE node = ?1";
+
+const SET_THROUGH: &str = "-- journal.set_through
+INSERT INTO accepted (node, through) VALUES (?1, ?2)
+ON CONFLICT DO UPDATE SET through = excluded.through";
+
+const OPEN_DEPLOY: &str = "-- journal.open_deploy
+INSERT INTO deploy (id, origin, opened_at, closed_at) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET closed_at = coalesce(closed_at, excluded.closed_at)";
+
+const BRING_FORWARD: &str = "-- journal.bring_forward
+UPDATE intent SET not_before = min(not_before, ?2)
+WHERE deploy = ?1 AND state = 'pending' AND wait IS NULL";
+
+const FREE_TWIN: &str = "-- journal.free_twin
+SELECT id, causes FROM intent
+WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
+AND state = 'pending' AND (wait IS NULL OR wait <> 'hold')";
+
+const JOIN: &str = "-- journal.join
+UPDATE intent SET force = force OR ?2, causes = causes + 1,
+not_before = CASE WHEN wait IS NULL THEN min(not_before, ?3) ELSE not_before END WHERE id = ?1";
+
+const CREATE: &str = "-- journal.create
+INSERT INTO intent
+(account, action, kind, target, force, created_at, deploy, causes, state, not_before)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', ?8)";
+
+const ADD_CAUSE: &str = "-- journal.add_cause
+INSERT INTO cause (intent, ordinal, payload) VALUES (?1, ?2, ?3)";
+
+const DROP_CAUSES: &str = "-- journal.drop_causes
+DELETE FROM cause WHERE intent = ?1 AND ordinal <= ?2";
+
+pub(super) fn accept(
+    tx: &Transaction<'_>,
+    node: &NodeId,
+    items: &[(u64, Outgoing)],
+    now: Timestamp,
+) -> Result<AcceptedWishes, JournalError> {
+    let through = first(
+        tx,
+        THROUGH,
+        [node.as_str()],
+        |row| Ok(row.get::<_, i64>(0)?),
+    )?;
+    let mut result = AcceptedWishes {
+        through: through.unwrap_or(0).cast_unsigned(),
+        ..AcceptedWishes::default()
+    };
+    for (sequence, item) in items {
+        if *sequence <= result.through {
+            continue;
+        }
+        result.through = *sequence;
+        match item {
+            Outgoing::Wish(wish) if enter(tx, wish, now)? => result.created += 1,
+            Outgoing::Wish(_) => result.absorbed += 1,
+            Outgoing::Deploy(deploy) => take_deploy(tx, deploy, now)?,
+        }
+    }
+    let through = result.through.cast_signed();
+    run(tx, SET_THROUGH, params![node.as_str(), through])?;
+    Ok(result)
+}
+
+fn take_deploy(tx: &Transaction<'_>, deploy: &Deploy, now: Timestamp) -> Result<(), JournalError> {
+    let (id, origin) = (deploy.id.as_str(), deploy.origin.as_str());
+    let closed_at = deploy.closed_at.map(Timestamp::as_micros);
+    let row = params![id, origin, deploy.opened_at.as_micros(), closed_at];
+    run(tx, OPEN_DEPLOY, row)?;
+    if closed_at.is_some() {
+        run(tx, BRING_FORWARD, params![id, now.as_micros()])?;
+    }
+    Ok(())
+}
+
+/// Returns the number of the free pending intent of a target, and how many causes it has.
+pub(super) fn free_twin(
+    tx: &Transaction<'_>,
+    (account, action, kind, target): (&str, &str, &str, &str),
+) -> Result<Option<(i64, u32)>, JournalError> {
+    first(tx, FREE_TWIN, [account, action, kind, target], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+}
+
+/// Lets a wish join the free pending intent of its target, or makes it an intent: then returns true.
+pub(super) fn enter(
+    tx: &Transaction<'_>,
+    wish: &Wish,
+    now: Timestamp,
+) -> Result<bool, JournalError> {
+    let key = (
+        wish.account.as_str(),
+        wish.action.as_str(),
+        wish.target.kind.as_str(),
+        wish.target.text.as_str(),
+    );
+    let not_before = wish.not_before.as_micros();
+    if let Some((id, causes)) = free_twin(tx, key)? {
+        run(tx, JOIN, params![id, wish.force, not_before])?;
+        add_cause(tx, id, causes + 1, &wish.cause)?;
+        return Ok(false);
+    }
+    let deploy = wish.cause.deploy.as_ref().map(DeployId::as_str);
+    run(
+        tx,
+        CREATE,
+        params![
+            key.0,
+            key.1,
+            key.2,
+            key.3,
+            wish.force,
+            now.as_micros(),
+            deploy,
+            not_before
+        ],
+    )?;
+    add_cause(tx, tx.last_insert_rowid(), 1, &wish.cause)?;
+    Ok(true)
+}
+
+/// Writes cause number `ordinal` of an intent down, and lets the one go that is too old now.
+pub(super) fn add_cause(
+    tx: &Transaction<'_>,
+    intent: i64,
+    ordinal: u32,
+    cause: &Cause,
+) -> Result<(), JournalError> {
+    run(tx, ADD_CAUSE, params![intent, ordinal, to_json(cause)?])?;
+    if ordinal > MAX_CAUSES {
+        run(tx, DROP_CAUSES, params![intent, ordinal - MAX_CAUSES])?;
+    }
+    Ok(())
+}

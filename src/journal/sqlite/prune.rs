@@ -1,0 +1,37 @@
+//! Forgetting what ended long ago; the sums stay.
+
+use rusqlite::{Transaction, params};
+
+use super::rows::run;
+use crate::domain::time::{Day, Timestamp};
+use crate::journal::{JournalError, KEPT_DAYS};
+
+/// Intents that one call forgets at most.
+const AT_MOST: i64 = 1_000;
+
+const INTENTS: &str = "-- journal.prune_intents
+DELETE FROM intent WHERE id IN
+(SELECT id FROM intent WHERE state = 'ended' AND ended_at < ?1 ORDER BY ended_at, id LIMIT ?2)";
+
+const BATCHES: &str = "-- journal.prune_batches
+DELETE FROM batch WHERE settled_at IS NOT NULL AND settled_at < ?1
+AND state IN ('accepted', 'refused')
+AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch = batch.key AND job.ended_at IS NULL)";
+
+const LEDGER: &str = "-- journal.prune_ledger
+DELETE FROM ledger WHERE day < ?1 AND NOT EXISTS (SELECT 1 FROM debit JOIN batch
+ON batch.key = debit.batch WHERE debit.day = ledger.day AND batch.account = ledger.account
+AND batch.quota = ledger.quota)";
+
+const DEPLOYS: &str = "-- journal.prune_deploys
+DELETE FROM deploy WHERE closed_at IS NOT NULL AND closed_at < ?1";
+
+pub(super) fn prune(tx: &Transaction<'_>, now: Timestamp) -> Result<u64, JournalError> {
+    let day = Day::from_number(Day::of(now).number() - KEPT_DAYS);
+    let before = day.start().as_micros();
+    let gone = run(tx, INTENTS, params![before, AT_MOST])?;
+    run(tx, BATCHES, [before])?;
+    run(tx, LEDGER, [day.number()])?;
+    run(tx, DEPLOYS, [before])?;
+    Ok(u64::try_from(gone).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,168 @@
+//! What the journal's verbs take and return.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::ask::{Kind, Target};
+use crate::domain::intent::{Action, Intent, Outcome, State};
+use crate::domain::names::AccountName;
+use crate::domain::task::{Batch, BatchKey, TaskId, TaskStatus};
+use crate::domain::time::Timestamp;
+
+/// What [`Journal::accept`](super::Journal::accept) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct AcceptedWishes {
+    /// Sequence numbers up to this one are accepted, now or before.
+    pub through: u64,
+    /// Wishes that became an intent of their own.
+    pub created: u64,
+    /// Wishes that joined a pending intent.
+    pub absorbed: u64,
+}
+
+/// What an account has to do now.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Due {
+    /// Pending intents whose `not_before` has come, that which came first first.
+    /// Held and paused ones are not among them.
+    pub intents: Vec<Intent>,
+    /// Targets of every open refresh (pending, submitting, submitted) that could delay a prefetch
+    /// among `intents` (rule 9): those with the same text, and every open wider target.
+    pub open_refreshes: Vec<Target>,
+    /// Action and kind of each batch that is being submitted or unknown: one in flight per kind.
+    pub in_flight: Vec<(Action, Kind)>,
+    /// When the earliest `not_before` still to come is.
+    pub next_at: Option<Timestamp>,
+}
+
+/// What came of staging a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staged {
+    /// Batch, asks and debit are committed: the call may be made.
+    Ready,
+    /// The day's budget does not cover it: nothing was changed.
+    OverBudget,
+    /// One of its intents is no longer pending and free, or was made forced since: nothing was
+    /// changed; plan again.
+    Stale,
+}
+
+/// A batch whose outcome is unknown, and what of it is still to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The batch, with the asks not adopted yet.
+    pub batch: Batch,
+    /// When it was (last) staged, by the CDN's clock.
+    pub staged_at: Timestamp,
+    /// How many looks found nothing.
+    pub negatives: u32,
+    /// When the last of these was.
+    pub last_negative: Option<Timestamp>,
+    /// How often it was sent.
+    pub sends: u32,
+}
+
+/// An ask of a job and what the CDN last said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobAsk {
+    /// The target.
+    pub target: Target,
+    /// What was last said; none when no row named it yet.
+    pub status: Option<TaskStatus>,
+}
+
+/// A batch the CDN accepted: its task ids, and a status for every ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The batch it came from.
+    pub key: BatchKey,
+    /// Whose.
+    pub account: AccountName,
+    /// What is being done.
+    pub action: Action,
+    /// The kind its asks share.
+    pub kind: Kind,
+    /// The CDN's task ids.
+    pub tasks: Vec<TaskId>,
+    /// The asks that have not ended.
+    pub asks: Vec<JobAsk>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// How often it was looked at.
+    pub polls: u32,
+}
+
+/// What a poll found, for [`Journal::observe`](super::Journal::observe).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Which job.
+    pub key: BatchKey,
+    /// The news: asks by target, with what the CDN says now.
+    pub news: Vec<(Target, TaskStatus)>,
+    /// When to look again, if anything is left.
+    pub next_poll: Timestamp,
+    /// Whether to give up on asks that have not ended: they are pending again, or failed once
+    /// [`MAX_ATTEMPTS`](super::MAX_ATTEMPTS) is reached, with this reason.
+    pub expire: Option<String>,
+}
+
+/// How refused or failed intents are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Not before this instant.
+    pub not_before: Timestamp,
+}
+
+/// Numbers for `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// Pending, waiting or not.
+    pub pending: u64,
+    /// Pending and waiting, by wait.
+    pub waiting: BTreeMap<&'static str, u64>,
+    /// In a call under way or in doubt.
+    pub submitting: u64,
+    /// In an accepted job.
+    pub submitted: u64,
+    /// Ended done.
+    pub done: u64,
+    /// Ended failed.
+    pub failed: u64,
+    /// Ended superseded.
+    pub superseded: u64,
+    /// Batches in doubt.
+    pub unknown: u64,
+    /// Batches sent again after a doubt: each may have doubled its asks.
+    pub resent: u64,
+    /// Refreshes repeated because a prefetch of the same url overlapped (rule 9).
+    pub overlapped: u64,
+}
+
+/// An intent that an operator should see: waiting or failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// The intent.
+    pub intent: Intent,
+    /// Why it is shown, in one sentence.
+    pub why: String,
+}
+
+impl Attention {
+    /// Says why an intent is shown: its wait's or its failure's own words.
+    #[must_use]
+    pub fn of(intent: Intent) -> Self {
+        let why = match &intent.state {
+            State::Pending {
+                waiting: Some(waiting),
+                ..
+            } => waiting.why.clone(),
+            State::Ended {
+                outcome: Outcome::Failed(why),
+                ..
+            } => why.clone(),
+            _ => String::new(),
+        };
+        Self { intent, why }
+    }
+}

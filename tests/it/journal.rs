@@ -1,0 +1,104 @@
+//! The journal's contract: scripted cases that every journal must pass, and random histories in
+//! which `SQLite` must answer like the reference.
+
+mod cases;
+mod random;
+mod world;
+
+use refreshd::database::Database;
+use refreshd::journal::reference::ReferenceJournal;
+use refreshd::journal::sqlite::SqliteJournal;
+use world::World;
+
+macro_rules! contract {
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let directory = tempfile::tempdir().expect("a directory");
+                    let path = directory.path().join("refreshd.db");
+                    let database = super::Database::open(&path).expect("opens");
+                    let mut world = super::World::new(super::SqliteJournal::new(database)).await;
+                    super::cases::$case(&mut world).await;
+                    world.sound().await;
+                }
+            )*
+        }
+        mod reference {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let mut world = super::World::new(super::ReferenceJournal::default()).await;
+                    super::cases::$case(&mut world).await;
+                    world.sound().await;
+                }
+            )*
+        }
+    };
+}
+
+contract!(
+    a_repeated_sequence_changes_nothing,
+    a_wish_joins_the_pending_intent_and_ors_its_force,
+    a_wish_never_joins_an_intent_in_flight,
+    a_held_intent_is_left_and_superseded_by_a_free_one,
+    a_held_intent_that_needs_force_outlives_a_soft_refresh,
+    closing_a_deploy_brings_its_intents_forward,
+    an_intent_keeps_twenty_causes_and_counts_all,
+    staging_debits_and_an_overspent_day_is_refused,
+    a_stale_plan_changes_nothing,
+    a_soft_batch_never_takes_a_forced_intent,
+    an_old_fence_changes_nothing,
+    a_refused_batch_is_refunded_and_pending_again,
+    a_refused_directory_gives_back_what_it_covered,
+    a_bad_target_fails_and_what_it_covered_does_not,
+    splitting_ends_at_the_last_attempt,
+    a_returning_intent_is_superseded_by_its_twin,
+    a_failed_directory_gives_back_what_it_covered,
+    a_finished_job_ends_its_intents,
+    a_job_that_never_appears_is_given_up,
+    a_new_lead_doubts_what_was_being_sent,
+    a_doubt_is_adopted_in_parts_and_the_rest_sent_again,
+    a_doubt_across_midnight_is_charged_to_both_days,
+    a_refusal_after_a_doubt_keeps_the_first_debit,
+    a_prefetch_knows_the_refreshes_before_it,
+    a_refresh_during_a_prefetch_is_repeated_after_it,
+    the_quota_answer_replaces_the_ledger_only_when_all_is_quiet,
+    parking_is_visible_and_ends_by_itself,
+    old_intents_are_forgotten_and_their_sums_stay,
+);
+
+#[tokio::test]
+async fn a_journal_opened_again_remembers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("refreshd.db");
+    let open = || SqliteJournal::new(Database::open(&path).expect("opens"));
+    let mut world = World::new(open()).await;
+    world.wish("https://a.example/1").await;
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    let again = World::new(open()).await;
+    let (doubts, _) = again.doubts().await;
+    assert_eq!(doubts.len(), 1, "the new lead looks it up");
+    again.sound().await;
+}
+
+#[tokio::test]
+async fn a_thousand_wishes_are_one_transaction() {
+    let mut world = World::new(SqliteJournal::new(Database::in_memory().expect("opens"))).await;
+    let urls: Vec<String> = (0..1_000)
+        .map(|number| format!("https://a.example/{number}"))
+        .collect();
+    let items = urls
+        .iter()
+        .map(|url| world.item(world::wish(url)))
+        .collect();
+    let accepted = world.accept(items).await;
+    assert_eq!((accepted.created, accepted.absorbed), (1_000, 0));
+    let mut batch = world.batch_of_all().await;
+    batch.asks.truncate(100);
+    world.stage_ready(&batch).await;
+    assert_eq!(world.counts().await.submitting, 100);
+    world.sound().await;
+}

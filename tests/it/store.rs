@@ -1,0 +1,164 @@
+//! The store on real files: atomic, durable, one process, and plain words when it can't.
+
+use std::path::{Path, PathBuf};
+
+use refreshd::database::{Database, DatabaseError, LockError, StateLock};
+use refreshd::domain::deploy::{Deploy, DeployId};
+use refreshd::domain::index::ChunkWrite;
+use refreshd::domain::intent::Outgoing;
+use refreshd::domain::names::OriginName;
+use refreshd::domain::path::RelPath;
+use refreshd::domain::time::Timestamp;
+use refreshd::store::{OriginRecord, Record, Store, StoreError};
+
+fn outgoing(number: i64) -> Outgoing {
+    Outgoing::Deploy(Deploy {
+        id: DeployId::new(Timestamp::from_seconds(number), 0),
+        origin: "www".into(),
+        opened_at: Timestamp::from_seconds(number),
+        closed_at: None,
+    })
+}
+
+fn write(first: &str, data: Option<&[u8]>) -> ChunkWrite {
+    ChunkWrite {
+        directory: RelPath::new("d").expect("valid"),
+        first: first.into(),
+        data: data.map(<[u8]>::to_vec),
+    }
+}
+
+fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
+    Record {
+        origin: "www".into(),
+        forget: false,
+        chunks,
+        origin_record: None,
+        outgoing,
+    }
+}
+
+async fn open(path: &Path) -> (Store, Database) {
+    let database = Database::open(path).expect("opens");
+    let store = Store::open(database.clone(), 0xabc).await.expect("opens");
+    (store, database)
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("refreshd.db");
+    (directory, path)
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_there_after_opening_again() {
+    let (_directory, path) = place();
+    let www = OriginName::from("www");
+    let state = OriginRecord {
+        root: PathBuf::from("/srv/www"),
+        device: u64::MAX,
+        baseline_at: Timestamp::from_seconds(5),
+        baseline_done: true,
+    };
+    let (store, database) = open(&path).await;
+    let node = store.node().clone();
+    let chunks = vec![write("", Some(b"1")), write("m", Some(b"2"))];
+    let whole = Record {
+        origin_record: Some(state.clone()),
+        ..record(chunks, vec![outgoing(1)])
+    };
+    assert_eq!(store.record(whole).await.expect("records"), 1);
+    drop((store, database));
+    let database = Database::open(&path).expect("opens");
+    let store = Store::open(database, 0xdef).await.expect("opens");
+    assert_eq!(*store.node(), node, "the identity is drawn once");
+    assert_eq!(store.origin(&www).await.expect("reads"), Some(state));
+    assert_eq!(store.chunks(&www).await.expect("reads").len(), 2);
+    assert_eq!(store.outbox(10).await.expect("reads"), [(1, outgoing(1))]);
+}
+
+#[tokio::test]
+async fn chunks_are_replaced_deleted_and_forgotten() {
+    let (_directory, path) = place();
+    let www = OriginName::from("www");
+    let (store, _database) = open(&path).await;
+    let chunks = vec![write("", Some(b"1")), write("m", Some(b"2"))];
+    store.record(record(chunks, vec![])).await.expect("records");
+    let chunks = vec![write("", Some(b"3")), write("m", None)];
+    store.record(record(chunks, vec![])).await.expect("records");
+    let found = store.chunks(&www).await.expect("reads");
+    assert_eq!((found.len(), found[0].data.as_slice()), (1, &b"3"[..]));
+    let forget = Record {
+        forget: true,
+        ..record(vec![write("x", Some(b"4"))], vec![])
+    };
+    store.record(forget).await.expect("records");
+    let found = store.chunks(&www).await.expect("reads");
+    assert_eq!((found.len(), found[0].first.as_slice()), (1, &b"x"[..]));
+}
+
+#[tokio::test]
+async fn a_sequence_number_never_comes_again() {
+    let (_directory, path) = place();
+    let (store, database) = open(&path).await;
+    let sent = vec![outgoing(1), outgoing(2)];
+    assert_eq!(store.record_operator(sent).await.expect("records"), 2);
+    store.acknowledge(2).await.expect("acknowledges");
+    assert_eq!(store.outbox_len().await.expect("counts"), 0);
+    drop((store, database));
+    let (store, _database) = open(&path).await;
+    let sent = vec![outgoing(3)];
+    assert_eq!(store.record_operator(sent).await.expect("records"), 3);
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_nothing_half_written_and_passes() {
+    let (_directory, path) = place();
+    let www = OriginName::from("www");
+    let (store, database) = open(&path).await;
+    let set_pages = |pages: i64| {
+        database.call("test", move |tx| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            Ok::<i64, DatabaseError>(tx.query_row(&sql, [], |row| row.get(0))?)
+        })
+    };
+    set_pages(1).await.expect("the least there is");
+    let large = vec![7; 1_000_000];
+    let big = record(vec![write("", Some(&large))], vec![outgoing(1)]);
+    let full = store.record(big.clone()).await.expect_err("is full");
+    match full {
+        StoreError::Database(error) => assert!(error.is_full() && !error.is_fatal(), "{error}"),
+        StoreError::Inconsistent(why) => panic!("{why}"),
+    }
+    assert!(store.chunks(&www).await.expect("reads").is_empty());
+    assert_eq!(store.outbox_len().await.expect("counts"), 0);
+    set_pages(1_000_000).await.expect("more");
+    assert_eq!(store.record(big).await.expect("records"), 1);
+}
+
+#[test]
+fn a_second_daemon_is_told_who_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path().join("state");
+    let lock = StateLock::take(&state).expect("takes");
+    match StateLock::take(&state) {
+        Err(LockError::Held { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+        other => panic!("{other:?}"),
+    }
+    drop(lock);
+    StateLock::take(&state).expect("takes it when it is free");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_in_plain_words() {
+    let (_directory, path) = place();
+    let (store, database) = open(&path).await;
+    let newer = database.call("test", |tx| {
+        Ok::<_, DatabaseError>(tx.pragma_update(None, "user_version", 99)?)
+    });
+    newer.await.expect("written");
+    drop((store, database));
+    let error = Database::open(&path).expect_err("is refused");
+    assert!(matches!(error, DatabaseError::Newer { found: 99, .. }));
+    assert!(error.to_string().contains("install the newer refreshd"));
+}
