@@ -5,4 +5,5 @@ pub mod cdn;
 pub mod clock;
 pub mod domain;
 pub mod journal;
+pub mod source;
 pub mod store;

@@ -20,7 +20,8 @@ pub mod root;
 pub mod scan;
 pub mod watch;
 
-/// Tells whether a path (and, for a directory, everything below it) is no concern of an origin.
+/// Tells whether a path is no concern of an origin; the second argument says that it is a directory.
+/// What lies in an excluded directory is excluded too.
 pub type Excluded = Arc<dyn Fn(&RelPath, bool) -> bool + Send + Sync>;
 
 /// How many different paths the door of an origin holds before it asks for a reconcile instead.
@@ -65,7 +66,11 @@ pub struct Hints {
 /// Makes the door of an origin, which holds at most `most` different paths.
 #[must_use]
 pub fn door(most: usize) -> (HintSender, HintReceiver) {
-    let door = Arc::new(Door { most, held: Mutex::default(), knocked: Notify::new() });
+    let door = Arc::new(Door {
+        most,
+        held: Mutex::default(),
+        knocked: Notify::new(),
+    });
     (HintSender(Arc::clone(&door)), HintReceiver(door))
 }
 
@@ -97,9 +102,16 @@ impl HintReceiver {
         let hints = held
             .hints
             .into_iter()
-            .map(|(path, (reach, witness))| Hint { path, reach, witness })
+            .map(|(path, (reach, witness))| Hint {
+                path,
+                reach,
+                witness,
+            })
             .collect();
-        Hints { hints, overflowed: held.overflowed }
+        Hints {
+            hints,
+            overflowed: held.overflowed,
+        }
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.
@@ -118,21 +130,39 @@ pub enum Unavailable {
     #[error("the root {} is not a directory; correct `root`", .0.display())]
     NotDirectory(PathBuf),
     /// It can't be read.
-    #[error("the root {} cannot be read: {1}; give the daemon's user the right to read it", .0.display())]
-    Unreadable(PathBuf, String),
+    #[error("the root {} cannot be read: {why}; give the daemon's user the right to read it", .root.display())]
+    Unreadable {
+        /// Where.
+        root: PathBuf,
+        /// The system's reason.
+        why: String,
+    },
     /// It is empty though files are known.
     #[error(
-        "the root {} is empty where {1} files were; mount it, or put a file there if that is meant",
-        .0.display()
+        "the root {} is empty where {files} files were; mount it, or put a file there if that is \
+         meant",
+        .root.display()
     )]
-    Empty(PathBuf, u64),
+    Empty {
+        /// Where.
+        root: PathBuf,
+        /// How many files the index holds.
+        files: u64,
+    },
     /// It lies on another device, and most known files are missing there.
     #[error(
-        "the root {} is on another device and {1} of {2} known files are missing; mount the right \
-         one, or remove the origin's state to start afresh",
-        .0.display()
+        "the root {} is on another device and {missing} of {files} known files are missing; mount \
+         the right one",
+        .root.display()
     )]
-    OtherDevice(PathBuf, u64, u64),
+    OtherDevice {
+        /// Where.
+        root: PathBuf,
+        /// How many files of the index are missing.
+        missing: u64,
+        /// How many files the index holds.
+        files: u64,
+    },
     /// The path led elsewhere while the tree was looked at.
     #[error("the root {} was replaced while it was looked at; it is looked at again", .0.display())]
     Replaced(PathBuf),
@@ -142,7 +172,10 @@ pub enum Unavailable {
 fn is_absence(error: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     // A part became a file, a loop, or a link out of the root: no file of the origin is there.
-    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV)
+    matches!(
+        error,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV
+    )
 }
 
 fn io_text(error: rustix::io::Errno) -> String {
@@ -154,7 +187,11 @@ mod tests {
     use super::*;
 
     fn hint(text: &str, reach: Reach) -> Hint {
-        Hint { path: RelPath::new(text).expect("valid"), reach, witness: Witness::Watch }
+        Hint {
+            path: RelPath::new(text).expect("valid"),
+            reach,
+            witness: Witness::Watch,
+        }
     }
 
     #[test]

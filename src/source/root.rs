@@ -74,9 +74,19 @@ impl Root {
         resolve: ResolveFlags,
     ) -> Result<OwnedFd, Errno> {
         let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let name = if path.is_root() { Path::new(".") } else { path.as_path() };
+        let name = if path.is_root() {
+            Path::new(".")
+        } else {
+            path.as_path()
+        };
         loop {
-            match openat2(&self.fd, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            match openat2(
+                &self.fd,
+                name,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            ) {
                 // A rename elsewhere on the way made the kernel unsure that `..` stayed beneath.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 opened => return opened,
@@ -86,11 +96,14 @@ impl Root {
 }
 
 fn refuse(path: &Path, error: Errno) -> Unavailable {
-    let path = path.to_owned();
+    let root = path.to_owned();
     match error {
-        Errno::NOENT => Unavailable::Gone(path),
-        Errno::NOTDIR => Unavailable::NotDirectory(path),
-        error => Unavailable::Unreadable(path, io_text(error)),
+        Errno::NOENT => Unavailable::Gone(root),
+        Errno::NOTDIR => Unavailable::NotDirectory(root),
+        error => Unavailable::Unreadable {
+            root,
+            why: io_text(error),
+        },
     }
 }
 

@@ -49,7 +49,10 @@ pub fn scan(
     walk.start(at);
     if at.is_root() && walk.top == 0 && walk.found.unknown.is_empty() && index.files() > 0 {
         root.is_still_there()?;
-        return Err(Unavailable::Empty(root.path().to_owned(), index.files()));
+        return Err(Unavailable::Empty {
+            root: root.path().to_owned(),
+            files: index.files(),
+        });
     }
     walk.find_missing(at);
     let mut found = walk.found;
@@ -57,8 +60,11 @@ pub fn scan(
     if device.is_some_and(|device| device != root.device())
         && found.missing.saturating_mul(2) > index.files()
     {
-        let path = root.path().to_owned();
-        return Err(Unavailable::OtherDevice(path, found.missing, index.files()));
+        return Err(Unavailable::OtherDevice {
+            root: root.path().to_owned(),
+            missing: found.missing,
+            files: index.files(),
+        });
     }
     found.suspects.sort_unstable();
     Ok(found)
@@ -92,7 +98,10 @@ impl Walk<'_> {
         if at.is_root() || (self.excluded)(at, false) {
             return;
         }
-        match self.root.open_beneath(at, OFlags::PATH, ResolveFlags::empty()) {
+        match self
+            .root
+            .open_beneath(at, OFlags::PATH, ResolveFlags::empty())
+        {
             Ok(fd) => match fstat(&fd) {
                 Ok(seen) if FileType::from_raw_mode(seen.st_mode).is_file() => {
                     self.file(at, &fingerprint(&seen));
@@ -216,7 +225,9 @@ impl Walk<'_> {
         for directory in index.directories_below(at) {
             let unknown = &self.found.unknown;
             if listed.contains(directory)
-                || unknown.iter().any(|(subtree, _)| directory.is_within(subtree))
+                || unknown
+                    .iter()
+                    .any(|(subtree, _)| directory.is_within(subtree))
             {
                 continue;
             }

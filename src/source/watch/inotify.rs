@@ -56,13 +56,18 @@ impl Backend for Inotify {
         let config = Config::default()
             .with_event_kinds(MASK)
             .with_follow_symlinks(false);
-        let mut watcher =
-            INotifyWatcher::new(move |event: notify::Result<Event>| listener.hear(event), config)
-                .map_err(|error| explain(&error))?;
+        let mut watcher = INotifyWatcher::new(
+            move |event: notify::Result<Event>| listener.hear(event),
+            config,
+        )
+        .map_err(|error| explain(&error))?;
         watcher
             .watch(root, RecursiveMode::Recursive)
             .map_err(|error| explain(&error))?;
-        Ok(Box::new(Armed { counters, _watcher: watcher }))
+        Ok(Box::new(Armed {
+            counters,
+            _watcher: watcher,
+        }))
     }
 }
 
@@ -123,21 +128,17 @@ impl Listener {
         }
     }
 
-    /// Whether the path or a directory above it is excluded. What may be either is dropped only
-    /// when it is excluded as both.
+    /// What may be a file or a directory is dropped only when it is excluded as both.
     fn is_excluded(&self, path: &RelPath, reach: Reach) -> bool {
-        let mut above = path.parent();
-        while let Some(directory) = above.filter(|directory| !directory.is_root()) {
-            if (self.excluded)(&directory, true) {
-                return true;
-            }
-            above = directory.parent();
-        }
         (self.excluded)(path, false) && (reach == Reach::Path || (self.excluded)(path, true))
     }
 
     fn send(&self, path: RelPath, reach: Reach) {
-        self.door.send(Hint { path, reach, witness: Witness::Watch });
+        self.door.send(Hint {
+            path,
+            reach,
+            witness: Witness::Watch,
+        });
     }
 }
 
