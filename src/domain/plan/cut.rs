@@ -1,0 +1,69 @@
+//! Cutting asks into batches that one request can hold.
+
+use std::collections::HashMap;
+
+use super::{BODY_BYTES, DOMAINS_PER_REQUEST, QUERY_BYTES};
+use crate::domain::ask::Target;
+use crate::domain::intent::Action;
+
+/// What a request needs besides its targets: `ObjectPath=` in a query, and in a form also
+/// `Force=false&` and `&ObjectType=IgnoreParams`, rounded up.
+const OVERHEAD: usize = 64;
+
+/// A batch being filled.
+#[derive(Default)]
+struct Open {
+    places: Vec<usize>,
+    bytes: usize,
+    hosts: usize,
+}
+
+/// Returns the places of `targets` by batch. Order is kept within a batch; a batch is filled up with
+/// later targets of its domains before a new one is begun for them, so that an origin with more
+/// domains than a request may name doesn't scatter.
+pub(super) fn cut<'a>(
+    action: Action,
+    limit: usize,
+    targets: impl Iterator<Item = &'a Target>,
+) -> Vec<Vec<usize>> {
+    let (most_bytes, most_hosts) = match action {
+        Action::Refresh => (BODY_BYTES, DOMAINS_PER_REQUEST),
+        Action::Prefetch => (QUERY_BYTES, usize::MAX),
+    };
+    let mut batches: Vec<Open> = Vec::new();
+    let mut batch_of_host: HashMap<&str, usize> = HashMap::new();
+    for (place, target) in targets.enumerate() {
+        let bytes = encoded_length(&target.text);
+        let host = target.host();
+        let has_room = |at: usize| {
+            let batch: &Open = &batches[at];
+            batch.places.len() < limit && OVERHEAD + batch.bytes + bytes <= most_bytes
+        };
+        let known = batch_of_host.get(host).copied().filter(|at| has_room(*at));
+        let newest = batches.len().checked_sub(1);
+        let at = known
+            .or_else(|| newest.filter(|at| has_room(*at) && batches[*at].hosts < most_hosts))
+            .unwrap_or_else(|| {
+                batches.push(Open::default());
+                batches.len() - 1
+            });
+        let batch = &mut batches[at];
+        if known.is_none() {
+            batch.hosts += 1;
+            batch_of_host.insert(host, at);
+        }
+        batch.places.push(place);
+        batch.bytes += bytes;
+    }
+    batches.into_iter().map(|batch| batch.places).collect()
+}
+
+/// Returns how long a target is in a query or form, with the line break (`%0A`) after it.
+pub(super) fn encoded_length(text: &str) -> usize {
+    let length = |byte: u8| match byte {
+        b'-' | b'_' | b'.' | b'~' => 1,
+        byte if byte.is_ascii_alphanumeric() => 1,
+        _ => 3,
+    };
+    text.bytes().map(length).sum::<usize>() + 3
+}

@@ -1,0 +1,329 @@
+//! The steps of a plan, from what is wanted to batches.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use super::{Input, Plan, PlannedBatch, cover, cut, say};
+use crate::domain::ask::{Kind, Target};
+use crate::domain::intent::{Action, Intent, Wait, Waiting};
+use crate::domain::quota::QuotaKind;
+use crate::domain::task::Ask;
+use crate::domain::time::Day;
+use crate::domain::url::literal_start;
+
+/// A target that is wanted, with the intents that want it. Without members it is carried by another.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) action: Action,
+    pub(super) target: &'a Target,
+    pub(super) force: bool,
+    pub(super) attempt: u32,
+    /// Places of its intents in the input, its own and those it carries.
+    pub(super) members: Vec<usize>,
+    /// The place of its oldest intent; stays when it is carried.
+    pub(super) oldest: usize,
+}
+
+impl Wanted<'_> {
+    /// Returns whether a wider ask may stand for it: not if one already failed it (rule 2).
+    const fn can_be_carried(&self) -> bool {
+        self.attempt == 0
+    }
+}
+
+/// Makes one of each (action, target), in the order of their oldest intents.
+fn gather(intents: &[Intent]) -> Vec<Wanted<'_>> {
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
+    let mut places: HashMap<(Action, &Target), usize> = HashMap::with_capacity(intents.len());
+    for (place, intent) in intents.iter().enumerate() {
+        let at = *places
+            .entry((intent.action, &intent.target))
+            .or_insert(wanted.len());
+        if at == wanted.len() {
+            wanted.push(Wanted {
+                action: intent.action,
+                target: &intent.target,
+                force: false,
+                attempt: 0,
+                members: Vec::with_capacity(1),
+                oldest: place,
+            });
+        }
+        let one = &mut wanted[at];
+        one.force |= intent.force;
+        one.attempt = one.attempt.max(intent.attempt());
+        one.members.push(place);
+    }
+    wanted
+}
+
+/// A plan being made: what is still open shrinks with each step.
+pub(super) struct Planner<'a> {
+    input: &'a Input<'a>,
+    wanted: Vec<Wanted<'a>>,
+    /// Places in `wanted` of what goes out.
+    planned: Vec<usize>,
+    waiting: Vec<(usize, Waiting)>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(input: &'a Input<'a>) -> Self {
+        Self {
+            input,
+            wanted: gather(input.intents),
+            planned: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn in_flight(&self, action: Action, kind: Kind) -> bool {
+        self.input.in_flight.contains(&(action, kind))
+    }
+
+    /// Returns what is wanted of an action and kind and not carried by another.
+    fn open(&self, action: Action, kind: Kind) -> impl Iterator<Item = usize> {
+        self.wanted
+            .iter()
+            .enumerate()
+            .filter(move |(_, one)| {
+                one.action == action && one.target.kind == kind && !one.members.is_empty()
+            })
+            .map(|(at, _)| at)
+    }
+
+    fn item(&self, at: usize, wide: bool) -> cover::Item<'a> {
+        let one = &self.wanted[at];
+        cover::Item {
+            text: &one.target.text,
+            wide,
+            force: one.force,
+            can_be_carried: one.can_be_carried(),
+            place: at,
+        }
+    }
+
+    fn carry(&mut self, pairs: Vec<(usize, usize)>) {
+        for (narrow, wide) in pairs {
+            let members = std::mem::take(&mut self.wanted[narrow].members);
+            let oldest = self.wanted[narrow].oldest;
+            self.wanted[wide].members.extend(members);
+            self.wanted[wide].oldest = self.wanted[wide].oldest.min(oldest);
+        }
+    }
+
+    /// Lets a directory carry the directories below it. This comes before the budget is spent: a
+    /// directory that then doesn't fit leaves nothing over for those it would have carried.
+    pub(super) fn nest_directories(&mut self) {
+        if self.in_flight(Action::Refresh, Kind::Directory) {
+            return;
+        }
+        let items = self.open(Action::Refresh, Kind::Directory);
+        let pairs = cover::by_prefix(items.map(|at| self.item(at, true)).collect());
+        self.carry(pairs);
+    }
+
+    /// Lets planned directories carry what lies below them.
+    pub(super) fn carry_below(&mut self, directories: &[usize]) {
+        if directories.is_empty() {
+            return;
+        }
+        let wide = directories.iter().map(|at| self.item(*at, true));
+        let narrow = [Kind::IgnoreParams, Kind::Url]
+            .into_iter()
+            .flat_map(|kind| self.open(Action::Refresh, kind))
+            .map(|at| self.item(at, false));
+        let pairs = cover::by_prefix(wide.chain(narrow).collect());
+        self.carry(pairs);
+    }
+
+    /// Lets planned ignore-params asks carry the queries of their URLs.
+    pub(super) fn carry_variants(&mut self, variants: &[usize]) {
+        let by_text: HashMap<&str, usize> = variants
+            .iter()
+            .map(|at| (self.wanted[*at].target.text.as_str(), *at))
+            .collect();
+        if by_text.is_empty() {
+            return;
+        }
+        let pairs = self
+            .open(Action::Refresh, Kind::Url)
+            .filter_map(|narrow| {
+                let one = &self.wanted[narrow];
+                let wide = *by_text.get(without_query(&one.target.text))?;
+                let reaches = self.wanted[wide].force || !one.force;
+                (reaches && one.can_be_carried()).then_some((narrow, wide))
+            })
+            .collect();
+        self.carry(pairs);
+    }
+
+    /// Plans what the budget allows of an action and kind, oldest first; the rest waits. Returns
+    /// what is planned. Nothing is, while a batch is in flight.
+    pub(super) fn afford(&mut self, action: Action, kind: Kind) -> Vec<usize> {
+        if self.in_flight(action, kind) {
+            return Vec::new();
+        }
+        let mut open: Vec<usize> = self.open(action, kind).collect();
+        open.sort_unstable_by_key(|at| self.wanted[*at].oldest);
+        let quota = QuotaKind::of(action, kind);
+        let allowance = self.input.allowances[quota];
+        let planned = &self.planned;
+        let spent = planned
+            .iter()
+            .filter(|at| {
+                let one = &self.wanted[**at];
+                QuotaKind::of(one.action, one.target.kind) == quota
+            })
+            .count();
+        let left = usize::try_from(allowance.left())
+            .unwrap_or(usize::MAX)
+            .saturating_sub(spent);
+        let rest = open.split_off(left.min(open.len()));
+        if !rest.is_empty() {
+            let refill = Day::of(self.input.now).next().start();
+            let waiting = Waiting {
+                wait: Wait::Quota,
+                why: say::spent(quota, allowance, refill),
+                until: Some(refill.plus(Duration::from_secs(1))),
+            };
+            for at in rest {
+                self.let_wait(at, &waiting);
+            }
+        }
+        self.planned.extend(&open);
+        open
+    }
+
+    /// Lets a prefetch wait while a refresh of its URL is open (rule 9). An open expression delays
+    /// every URL that begins as it does: whether it matches is for the CDN to say.
+    pub(super) fn hold_prefetches(&mut self) {
+        let prefetches: Vec<usize> = Kind::ALL
+            .into_iter()
+            .filter(|kind| !self.in_flight(Action::Prefetch, *kind))
+            .flat_map(|kind| self.open(Action::Prefetch, kind))
+            .collect();
+        if prefetches.is_empty() {
+            return;
+        }
+        let asked = self.wanted.iter();
+        let refreshes: Vec<&Target> = asked
+            .filter(|one| one.action == Action::Refresh)
+            .map(|one| one.target)
+            .chain(self.input.open_refreshes)
+            .collect();
+        let exact: HashSet<(Kind, &str)> = refreshes
+            .iter()
+            .map(|target| (target.kind, target.text.as_str()))
+            .collect();
+        let wide = refreshes.iter().enumerate().filter_map(|(place, target)| {
+            let text = match target.kind {
+                Kind::Directory => target.text.as_str(),
+                Kind::Regex => literal_start(&target.text),
+                Kind::Url | Kind::IgnoreParams => return None,
+            };
+            Some(cover::Item {
+                text,
+                wide: true,
+                force: false,
+                can_be_carried: false,
+                place,
+            })
+        });
+        let narrow = prefetches.iter().map(|at| cover::Item {
+            can_be_carried: true,
+            force: false,
+            ..self.item(*at, false)
+        });
+        let below: HashMap<usize, usize> = cover::by_prefix(wide.chain(narrow).collect())
+            .into_iter()
+            .collect();
+        for at in prefetches {
+            let text = self.wanted[at].target.text.as_str();
+            let refresh = if exact.contains(&(Kind::Url, text)) {
+                "its url".to_owned()
+            } else if exact.contains(&(Kind::IgnoreParams, without_query(text))) {
+                format!("{} {}", Kind::IgnoreParams, without_query(text))
+            } else if let Some(place) = below.get(&at) {
+                refreshes[*place].to_string()
+            } else {
+                continue;
+            };
+            let waiting = Waiting {
+                wait: Wait::Refresh,
+                why: format!("goes out after the refresh of {refresh}, which is still open"),
+                until: None,
+            };
+            self.let_wait(at, &waiting);
+        }
+    }
+
+    fn let_wait(&mut self, at: usize, waiting: &Waiting) {
+        for member in std::mem::take(&mut self.wanted[at].members) {
+            self.waiting.push((member, waiting.clone()));
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Plan {
+        let intents = self.input.intents;
+        let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for one in &mut self.wanted {
+            one.members.sort_unstable();
+        }
+        self.planned
+            .sort_unstable_by_key(|at| self.wanted[*at].oldest);
+        for at in self.planned {
+            let one = &self.wanted[at];
+            let kind = one.target.kind;
+            // A url refresh deletes and a prefetch fetches, whatever `Force` says.
+            let force = one.force && one.action == Action::Refresh && kind != Kind::Url;
+            groups
+                .entry((one.action, kind, force, one.attempt))
+                .or_default()
+                .push(at);
+        }
+        let mut batches: Vec<(usize, PlannedBatch)> = Vec::new();
+        for ((action, kind, force, attempt), group) in groups {
+            // What was refused once goes apart and in ever smaller batches, so that one bad target
+            // is soon alone.
+            let limit = self.input.limits.per_request(action, kind);
+            let limit = limit.checked_shr(attempt).unwrap_or(0).max(1);
+            let targets = group.iter().map(|at| self.wanted[*at].target);
+            for batch in cut::cut(action, limit, targets) {
+                let batch: Vec<&Wanted<'_>> = batch
+                    .into_iter()
+                    .map(|nth| &self.wanted[group[nth]])
+                    .collect();
+                let oldest = batch.iter().map(|one| one.oldest).min().unwrap_or_default();
+                let why = say::why(&batch, intents);
+                let asks = batch.into_iter().map(|one| Ask {
+                    target: one.target.clone(),
+                    intents: one.members.iter().map(|at| intents[*at].id).collect(),
+                });
+                let asks = asks.collect();
+                batches.push((
+                    oldest,
+                    PlannedBatch {
+                        action,
+                        kind,
+                        force,
+                        asks,
+                        why,
+                    },
+                ));
+            }
+        }
+        batches.sort_by_key(|(oldest, _)| *oldest);
+        self.waiting.sort_by_key(|(place, _)| *place);
+        let waiting = self.waiting.into_iter();
+        Plan {
+            batches: batches.into_iter().map(|(_, batch)| batch).collect(),
+            waiting: waiting
+                .map(|(place, waiting)| (intents[place].id, waiting))
+                .collect(),
+        }
+    }
+}
+
+fn without_query(text: &str) -> &str {
+    text.split_once('?').map_or(text, |(path, _)| path)
+}

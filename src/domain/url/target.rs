@@ -1,0 +1,96 @@
+//! Targets as an operator writes them, and as the CDN spells them back.
+
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+
+use super::{CanonicalUrl, IN_PATH, IN_QUERY, UrlError, respell, split_origin};
+use crate::domain::ask::{Kind, Target};
+
+/// The elements of an expression that are not literal (API reference, 1.4).
+const FORMS: [&str; 4] = ["[0-9]", "[a-z]", "[^/]*", ".*"];
+
+/// What is literal in an expression: as in a path, but a `*` would begin to mean something.
+const IN_EXPRESSION: &AsciiSet = &IN_PATH.add(b'*');
+
+/// Makes the target of a refresh from what an operator wrote.
+pub fn canonical_target(kind: Kind, text: &str) -> Result<Target, UrlError> {
+    if kind == Kind::Regex {
+        return Ok(Target::new(kind, canonical_expression(text)?));
+    }
+    let url = CanonicalUrl::parse(text)?;
+    match kind {
+        Kind::Directory if url.query().is_some() => Err(UrlError::Query {
+            what: "a directory refresh",
+        }),
+        Kind::IgnoreParams if url.query().is_some() => Err(UrlError::Query {
+            what: "an ignore-params refresh, which reaches every query,",
+        }),
+        Kind::Directory if !url.is_directory() => Err(UrlError::DirectorySlash(url.0)),
+        _ => Ok(Target::new(kind, url.0)),
+    }
+}
+
+/// Returns whether the CDN's spelling of a row names our target: it may say `http`, leave the
+/// scheme out, or encode other bytes than we do.
+#[must_use]
+pub fn same_target(ours: &Target, object_path: &str) -> bool {
+    if ours.text == object_path {
+        return true;
+    }
+    let spelled = match canonical_target(ours.kind, object_path) {
+        Err(UrlError::NoScheme(bare)) => canonical_target(ours.kind, &format!("https://{bare}")),
+        spelled => spelled,
+    };
+    spelled.is_ok_and(|theirs| theirs == *ours)
+}
+
+/// Returns what every URL that a canonical expression matches begins with.
+#[must_use]
+pub fn literal_start(expression: &str) -> &str {
+    &expression[..literal_length(expression)]
+}
+
+/// Returns an expression with its host and its literal parts in canonical form.
+fn canonical_expression(text: &str) -> Result<String, UrlError> {
+    let (mut expression, mut rest) = split_origin(text)?;
+    if !rest.starts_with('/') {
+        // A host that ends in no `/` could match a longer host.
+        expression.push('/');
+    }
+    let mut in_query = false;
+    while !rest.is_empty() {
+        if let Some(form) = FORMS.into_iter().find(|form| rest.starts_with(form)) {
+            expression.push_str(form);
+            rest = &rest[form.len()..];
+            continue;
+        }
+        let end = literal_length(rest);
+        let (literal, after) = rest.split_at(end);
+        if let Some(odd) = literal.find(['[', ']', '*', '\\', '^', '|', '{', '}']) {
+            return Err(UrlError::RegexForm(rest[odd..].chars().take(12).collect()));
+        }
+        let (path, query) = match literal.split_once('?') {
+            Some((path, query)) if !in_query => (path, Some(query)),
+            _ if in_query => ("", Some(literal)),
+            _ => (literal, None),
+        };
+        respell(path, IN_EXPRESSION, &mut expression);
+        if let Some(query) = query {
+            if !in_query {
+                expression.push('?');
+                in_query = true;
+            }
+            expression.extend(utf8_percent_encode(query, IN_QUERY));
+        }
+        rest = after;
+    }
+    CanonicalUrl::checked(expression).map(|url| url.0)
+}
+
+/// Returns how many bytes of `text` come before the first form.
+fn literal_length(text: &str) -> usize {
+    FORMS
+        .into_iter()
+        .filter_map(|form| text.find(form))
+        .min()
+        .unwrap_or(text.len())
+}
