@@ -4,6 +4,7 @@
 pub mod cdn;
 pub mod clock;
 pub mod domain;
+pub mod engine;
 pub mod journal;
 pub mod source;
 pub mod store;
