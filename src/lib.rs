@@ -3,6 +3,7 @@
 
 pub mod cdn;
 pub mod clock;
+pub mod database;
 pub mod domain;
 pub mod engine;
 pub mod journal;

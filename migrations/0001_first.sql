@@ -1,0 +1,187 @@
+-- Times are microseconds since the Unix epoch, given by the caller; days count from 1970-01-01 UTC+8.
+
+-- store: what belongs to this machine
+
+CREATE TABLE node (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE origin (
+    name TEXT PRIMARY KEY,
+    root BLOB NOT NULL,
+    device INTEGER NOT NULL,
+    baseline_at INTEGER NOT NULL,
+    baseline_done INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE chunk (
+    origin TEXT NOT NULL,
+    directory BLOB NOT NULL,
+    first BLOB NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (origin, directory, first)
+) STRICT;
+
+-- AUTOINCREMENT: a number that was acknowledged never comes again.
+CREATE TABLE outbox (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    payload TEXT NOT NULL
+) STRICT;
+
+-- journal: what belongs to an account
+
+CREATE TABLE lead (
+    account TEXT PRIMARY KEY,
+    fence INTEGER NOT NULL
+) STRICT;
+
+-- Through which sequence number each node was accepted.
+CREATE TABLE accepted (
+    node TEXT PRIMARY KEY,
+    through INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE deploy (
+    id TEXT PRIMARY KEY,
+    origin TEXT NOT NULL,
+    opened_at INTEGER NOT NULL,
+    closed_at INTEGER
+) STRICT;
+CREATE INDEX deploy_closed ON deploy (closed_at) WHERE closed_at IS NOT NULL;
+
+CREATE TABLE intent (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account TEXT NOT NULL,
+    action TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    target TEXT NOT NULL,
+    force INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    deploy TEXT,
+    causes INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'submitting', 'submitted', 'ended')),
+    not_before INTEGER NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    wait TEXT,
+    wait_why TEXT,
+    wait_until INTEGER,
+    -- A refresh of the same url was accepted while this prefetch ran.
+    overlapped INTEGER NOT NULL DEFAULT 0,
+    ended_at INTEGER,
+    outcome TEXT,
+    outcome_why TEXT,
+    superseded_by INTEGER,
+    CHECK ((state = 'ended') = (ended_at IS NOT NULL AND outcome IS NOT NULL)),
+    CHECK (state = 'pending' OR wait IS NULL)
+) STRICT;
+
+-- A change joins the pending, unheld intent of its target, and there is at most one.
+CREATE UNIQUE INDEX intent_free ON intent (account, action, kind, target)
+    WHERE state = 'pending' AND (wait IS NULL OR wait <> 'hold');
+CREATE INDEX intent_due ON intent (account, not_before, id)
+    WHERE state = 'pending' AND (wait IS NULL OR wait NOT IN ('hold', 'pause'));
+CREATE INDEX intent_open ON intent (account, action, kind, target) WHERE state <> 'ended';
+CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ended';
+CREATE INDEX intent_deploy ON intent (deploy) WHERE state = 'pending';
+CREATE INDEX intent_target ON intent (target);
+CREATE INDEX intent_attention ON intent (id) WHERE wait IS NOT NULL OR outcome = 'failed';
+CREATE INDEX intent_ended ON intent (ended_at) WHERE state = 'ended';
+
+-- The newest causes of an intent; the newest has ordinal = intent.causes.
+CREATE TABLE cause (
+    intent INTEGER NOT NULL REFERENCES intent (id) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (intent, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE batch (
+    key TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    action TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    force INTEGER NOT NULL,
+    quota TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('staged', 'unknown', 'accepted', 'refused')),
+    fence INTEGER NOT NULL,
+    staged_at INTEGER NOT NULL,
+    sends INTEGER NOT NULL DEFAULT 1,
+    negatives INTEGER NOT NULL DEFAULT 0,
+    last_negative INTEGER,
+    look_at INTEGER,
+    settled_at INTEGER,
+    request_id TEXT,
+    why TEXT
+) STRICT;
+CREATE INDEX batch_live ON batch (account, look_at) WHERE state IN ('staged', 'unknown');
+CREATE INDEX batch_settled ON batch (account, settled_at) WHERE settled_at IS NOT NULL;
+
+CREATE TABLE ask (
+    batch TEXT NOT NULL REFERENCES batch (key) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    target TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'accepted', 'ended')),
+    status TEXT,
+    PRIMARY KEY (batch, ordinal)
+) STRICT;
+
+CREATE TABLE ask_intent (
+    batch TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    intent INTEGER NOT NULL REFERENCES intent (id) ON DELETE CASCADE,
+    PRIMARY KEY (batch, ordinal, intent),
+    FOREIGN KEY (batch, ordinal) REFERENCES ask (batch, ordinal) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ask_intent_intent ON ask_intent (intent);
+
+-- A batch the CDN accepted, whole or in the parts that were found.
+CREATE TABLE job (
+    batch TEXT PRIMARY KEY REFERENCES batch (key) ON DELETE CASCADE,
+    account TEXT NOT NULL,
+    tasks TEXT NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    polls INTEGER NOT NULL DEFAULT 0,
+    next_poll INTEGER NOT NULL,
+    ended_at INTEGER
+) STRICT;
+CREATE INDEX job_due ON job (account, next_poll) WHERE ended_at IS NULL;
+
+-- What each sending of a batch was charged, by day.
+CREATE TABLE debit (
+    batch TEXT NOT NULL REFERENCES batch (key) ON DELETE CASCADE,
+    day INTEGER NOT NULL,
+    send INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (batch, day)
+) STRICT, WITHOUT ROWID;
+
+-- used = corrected + the day's debits.
+CREATE TABLE ledger (
+    account TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    quota TEXT NOT NULL,
+    used INTEGER NOT NULL,
+    corrected INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (account, day, quota)
+) STRICT, WITHOUT ROWID;
+
+-- What the CDN last said a day allows.
+CREATE TABLE allowance (
+    account TEXT NOT NULL,
+    quota TEXT NOT NULL,
+    day_limit INTEGER NOT NULL,
+    PRIMARY KEY (account, quota)
+) STRICT, WITHOUT ROWID;
+
+-- How many intents ended how on which day, kept when they are gone; and what else is counted,
+-- under an outcome that starts with a dot.
+CREATE TABLE tally (
+    day INTEGER NOT NULL,
+    account TEXT NOT NULL,
+    action TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (day, account, action, outcome)
+) STRICT, WITHOUT ROWID;

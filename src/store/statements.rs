@@ -1,0 +1,42 @@
+//! The store's statements, each named in its first line.
+
+pub(super) const DRAW_NODE: &str = "-- store.draw_node
+INSERT INTO node (one, id) VALUES (1, ?1) ON CONFLICT DO NOTHING";
+
+pub(super) const NODE: &str = "-- store.node
+SELECT id FROM node";
+
+pub(super) const ORIGIN: &str = "-- store.origin
+SELECT root, device, baseline_at, baseline_done FROM origin WHERE name = ?1";
+
+pub(super) const WRITE_ORIGIN: &str = "-- store.write_origin
+INSERT OR REPLACE INTO origin (name, root, device, baseline_at, baseline_done)
+VALUES (?1, ?2, ?3, ?4, ?5)";
+
+pub(super) const CHUNKS: &str = "-- store.chunks
+SELECT directory, first, data FROM chunk WHERE origin = ?1 ORDER BY directory, first";
+
+pub(super) const FORGET: &str = "-- store.forget
+DELETE FROM chunk WHERE origin = ?1";
+
+pub(super) const WRITE_CHUNK: &str = "-- store.write_chunk
+INSERT INTO chunk (origin, directory, first, data) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET data = excluded.data";
+
+pub(super) const DELETE_CHUNK: &str = "-- store.delete_chunk
+DELETE FROM chunk WHERE origin = ?1 AND directory = ?2 AND first = ?3";
+
+pub(super) const SEND_OUT: &str = "-- store.send_out
+INSERT INTO outbox (payload) VALUES (?1)";
+
+pub(super) const LAST_SEQUENCE: &str = "-- store.last_sequence
+SELECT seq FROM sqlite_sequence WHERE name = 'outbox'";
+
+pub(super) const OUTBOX: &str = "-- store.outbox
+SELECT sequence, payload FROM outbox ORDER BY sequence LIMIT ?1";
+
+pub(super) const ACKNOWLEDGE: &str = "-- store.acknowledge
+DELETE FROM outbox WHERE sequence <= ?1";
+
+pub(super) const OUTBOX_LEN: &str = "-- store.outbox_len
+SELECT count(*) FROM outbox";
