@@ -1,6 +1,6 @@
 //! An origin's root, opened once: everything below is reached from its descriptor.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, stat};
@@ -59,10 +59,6 @@ impl Root {
     #[must_use]
     pub const fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)
-    }
-
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 
     /// Opens what is at `path`, never leaving the root: absolute links and links out fail as
