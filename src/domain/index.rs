@@ -102,10 +102,13 @@ struct Directory {
     uses: u32,
 }
 
+/// A file of a directory, by its name.
+type Named = (Box<[u8]>, Entry);
+
 #[derive(Clone, Debug, Default)]
 struct Piece {
     /// Sorted by name.
-    entries: Vec<(Box<[u8]>, Entry)>,
+    entries: Vec<Named>,
     name_bytes: usize,
 }
 
@@ -119,7 +122,7 @@ impl Piece {
         self.entries.len() > CHUNK_ENTRIES || self.name_bytes > CHUNK_NAME_BYTES
     }
 
-    fn from_entries(entries: Vec<(Box<[u8]>, Entry)>) -> Self {
+    fn from_entries(entries: Vec<Named>) -> Self {
         let name_bytes = entries.iter().map(|(name, _)| name.len()).sum();
         Self {
             entries,
@@ -208,6 +211,7 @@ impl Index {
     }
 
     /// Returns the file at `path`, if there is one, and every file below it.
+    #[must_use]
     pub fn at_or_below<'a>(&'a self, path: &'a RelPath) -> Entries<'a> {
         let itself = self
             .directories
@@ -264,12 +268,12 @@ impl Index {
             return;
         };
         match entry {
-            Some(entry) => self.insert(directory, path.name(), entry),
-            None => self.remove(directory, path.name()),
+            Some(entry) => self.insert(&directory, path.name(), entry),
+            None => self.remove(&directory, path.name()),
         }
     }
 
-    fn insert(&mut self, path: RelPath, name: &[u8], entry: Entry) {
+    fn insert(&mut self, path: &RelPath, name: &[u8], entry: Entry) {
         let directory = self.directories.entry(path.clone()).or_default();
         let was_empty = directory.pieces.is_empty();
         let key = directory
@@ -305,12 +309,12 @@ impl Index {
         }
         self.touched.insert((path.clone(), key));
         if was_empty {
-            self.count(&path, true);
+            self.count(path, true);
         }
     }
 
-    fn remove(&mut self, path: RelPath, name: &[u8]) {
-        let Some(directory) = self.directories.get_mut(&path) else {
+    fn remove(&mut self, path: &RelPath, name: &[u8]) {
+        let Some(directory) = self.directories.get_mut(path) else {
             return;
         };
         let Some(key) = directory.piece(name).map(|(key, _)| key.clone()) else {
@@ -331,7 +335,7 @@ impl Index {
         let now_empty = directory.pieces.is_empty();
         self.touched.insert((path.clone(), key));
         if now_empty {
-            self.count(&path, false);
+            self.count(path, false);
         }
     }
 

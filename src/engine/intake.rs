@@ -11,23 +11,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState, Unmapped};
-use crate::domain::hint::{Reach, Witness};
+use crate::domain::hint::Witness;
 use crate::domain::index::{Entry, Index};
 use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
 use crate::domain::settle::{Settler, Waits};
-use crate::source::root::Root;
 use crate::source::watch::{Backend, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
 use crate::store::{OriginRecord, Record, Store, StoreError};
 
+mod begin;
+mod find;
 mod judge;
 mod record;
 mod tree;
@@ -199,12 +200,12 @@ impl Intake {
     /// Steps until it is told to stop; `publish` is given the facts after every step.
     pub async fn run(
         mut self,
-        stop: CancellationToken,
+        cancelled: CancellationToken,
         publish: impl Fn(OriginFacts),
     ) -> Result<(), IntakeError> {
         /// Boot time runs on during a suspension, a timer may not: sleep no longer than this.
         const LONGEST: Duration = Duration::from_secs(60);
-        while !stop.is_cancelled() {
+        while !cancelled.is_cancelled() {
             let step = self.step().await?;
             publish(self.facts());
             if step.worked {
@@ -214,7 +215,7 @@ impl Intake {
                 at.saturating_sub(self.clock.boot()).min(LONGEST)
             });
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = cancelled.cancelled() => {}
                 () = self.knocked(), if self.retry.is_none() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
@@ -262,7 +263,7 @@ impl Intake {
                 };
             }
             self.facts.state = OriginState::Unavailable;
-            self.facts.watch = "none while the root is unavailable".to_owned();
+            self.facts.watch = "none while the root is unavailable".into();
         }
         let note = trouble.to_string();
         if self.facts.note != note {
@@ -328,205 +329,6 @@ impl Intake {
         Ok(self.look(identity).await? || worked)
     }
 
-    /// Reads state and index from the store.
-    async fn load(&mut self) -> Result<(), Trouble> {
-        let origin = &self.settings.origin;
-        let state = self.store.origin(origin).await?;
-        let index = if state.is_some() {
-            match self.store.chunks(origin).await {
-                Ok(chunks) => Index::load(chunks).map_err(|error| error.to_string()),
-                Err(StoreError::Inconsistent(why)) => Err(why),
-                Err(error) => return Err(error.into()),
-            }
-        } else {
-            Ok(Index::new())
-        };
-        let afresh = match (&state, &index) {
-            (Some(state), _) if state.root != self.settings.root => Some(format!(
-                "the root was {} before; a new baseline was taken, changes before it are unknown",
-                state.root.display()
-            )),
-            (_, Err(why)) => Some(format!(
-                "the stored index was damaged ({why}); a new baseline was taken, changes before it \
-                 are unknown"
-            )),
-            _ => None,
-        };
-        if let Some(why) = afresh {
-            tracing::warn!(%origin, note = %why, "a new baseline is taken");
-            self.notes[0] = why;
-            self.state = None;
-            self.index = Arc::default();
-            // Arming begins the baseline.
-            self.armed = None;
-        } else {
-            self.state = state;
-            self.index = Arc::new(index.unwrap_or_default());
-        }
-        self.loaded = true;
-        Ok(())
-    }
-
-    /// Arms the watch, begins a baseline if there is none, and asks for a scan of the whole tree.
-    async fn arm(&mut self) -> Result<(), Trouble> {
-        let (backend, path) = (Arc::clone(&self.backend), self.settings.root.clone());
-        let (sender, excluded) = (self.door.0.clone(), Arc::clone(&self.excluded));
-        let (root, watch) = spawn_blocking(move || {
-            let root = Root::open(&path)?;
-            let watch = backend.arm(&path, sender, excluded);
-            root.is_still_there()?;
-            Ok::<_, Unavailable>((root, watch))
-        })
-        .await??;
-        if self.state.is_none() {
-            let state = OriginRecord {
-                root: self.settings.root.clone(),
-                device: root.device(),
-                baseline_at: self.clock.now(),
-                baseline_done: false,
-            };
-            let record = Record {
-                forget: true,
-                origin_record: Some(state.clone()),
-                ..self.blank()
-            };
-            self.store.record(record).await?;
-            self.state = Some(state);
-        }
-        let watch = match watch {
-            Ok(watch) => {
-                self.backend.name().clone_into(&mut self.facts.watch);
-                Some(watch)
-            }
-            Err(error) => {
-                tracing::warn!(
-                    origin = %self.settings.origin, %error, "no watch; the tree is polled"
-                );
-                self.facts.watch = format!("polling: {error}");
-                None
-            }
-        };
-        self.armed = Some(Armed {
-            identity: root.identity(),
-            watch,
-        });
-        self.subtrees.insert(RelPath::root(), Witness::Scan);
-        Ok(())
-    }
-
-    /// Takes what came through the door.
-    fn take_hints(&mut self) -> bool {
-        let hints = self.door.1.drain();
-        let came = hints.overflowed || !hints.hints.is_empty();
-        let (now, fresh) = (self.clock.boot(), self.fresh());
-        for hint in hints.hints {
-            match hint.reach {
-                Reach::Path => self.settler.mark(&hint.path, hint.witness, now, &fresh),
-                Reach::Subtree => {
-                    self.subtrees.insert(hint.path, hint.witness);
-                }
-            }
-        }
-        if hints.overflowed || self.settler.take_collapse() {
-            tracing::warn!(
-                origin = %self.settings.origin,
-                "more changed than is kept track of; the whole tree is compared"
-            );
-            self.subtrees.insert(RelPath::root(), Witness::Watch);
-        }
-        came
-    }
-
-    async fn scan(&mut self, identity: tree::Identity) -> Result<(), Trouble> {
-        let whole = self.subtrees.contains_key(&RelPath::root());
-        let subtrees: Vec<RelPath> = if whole {
-            vec![RelPath::root()]
-        } else {
-            // What lies within another one is walked with it.
-            let mut widest: Vec<RelPath> = Vec::new();
-            for path in self.subtrees.keys() {
-                if !path_is_within_any(path, &widest) {
-                    widest.push(path.clone());
-                }
-            }
-            widest
-        };
-        let device = self.state.as_ref().map(|state| state.device);
-        let (path, index) = (self.settings.root.clone(), Arc::clone(&self.index));
-        let excluded = Arc::clone(&self.excluded);
-        let found = spawn_blocking(move || {
-            tree::scan_all(&path, identity, &subtrees, &index, device, &excluded)
-        })
-        .await??;
-        let witness = |path: &RelPath| {
-            let mut at = Some(path.clone());
-            while let Some(path) = at {
-                if let Some(witness) = self.subtrees.get(&path) {
-                    return *witness;
-                }
-                at = path.parent();
-            }
-            Witness::Scan
-        };
-        if whole {
-            // It has seen all that waited, too.
-            self.backlog = found.suspects.into();
-            self.next_reconcile = Some(self.next_reconcile());
-            self.notes[1] = found
-                .unknown
-                .first()
-                .map_or_else(String::new, |(path, why)| {
-                    format!(
-                        "{} places could not be read, first {path:?}: {why}",
-                        found.unknown.len()
-                    )
-                });
-            if let Some(state) = &mut self.state {
-                state.device = identity.0;
-            }
-        } else {
-            let (now, fresh) = (self.clock.boot(), self.fresh());
-            let marks: Vec<_> = found
-                .suspects
-                .into_iter()
-                .map(|path| (witness(&path), path))
-                .collect();
-            for (witness, path) in marks {
-                self.settler.mark(&path, witness, now, &fresh);
-            }
-        }
-        for (path, why) in found.unknown.iter().take(10) {
-            tracing::warn!(origin = %self.settings.origin, ?path, %why, "cannot be read");
-        }
-        self.subtrees.clear();
-        Ok(())
-    }
-
-    /// Tells the settler of suspects, as many as it has room for.
-    fn mark_suspects(&mut self) -> bool {
-        let room = MOST_SUSPECTS.saturating_sub(self.settler.dirty());
-        let (now, fresh) = (self.clock.boot(), self.fresh());
-        let suspects: Vec<RelPath> = self.backlog.drain(..room.min(self.backlog.len())).collect();
-        for path in &suspects {
-            self.settler.mark(path, Witness::Scan, now, &fresh);
-        }
-        !suspects.is_empty()
-    }
-
-    fn next_reconcile(&self) -> Duration {
-        let watched = self
-            .armed
-            .as_ref()
-            .is_some_and(|armed| armed.watch.is_some());
-        let every = if watched {
-            self.settings.reconcile_every
-        } else {
-            self.settings.reconcile_every.min(POLL_EVERY)
-        };
-        let tenths = u32::try_from(self.clock.random() % 201).unwrap_or(100);
-        self.clock.boot() + every * (900 + tenths) / 1_000
-    }
-
     /// Names a deploy, in case one opens now.
     fn fresh(&self) -> Arc<Deploy> {
         let opened_at = self.clock.server_now();
@@ -562,16 +364,4 @@ impl Intake {
         self.facts.unmapped.insert(0, shown);
         self.facts.unmapped.truncate(MOST_UNMAPPED);
     }
-}
-
-/// Whether a path lies within one of these, of which none lies within another.
-fn path_is_within_any(path: &RelPath, subtrees: &[RelPath]) -> bool {
-    let mut at = Some(path.clone());
-    while let Some(path) = at {
-        if subtrees.binary_search(&path).is_ok() {
-            return true;
-        }
-        at = path.parent();
-    }
-    false
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use refreshd::clock::{Clock, ManualClock, SystemClock};
+use refreshd::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use refreshd::database::{Database, DatabaseError};
 use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
@@ -21,6 +21,7 @@ use refreshd::source::{Excluded, HintSender};
 use refreshd::store::Store;
 use tempfile::TempDir;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -53,21 +54,24 @@ struct World {
     intake: Intake,
 }
 
+const WAITS: Waits = Waits {
+    settle: SECOND,
+    deploy_deadline: Duration::from_secs(10),
+    unstable_after: Duration::from_secs(60),
+    delete_settle: Duration::from_secs(30),
+};
+
 fn intake(
     root: PathBuf,
-    clock: &Arc<ManualClock>,
+    waits: Waits,
+    clock: SharedClock,
     store: &Store,
     backend: Arc<dyn Backend>,
 ) -> Intake {
     let settings = Settings {
         origin: "www".into(),
         root,
-        waits: Waits {
-            settle: SECOND,
-            deploy_deadline: SECOND * 10,
-            unstable_after: SECOND * 60,
-            delete_settle: SECOND * 30,
-        },
+        waits,
         reconcile_every: Duration::from_secs(3_600),
     };
     let mapping = Mapping::new(Spec {
@@ -80,7 +84,6 @@ fn intake(
         prefetch: Vec::new(),
     })
     .expect("valid");
-    let clock = Arc::clone(clock);
     Intake::new(
         settings,
         Arc::new(mapping),
@@ -113,7 +116,13 @@ impl World {
         let clock = ManualClock::new(now, 1);
         let database = Database::in_memory().expect("opens");
         let store = Store::open(database.clone(), 1).await.expect("opens");
-        let intake = intake(root, &clock, &store, backend);
+        let intake = intake(
+            root,
+            WAITS,
+            Arc::clone(&clock) as SharedClock,
+            &store,
+            backend,
+        );
         let world = Self {
             parent,
             clock,
@@ -147,7 +156,14 @@ impl World {
     }
 
     fn restart(&mut self) {
-        self.intake = intake(self.root(), &self.clock, &self.store, Arc::new(DeafBackend));
+        let clock = Arc::clone(&self.clock) as SharedClock;
+        self.intake = intake(
+            self.root(),
+            WAITS,
+            clock,
+            &self.store,
+            Arc::new(DeafBackend),
+        );
     }
 
     /// Steps until there is nothing to do now; returns when there will be.
@@ -558,4 +574,88 @@ async fn a_saved_file_reaches_the_outbox_over_inotify() {
     }
     urls.sort();
     assert_eq!(urls, ["/a", "/b"]);
+}
+
+/// Does something to a tree that a site generator, an editor or an administrator might do.
+fn disturb(root: &Path, random: u64) {
+    let file = |number: u64| root.join(format!("d{}/{}", number % 5, number % 7));
+    let directory = |number: u64| root.join(format!("d{}", number % 5));
+    let (one, other) = (random >> 8, random >> 16);
+    // What is not there, or in the way, is left alone.
+    let _ = match random % 10 {
+        0..5 => fs::create_dir_all(directory(one))
+            .and_then(|()| fs::write(file(one), format!("{}", other % 50))),
+        5 => fs::remove_file(file(one)),
+        6 => fs::rename(file(one), file(other)),
+        7 => fs::rename(directory(one), directory(other)),
+        8 => fs::remove_dir_all(directory(one)),
+        _ => fs::create_dir_all(directory(one).join("deep"))
+            .and_then(|()| fs::write(directory(one).join("deep/x"), format!("{other}"))),
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_storm_the_index_is_the_tree() {
+    let parent = tempfile::tempdir().expect("made");
+    let root = parent.path().join("www");
+    fs::create_dir(&root).expect("made");
+    let store = Store::open(Database::in_memory().expect("opens"), 1)
+        .await
+        .expect("opens");
+    let quick = Duration::from_millis(50);
+    let waits = Waits {
+        settle: quick,
+        deploy_deadline: quick * 4,
+        delete_settle: quick,
+        ..WAITS
+    };
+    let clock = SystemClock::shared();
+    let watched = intake(
+        root.clone(),
+        waits,
+        Arc::clone(&clock),
+        &store,
+        Arc::new(Inotify),
+    );
+    let (stop, at_rest) = (CancellationToken::new(), Notify::new());
+    let publish = |facts: refreshd::domain::facts::OriginFacts| {
+        if facts.dirty == 0 && facts.state == OriginState::Watching {
+            at_rest.notify_one();
+        }
+    };
+    let run = watched.run(stop.clone(), publish);
+    let storm = async {
+        at_rest.notified().await;
+        let disturbed = root.clone();
+        let storm = tokio::task::spawn_blocking(move || {
+            let random = ManualClock::new(refreshd::domain::time::Timestamp::EPOCH, 7);
+            (0..1_500).for_each(|_| disturb(&disturbed, random.random()));
+        });
+        storm.await.expect("ends");
+        // Events come in order: when the last one was recorded, all were heard.
+        fs::write(root.join("last"), "last").expect("written");
+        loop {
+            at_rest.notified().await;
+            let items = store.outbox(100_000).await.expect("read");
+            if wishes(&items.into_iter().map(|(_, item)| item).collect::<Vec<_>>())
+                .iter()
+                .any(|wish| wish.target.text.ends_with("/last"))
+            {
+                break;
+            }
+        }
+        stop.cancel();
+    };
+    let both = async { tokio::join!(run, storm) };
+    let (ran, ()) = tokio::time::timeout(SECOND * 60, both)
+        .await
+        .expect("comes to rest");
+    ran.expect("runs");
+    let mut again = intake(root, waits, clock, &store, Arc::new(DeafBackend));
+    while again.step().await.expect("steps").worked {}
+    assert_eq!(
+        again.facts().dirty,
+        0,
+        "what the watch missed, a scan finds"
+    );
 }

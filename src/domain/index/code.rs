@@ -5,7 +5,7 @@
 //! modification time, change time as a difference from it, inode, digest. Numbers are LEB128
 //! varints, signed ones zigzag: beside its name an entry takes at most 61 bytes, typically 40.
 
-use super::{CHUNK_ENTRIES, Digest, Entry, Fingerprint};
+use super::{CHUNK_ENTRIES, Digest, Entry, Fingerprint, Named};
 use crate::domain::path::RelPath;
 
 const VERSION: u8 = 1;
@@ -29,7 +29,7 @@ impl IndexError {
     }
 }
 
-pub(super) fn encode(entries: &[(Box<[u8]>, Entry)]) -> Vec<u8> {
+pub(super) fn encode(entries: &[Named]) -> Vec<u8> {
     let mut data = Vec::with_capacity(8 + entries.len() * 64);
     data.push(VERSION);
     put(&mut data, entries.len() as u64);
@@ -72,14 +72,14 @@ pub(super) fn decode(
     directory: &RelPath,
     first: &[u8],
     data: &[u8],
-) -> Result<Vec<(Box<[u8]>, Entry)>, IndexError> {
+) -> Result<Vec<Named>, IndexError> {
     read(first, data).map_err(|reason| IndexError {
         directory: directory.clone(),
         reason,
     })
 }
 
-fn read(first: &[u8], data: &[u8]) -> Result<Vec<(Box<[u8]>, Entry)>, &'static str> {
+fn read(first: &[u8], data: &[u8]) -> Result<Vec<Named>, &'static str> {
     let mut reader = Reader(data);
     if reader.byte()? != VERSION {
         return Err("it was written by another version");
@@ -88,7 +88,7 @@ fn read(first: &[u8], data: &[u8]) -> Result<Vec<(Box<[u8]>, Entry)>, &'static s
     if count > CHUNK_ENTRIES {
         return Err("it holds too many entries");
     }
-    let mut entries: Vec<(Box<[u8]>, Entry)> = Vec::with_capacity(count);
+    let mut entries: Vec<Named> = Vec::with_capacity(count);
     for _ in 0..count {
         let before: &[u8] = entries.last().map_or(&[], |(name, _)| name);
         let shared = reader.length()?;

@@ -15,12 +15,23 @@ use crate::source::look::{DOUBT_NS, Seen};
 pub(super) struct Judgement {
     /// What the settler is told.
     pub(super) found: Found,
-    /// What the index is to hold from now on; the outer none leaves it alone.
-    pub(super) index: Option<Option<Entry>>,
+    /// What becomes of the index.
+    pub(super) index: IndexStep,
     /// What changed, and in which deploy.
     pub(super) change: Option<(Change, Arc<Deploy>)>,
     /// Why the path could not be looked at, to be shown.
     pub(super) trouble: Option<String>,
+}
+
+/// What becomes of a path in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IndexStep {
+    /// What is held stays.
+    Leave,
+    /// This is held from now on.
+    Hold(Entry),
+    /// Nothing is held any more.
+    Forget,
 }
 
 /// Judges a look. `baseline` is the time of a baseline that is not complete: files that only a scan
@@ -34,14 +45,13 @@ pub(super) fn judge(
 ) -> Judgement {
     let nothing = |found| Judgement {
         found,
-        index: None,
+        index: IndexStep::Leave,
         change: None,
         trouble: None,
     };
     match seen {
-        Seen::File(entry) => present(look, prior, entry, baseline),
-        Seen::Changing(entry) if look.anyway => present(look, prior, entry, baseline),
-        Seen::Changing(_) => nothing(Found::Changing),
+        Seen::Changing(_) | Seen::Unreadable(None, _) if !look.anyway => nothing(Found::Changing),
+        Seen::File(entry) | Seen::Changing(entry) => present(look, prior, entry, baseline),
         Seen::Unreadable(Some(entry), why) => {
             // Bytes that can't be read may have changed if the fingerprint moved.
             let known = prior.filter(|prior| prior.fingerprint == entry.fingerprint);
@@ -51,11 +61,10 @@ pub(super) fn judge(
                 ..judged
             }
         }
-        Seen::Unreadable(None, why) if look.anyway => Judgement {
+        Seen::Unreadable(None, why) => Judgement {
             trouble: Some(why),
             ..nothing(Found::Settled)
         },
-        Seen::Unreadable(None, _) => nothing(Found::Changing),
         Seen::Absent | Seen::Directory | Seen::Other => match (prior, &look.removal) {
             (None, _) => nothing(Found::Settled),
             (Some(_), None) => nothing(Found::Absent),
@@ -69,7 +78,7 @@ pub(super) fn judge(
                     force: true,
                 };
                 Judgement {
-                    index: Some(None),
+                    index: IndexStep::Forget,
                     change: Some((change, Arc::clone(deploy))),
                     ..nothing(Found::Settled)
                 }
@@ -99,7 +108,7 @@ fn present(
         });
     Judgement {
         found: Found::Settled,
-        index: Some(Some(entry)),
+        index: IndexStep::Hold(entry),
         change,
         trouble: None,
     }
@@ -111,3 +120,6 @@ pub(super) fn changed_since(entry: &Entry, instant: Timestamp) -> bool {
     let instant = instant.as_micros().saturating_mul(1_000);
     entry.fingerprint.changed_ns >= instant.saturating_sub(DOUBT_NS)
 }
+
+#[cfg(test)]
+mod tests;

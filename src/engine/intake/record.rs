@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::judge::{Judgement, changed_since, judge};
+use super::judge::{IndexStep, Judgement, changed_since, judge};
 use super::{CHUNK, Intake, Trouble, tree};
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::hint::Witness;
@@ -146,11 +146,13 @@ impl Intake {
             let mut judgement = judge(look, prior.as_ref(), seen, baseline);
             if self.mapping.excluded(&path, false).is_some() {
                 // It was excluded since it was indexed: the index forgets it, and nothing follows.
-                judgement.index = Some(None);
+                judgement.index = IndexStep::Forget;
                 judgement.change = None;
             }
-            if let Some(entry) = judgement.index {
-                Arc::make_mut(&mut self.index).apply(&path, entry);
+            match judgement.index {
+                IndexStep::Leave => {}
+                IndexStep::Hold(entry) => Arc::make_mut(&mut self.index).apply(&path, Some(entry)),
+                IndexStep::Forget => Arc::make_mut(&mut self.index).apply(&path, None),
             }
             if let Some(why) = judgement.trouble.take() {
                 self.show_unmapped(&path, format!("it cannot be read: {why}"));
@@ -197,19 +199,19 @@ impl Intake {
             }
             outgoing.extend(mapped.made.into_iter().map(Outgoing::Wish));
         }
-        let closed = |deploy: &Arc<Deploy>| {
+        let ending = |deploy: &Arc<Deploy>| {
             Outgoing::Deploy(Deploy {
                 closed_at: Some(now),
                 ..Deploy::clone(deploy)
             })
         };
-        outgoing.extend(late.iter().map(closed));
+        outgoing.extend(late.iter().map(ending));
         let closing = self.settler.closing(self.clock.boot());
         let is_announced = |deploy: &DeployId| announced.as_ref() == Some(deploy);
         outgoing.extend(
             closing
                 .filter(|deploy| is_announced(&deploy.id))
-                .map(closed),
+                .map(ending),
         );
         let closes = closing.is_some();
         let chunks = Arc::make_mut(&mut self.index).take_writes();

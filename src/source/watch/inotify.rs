@@ -19,7 +19,7 @@ use crate::source::{Excluded, HintSender};
 pub struct Inotify;
 
 /// What is heard: no opens and no closes after reading, so that neither a web server nor our own
-/// digests make events. MODIFY is heard beside CLOSE_WRITE because a truncation by path, and a
+/// digests make events. MODIFY is heard beside `CLOSE_WRITE` because a truncation by path, and a
 /// writer that keeps its file open, say nothing else; the kernel merges repeated ones.
 const MASK: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
 

@@ -106,3 +106,13 @@ fn an_overflow_asks_for_the_whole_tree() {
         (1, 1)
     );
 }
+
+#[tokio::test]
+async fn a_root_that_is_removed_is_heard() {
+    let parent = tempfile::tempdir().expect("made");
+    let root = parent.path().join("www");
+    fs::create_dir(&root).expect("made");
+    let (_watch, receiver) = watch(&root);
+    fs::remove_dir(&root).expect("removed");
+    expect(&receiver, &[("", Reach::Subtree)]).await;
+}
