@@ -1,0 +1,62 @@
+//! What intake asks of the file system; each of these blocks.
+
+use std::path::Path;
+
+use crate::clock::SharedClock;
+use crate::domain::index::{Entry, Index};
+use crate::domain::path::RelPath;
+use crate::source::look::{Seen, look};
+use crate::source::root::Root;
+use crate::source::scan::{Scan, scan};
+use crate::source::{Excluded, Unavailable};
+
+/// Identity of a root: device and inode.
+pub(super) type Identity = (u64, u64);
+
+/// Opens the root and makes sure that it is the one that is watched.
+fn open(path: &Path, expected: Identity) -> Result<Root, Unavailable> {
+    let root = Root::open(path)?;
+    if root.identity() == expected {
+        Ok(root)
+    } else {
+        Err(Unavailable::Replaced(path.to_owned()))
+    }
+}
+
+/// Scans subtrees.
+pub(super) fn scan_all(
+    path: &Path,
+    expected: Identity,
+    subtrees: &[RelPath],
+    index: &Index,
+    device: Option<u64>,
+    excluded: &Excluded,
+) -> Result<Scan, Unavailable> {
+    let root = open(path, expected)?;
+    let mut all = Scan::default();
+    for subtree in subtrees {
+        let mut found = scan(&root, subtree, index, device, excluded.as_ref())?;
+        all.suspects.append(&mut found.suspects);
+        all.unknown.append(&mut found.unknown);
+        all.missing += found.missing;
+        all.files += found.files;
+        all.directories += found.directories;
+    }
+    Ok(all)
+}
+
+/// Looks at paths, in order.
+pub(super) fn look_all(
+    path: &Path,
+    expected: Identity,
+    paths: &[(RelPath, Option<Entry>)],
+    clock: &SharedClock,
+) -> Result<Vec<Seen>, Unavailable> {
+    let root = open(path, expected)?;
+    let seen = paths
+        .iter()
+        .map(|(path, prior)| look(&root, path, prior.as_ref(), clock.now()))
+        .collect();
+    root.is_still_there()?;
+    Ok(seen)
+}

@@ -1,0 +1,217 @@
+//! This room looks outward: it hears of changes in an origin's tree and looks at the tree itself.
+//!
+//! Enters: what the kernel tells, and what is in the file system. Leaves: [`Hint`]s through the
+//! door, suspects of a scan, and what a look saw.
+//! **Invariant:** whoever reads the kernel never waits: a door that is full forgets its hints and
+//! says that the whole tree must be reconciled. Nothing here writes the index.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::domain::hint::{Hint, Reach, Witness};
+use crate::domain::path::RelPath;
+
+pub mod look;
+pub mod root;
+pub mod scan;
+pub mod watch;
+
+/// Tells whether a path is no concern of an origin; the second argument says that it is a directory.
+/// What lies in an excluded directory is excluded too.
+pub type Excluded = Arc<dyn Fn(&RelPath, bool) -> bool + Send + Sync>;
+
+/// How many different paths the door of an origin holds before it asks for a reconcile instead.
+pub const DOOR_PATHS: usize = 65_536;
+
+#[derive(Debug, Default)]
+struct Held {
+    hints: BTreeMap<RelPath, (Reach, Witness)>,
+    overflowed: bool,
+}
+
+#[derive(Debug)]
+struct Door {
+    most: usize,
+    held: Mutex<Held>,
+    knocked: Notify,
+}
+
+impl Door {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The outside of an origin's door: hints go in and never wait.
+#[derive(Clone, Debug)]
+pub struct HintSender(Arc<Door>);
+
+/// The inside of an origin's door.
+#[derive(Debug)]
+pub struct HintReceiver(Arc<Door>);
+
+/// What came through the door since it was last emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Hints {
+    /// Each path once.
+    pub hints: Vec<Hint>,
+    /// Whether hints were forgotten: the whole tree must be reconciled.
+    pub overflowed: bool,
+}
+
+/// Makes the door of an origin, which holds at most `most` different paths.
+#[must_use]
+pub fn door(most: usize) -> (HintSender, HintReceiver) {
+    let door = Arc::new(Door {
+        most,
+        held: Mutex::default(),
+        knocked: Notify::new(),
+    });
+    (HintSender(Arc::clone(&door)), HintReceiver(door))
+}
+
+impl HintSender {
+    /// Hands in a hint. One of the same path joins the one that waits.
+    pub fn send(&self, hint: Hint) {
+        let mut held = self.0.held();
+        let full = held.hints.len() >= self.0.most;
+        if let Some((reach, _)) = held.hints.get_mut(&hint.path) {
+            if hint.reach == Reach::Subtree {
+                *reach = Reach::Subtree;
+            }
+        } else if full {
+            held.hints.clear();
+            held.overflowed = true;
+        } else {
+            held.hints.insert(hint.path, (hint.reach, hint.witness));
+        }
+        drop(held);
+        self.0.knocked.notify_one();
+    }
+}
+
+impl HintReceiver {
+    /// Takes what came since the last time.
+    #[must_use]
+    pub fn drain(&self) -> Hints {
+        let held = std::mem::take(&mut *self.0.held());
+        let hints = held
+            .hints
+            .into_iter()
+            .map(|(path, (reach, witness))| Hint {
+                path,
+                reach,
+                witness,
+            })
+            .collect();
+        Hints {
+            hints,
+            overflowed: held.overflowed,
+        }
+    }
+
+    /// Waits until something may have come. A knock that nobody waited for is remembered.
+    pub async fn knocked(&self) {
+        self.0.knocked.notified().await;
+    }
+}
+
+/// Why an origin's tree can't be looked at; nothing is concluded about its files.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Nothing is there.
+    #[error("the root {} does not exist; create or mount it, or correct `root`", .0.display())]
+    Gone(PathBuf),
+    /// Something else is there.
+    #[error("the root {} is not a directory; correct `root`", .0.display())]
+    NotDirectory(PathBuf),
+    /// It can't be read.
+    #[error("the root {} cannot be read: {why}; give the daemon's user the right to read it", .root.display())]
+    Unreadable {
+        /// Where.
+        root: PathBuf,
+        /// The system's reason.
+        why: String,
+    },
+    /// It is empty though files are known.
+    #[error(
+        "the root {} is empty where {files} files were; mount it, or put a file there if that is \
+         meant",
+        .root.display()
+    )]
+    Empty {
+        /// Where.
+        root: PathBuf,
+        /// How many files the index holds.
+        files: u64,
+    },
+    /// It lies on another device, and most known files are missing there.
+    #[error(
+        "the root {} is on another device and {missing} of {files} known files are missing; mount \
+         the right one",
+        .root.display()
+    )]
+    OtherDevice {
+        /// Where.
+        root: PathBuf,
+        /// How many files of the index are missing.
+        missing: u64,
+        /// How many files the index holds.
+        files: u64,
+    },
+    /// The path led elsewhere while the tree was looked at.
+    #[error("the root {} was replaced while it was looked at; it is looked at again", .0.display())]
+    Replaced(PathBuf),
+}
+
+/// Whether an error says that nothing is at a path.
+fn is_absence(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    // A part became a file, a loop, or a link out of the root: no file of the origin is there.
+    matches!(
+        error,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV
+    )
+}
+
+fn io_text(error: rustix::io::Errno) -> String {
+    io::Error::from(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(text: &str, reach: Reach) -> Hint {
+        Hint {
+            path: RelPath::new(text).expect("valid"),
+            reach,
+            witness: Witness::Watch,
+        }
+    }
+
+    #[test]
+    fn hints_of_a_path_join_and_the_wider_reach_stays() {
+        let (sender, receiver) = door(10);
+        sender.send(hint("a", Reach::Subtree));
+        sender.send(hint("a", Reach::Path));
+        assert_eq!(receiver.drain().hints, [hint("a", Reach::Subtree)]);
+        assert_eq!(receiver.drain(), Hints::default());
+    }
+
+    #[test]
+    fn a_full_door_says_so_instead_of_waiting() {
+        let (sender, receiver) = door(2);
+        for name in ["a", "b", "c", "d"] {
+            sender.send(hint(name, Reach::Path));
+        }
+        let hints = receiver.drain();
+        assert!(hints.overflowed);
+        assert_eq!(hints.hints, [hint("d", Reach::Path)]);
+        assert!(!receiver.drain().overflowed);
+    }
+}

@@ -1,0 +1,667 @@
+//! The intake, stepped by hand over real files and a real store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use refreshd::clock::{Clock, ManualClock, SharedClock, SystemClock};
+use refreshd::database::{Database, DatabaseError};
+use refreshd::domain::deploy::Deploy;
+use refreshd::domain::facts::OriginState;
+use refreshd::domain::hint::{Hint, Reach, Witness};
+use refreshd::domain::intent::{Action, Outgoing, Wish};
+use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
+use refreshd::domain::path::RelPath;
+use refreshd::domain::settle::Waits;
+use refreshd::engine::intake::{Intake, Settings};
+use refreshd::source::watch::inotify::Inotify;
+use refreshd::source::watch::{Backend, Counters, Watch, WatchError};
+use refreshd::source::{Excluded, HintSender};
+use refreshd::store::Store;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A watch that hears nothing: tests hint by hand.
+struct Deaf(Arc<Counters>);
+
+impl Watch for Deaf {
+    fn counters(&self) -> &Arc<Counters> {
+        &self.0
+    }
+}
+
+struct DeafBackend;
+
+impl Backend for DeafBackend {
+    fn name(&self) -> &'static str {
+        "deaf"
+    }
+
+    fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
+        Ok(Box::new(Deaf(Arc::default())))
+    }
+}
+
+struct World {
+    parent: TempDir,
+    clock: Arc<ManualClock>,
+    database: Database,
+    store: Store,
+    intake: Intake,
+}
+
+const WAITS: Waits = Waits {
+    settle: SECOND,
+    deploy_deadline: Duration::from_secs(10),
+    unstable_after: Duration::from_secs(60),
+    delete_settle: Duration::from_secs(30),
+};
+
+fn intake(
+    root: PathBuf,
+    waits: Waits,
+    clock: SharedClock,
+    store: &Store,
+    backend: Arc<dyn Backend>,
+) -> Intake {
+    let settings = Settings {
+        origin: "www".into(),
+        root,
+        waits,
+        reconcile_every: Duration::from_secs(3_600),
+    };
+    let mapping = Mapping::new(Spec {
+        account: "main".into(),
+        domains: vec!["https://www.example.com".to_owned()],
+        index: vec!["index.html".to_owned()],
+        directory_urls: DirectoryUrls::Slash,
+        exclude: vec!["private/**".to_owned()],
+        exclude_defaults: true,
+        prefetch: Vec::new(),
+    })
+    .expect("valid");
+    Intake::new(
+        settings,
+        Arc::new(mapping),
+        store.clone(),
+        clock,
+        backend,
+        Arc::new(Notify::new()),
+    )
+}
+
+impl World {
+    /// A world whose clock is a minute ahead of the files', so that all are old.
+    async fn new(files: &[(&str, &str)]) -> Self {
+        Self::at(
+            files,
+            SystemClock::default().now().plus(SECOND * 60),
+            Arc::new(DeafBackend),
+        )
+        .await
+    }
+
+    async fn at(
+        files: &[(&str, &str)],
+        now: refreshd::domain::time::Timestamp,
+        backend: Arc<dyn Backend>,
+    ) -> Self {
+        let parent = tempfile::tempdir().expect("made");
+        let root = parent.path().join("www");
+        fs::create_dir(&root).expect("made");
+        let clock = ManualClock::new(now, 1);
+        let database = Database::in_memory().expect("opens");
+        let store = Store::open(database.clone(), 1).await.expect("opens");
+        let intake = intake(
+            root,
+            WAITS,
+            Arc::clone(&clock) as SharedClock,
+            &store,
+            backend,
+        );
+        let world = Self {
+            parent,
+            clock,
+            database,
+            store,
+            intake,
+        };
+        for (name, bytes) in files {
+            world.write(name, bytes);
+        }
+        world
+    }
+
+    fn root(&self) -> PathBuf {
+        self.parent.path().join("www")
+    }
+
+    fn write(&self, name: &str, bytes: &str) {
+        let path = self.root().join(name);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("made");
+        fs::write(path, bytes).expect("written");
+    }
+
+    fn hint(&self, name: &str, reach: Reach) {
+        let path = RelPath::new(name).expect("valid");
+        self.intake.door().send(Hint {
+            path,
+            reach,
+            witness: Witness::Watch,
+        });
+    }
+
+    fn restart(&mut self) {
+        let clock = Arc::clone(&self.clock) as SharedClock;
+        self.intake = intake(
+            self.root(),
+            WAITS,
+            clock,
+            &self.store,
+            Arc::new(DeafBackend),
+        );
+    }
+
+    /// Steps until there is nothing to do now; returns when there will be.
+    async fn rest(&mut self) -> Option<Duration> {
+        loop {
+            let step = self.intake.step().await.expect("steps");
+            if !step.worked {
+                return step.wake_at;
+            }
+        }
+    }
+
+    /// Lets time pass, stepping whenever the intake asked for it.
+    async fn pass(&mut self, time: Duration) {
+        let end = self.clock.boot() + time;
+        while let Some(wake_at) = self.rest().await.filter(|at| *at <= end) {
+            let now = self.clock.boot();
+            self.clock
+                .advance(wake_at.saturating_sub(now).max(Duration::from_millis(1)));
+        }
+        self.clock.advance(end.saturating_sub(self.clock.boot()));
+        self.rest().await;
+    }
+
+    async fn change(&mut self, name: &str, bytes: &str) {
+        self.write(name, bytes);
+        self.hint(name, Reach::Path);
+        self.pass(SECOND * 2).await;
+    }
+
+    /// Takes what waits in the outbox.
+    async fn taken(&self) -> Vec<Outgoing> {
+        let items = self.store.outbox(100_000).await.expect("read");
+        if let Some((last, _)) = items.last() {
+            self.store.acknowledge(*last).await.expect("acknowledged");
+        }
+        items.into_iter().map(|(_, item)| item).collect()
+    }
+
+    /// Takes the refreshes that wait in the outbox: the path part of the URL, and `!` if forced.
+    async fn refreshed(&self) -> Vec<String> {
+        wishes(&self.taken().await)
+            .iter()
+            .map(|wish| shown(wish))
+            .collect()
+    }
+
+    async fn sql(&self, statement: &'static str) {
+        self.database
+            .call("test", move |tx| {
+                tx.execute_batch(statement).map_err(DatabaseError::from)
+            })
+            .await
+            .expect("executed");
+    }
+}
+
+fn wishes(items: &[Outgoing]) -> Vec<&Wish> {
+    items
+        .iter()
+        .filter_map(|item| match item {
+            Outgoing::Wish(wish) => Some(wish),
+            Outgoing::Deploy(_) => None,
+        })
+        .collect()
+}
+
+fn deploys(items: &[Outgoing]) -> Vec<&Deploy> {
+    items
+        .iter()
+        .filter_map(|item| match item {
+            Outgoing::Deploy(deploy) => Some(deploy),
+            Outgoing::Wish(_) => None,
+        })
+        .collect()
+}
+
+fn shown(wish: &Wish) -> String {
+    assert_eq!(wish.action, Action::Refresh);
+    let path = wish
+        .target
+        .text
+        .trim_start_matches("https://www.example.com");
+    format!("{path}{}", if wish.force { "!" } else { "" })
+}
+
+#[tokio::test]
+async fn the_first_run_is_a_baseline_and_refreshes_nothing() {
+    let mut world = World::new(&[("index.html", "a"), ("d/e/page", "b"), (".hidden", "c")]).await;
+    let before = world.clock.now();
+    world.pass(SECOND * 5).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    let facts = world.intake.facts();
+    assert_eq!(
+        (facts.state, facts.watch.as_str()),
+        (OriginState::Watching, "deaf")
+    );
+    assert_eq!((facts.files, facts.directories, facts.dirty), (2, 3, 0));
+    assert_eq!(facts.baseline_at, Some(before));
+    assert_eq!(facts.note, "");
+}
+
+#[tokio::test]
+async fn what_changes_after_the_start_counts_though_the_baseline_is_not_complete() {
+    let now = SystemClock::default().now().minus(SECOND * 60);
+    let mut world = World::at(&[("page", "a")], now, Arc::new(DeafBackend)).await;
+    world.pass(SECOND * 5).await;
+    assert_eq!(world.refreshed().await, ["/page"]);
+}
+
+#[tokio::test]
+async fn a_change_is_a_wish_in_a_deploy_that_closes() {
+    let mut world = World::new(&[("index.html", "a")]).await;
+    world.pass(SECOND).await;
+    world.write("index.html", "longer");
+    world.hint("index.html", Reach::Path);
+    world.rest().await;
+    assert!(world.taken().await.is_empty(), "it has not settled");
+    world.pass(SECOND).await;
+    let items = world.taken().await;
+    let deploys = deploys(&items);
+    assert_eq!(deploys.len(), 2);
+    assert!(deploys[0].closed_at.is_none() && deploys[1].closed_at.is_some());
+    assert!(matches!(
+        (&items[0], &items[3]),
+        (Outgoing::Deploy(_), Outgoing::Deploy(_))
+    ));
+    let wishes = wishes(&items);
+    let mut urls: Vec<_> = wishes.iter().map(|wish| shown(wish)).collect();
+    urls.sort();
+    assert_eq!(urls, ["/", "/index.html"]);
+    assert_eq!(wishes[0].cause.deploy.as_ref(), Some(&deploys[0].id));
+    assert_eq!(wishes[0].not_before, deploys[0].opened_at.plus(SECOND * 11));
+    assert_eq!(wishes[0].cause.witness, Witness::Watch);
+}
+
+#[tokio::test]
+async fn created_is_changed_and_excluded_is_nothing() {
+    let mut world = World::new(&[("a", "a")]).await;
+    world.pass(SECOND).await;
+    world.write("private/x", "secret");
+    world.hint("private", Reach::Subtree);
+    world.change("new page", "b").await;
+    assert_eq!(world.refreshed().await, ["/new%20page"]);
+    world.write("moved/in/y", "c");
+    world.hint("moved", Reach::Subtree);
+    world.pass(SECOND * 2).await;
+    assert_eq!(world.refreshed().await, ["/moved/in/y"]);
+}
+
+#[tokio::test]
+async fn the_same_bytes_again_cause_nothing() {
+    let mut world = World::new(&[("a", "bytes")]).await;
+    world.pass(SECOND).await;
+    fs::remove_file(world.root().join("a")).expect("removed");
+    world.change("a", "bytes").await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    // The index took the new fingerprint: the next start suspects nothing.
+    world.restart();
+    world.rest().await;
+    assert_eq!(world.intake.facts().dirty, 0);
+}
+
+#[tokio::test]
+async fn hidden_bytes_are_forced() {
+    let mut world = World::new(&[("a", "bytes")]).await;
+    let path = world.root().join("a");
+    let modified = fs::metadata(&path)
+        .and_then(|seen| seen.modified())
+        .expect("known");
+    world.pass(SECOND).await;
+    world.write("a", "other");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_modified(modified))
+        .expect("set back");
+    world.hint("a", Reach::Path);
+    world.pass(SECOND * 2).await;
+    assert_eq!(world.refreshed().await, ["/a!"]);
+}
+
+#[tokio::test]
+async fn a_deletion_waits_and_then_belongs_to_its_deploy() {
+    let mut world = World::new(&[("a", "a"), ("b", "b")]).await;
+    world.pass(SECOND).await;
+    fs::remove_file(world.root().join("a")).expect("removed");
+    world.hint("a", Reach::Subtree);
+    world.change("b", "bb").await;
+    let items = world.taken().await;
+    assert_eq!(
+        wishes(&items)
+            .iter()
+            .map(|wish| shown(wish))
+            .collect::<Vec<_>>(),
+        ["/b"]
+    );
+    let deploy = deploys(&items)[0].id.clone();
+    world.pass(SECOND * 28).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    world.pass(SECOND * 2).await;
+    let items = world.taken().await;
+    let wishes = wishes(&items);
+    assert_eq!(shown(wishes[0]), "/a!");
+    assert_eq!(wishes[0].cause.deploy.as_ref(), Some(&deploy));
+    assert!(
+        wishes[0].not_before <= world.clock.now(),
+        "its deploy is closed"
+    );
+    assert_eq!(world.intake.facts().files, 1);
+}
+
+#[tokio::test]
+async fn remove_and_copy_back_is_nothing() {
+    let mut world = World::new(&[("d/a", "a"), ("b", "b")]).await;
+    world.pass(SECOND).await;
+    fs::remove_dir_all(world.root().join("d")).expect("removed");
+    world.hint("d", Reach::Subtree);
+    world.pass(SECOND * 5).await;
+    world.write("d/a", "a");
+    world.hint("d", Reach::Subtree);
+    world.pass(SECOND * 60).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn changes_made_while_down_are_found_at_start() {
+    let mut world = World::new(&[("kept", "a"), ("changed", "b"), ("gone", "c")]).await;
+    world.pass(SECOND).await;
+    world.write("changed", "bb");
+    world.write("new", "d");
+    fs::remove_file(world.root().join("gone")).expect("removed");
+    world.restart();
+    world.pass(SECOND * 2).await;
+    let mut urls = world.refreshed().await;
+    urls.sort();
+    assert_eq!(urls, ["/changed", "/new"]);
+    world.pass(SECOND * 31).await;
+    assert_eq!(world.refreshed().await, ["/gone!"]);
+    assert_eq!(world.intake.facts().state, OriginState::Watching);
+}
+
+#[tokio::test]
+async fn an_interrupted_baseline_goes_on_with_its_time() {
+    let mut world = World::new(&[]).await;
+    for number in 0..700 {
+        world.write(&format!("d{}/{number}", number % 7), "bytes");
+    }
+    while world.intake.facts().files == 0 {
+        world.intake.step().await.expect("steps");
+    }
+    let facts = world.intake.facts();
+    assert_eq!((facts.files, facts.state), (500, OriginState::Baseline));
+    world.clock.advance(SECOND * 100);
+    world.restart();
+    world.pass(SECOND * 5).await;
+    let after = world.intake.facts();
+    assert_eq!((after.files, after.state), (700, OriginState::Watching));
+    assert_eq!(after.baseline_at, facts.baseline_at);
+    assert_eq!(world.refreshed().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_root_that_is_gone_or_emptied_deletes_nothing() {
+    let mut world = World::new(&[("a", "a"), ("b", "b")]).await;
+    world.pass(SECOND).await;
+    let away = world.parent.path().join("away");
+    fs::rename(world.root(), &away).expect("moved");
+    world.hint("", Reach::Subtree);
+    world.pass(SECOND * 100).await;
+    let facts = world.intake.facts();
+    assert_eq!(facts.state, OriginState::Unavailable);
+    assert!(facts.note.contains("does not exist"), "{}", facts.note);
+    fs::create_dir(world.root()).expect("made");
+    world.pass(SECOND * 100).await;
+    assert!(
+        world.intake.facts().note.contains("is empty"),
+        "{}",
+        world.intake.facts().note
+    );
+    fs::remove_dir(world.root()).expect("removed");
+    fs::write(away.join("a"), "changed meanwhile").expect("written");
+    fs::rename(&away, world.root()).expect("moved back");
+    world.pass(SECOND * 100).await;
+    assert_eq!(world.refreshed().await, ["/a"]);
+    let facts = world.intake.facts();
+    assert_eq!(
+        (facts.state, facts.note.as_str()),
+        (OriginState::Watching, "")
+    );
+}
+
+#[tokio::test]
+async fn a_root_replaced_by_another_directory_is_compared() {
+    let mut world = World::new(&[("a", "a"), ("b", "b")]).await;
+    world.pass(SECOND).await;
+    fs::rename(world.root(), world.parent.path().join("old")).expect("moved");
+    world.write("a", "aa");
+    world.write("b", "b");
+    world.hint("", Reach::Subtree);
+    world.pass(SECOND * 3).await;
+    assert_eq!(world.refreshed().await, ["/a"]);
+    assert_eq!(world.intake.facts().state, OriginState::Watching);
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_found_again_once() {
+    let mut world = World::new(&[("a", "a"), ("gone", "b")]).await;
+    world.pass(SECOND).await;
+    world
+        .sql("CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .await;
+    fs::remove_file(world.root().join("gone")).expect("removed");
+    world.hint("gone", Reach::Path);
+    world.change("a", "aa").await;
+    world.pass(SECOND * 200).await;
+    let facts = world.intake.facts();
+    assert!(facts.note.contains("cannot be stored"), "{}", facts.note);
+    assert_eq!((facts.files, world.taken().await.len()), (2, 0));
+    world.sql("DROP TRIGGER full").await;
+    world.pass(SECOND * 200).await;
+    let mut urls = world.refreshed().await;
+    urls.sort();
+    assert_eq!(urls, ["/a", "/gone!"]);
+    assert_eq!(world.intake.facts().note, "");
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_a_new_baseline_that_says_so() {
+    let mut world = World::new(&[("a", "a")]).await;
+    world.pass(SECOND).await;
+    world.sql("UPDATE chunk SET data = x'ff00'").await;
+    world.write("a", "aa");
+    world.restart();
+    world.pass(SECOND * 5).await;
+    let facts = world.intake.facts();
+    assert!(facts.note.contains("damaged"), "{}", facts.note);
+    assert_eq!((facts.files, facts.state), (1, OriginState::Watching));
+    assert_eq!(world.refreshed().await, [""; 0]);
+    world.change("a", "aaa").await;
+    assert_eq!(world.refreshed().await, ["/a"]);
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_mapped_stays_visible() {
+    let mut world = World::new(&[("a", "a")]).await;
+    world.pass(SECOND).await;
+    let long = format!("{0}/{0}/{0}/{0}/{0}/{0}", "%".repeat(200));
+    world.change(&long, "b").await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    let facts = world.intake.facts();
+    assert_eq!(facts.unmapped.len(), 1);
+    assert_eq!(facts.unmapped[0].path, long);
+}
+
+#[tokio::test]
+async fn a_deploy_that_does_not_end_closes_at_its_deadline() {
+    let mut world = World::new(&[("busy", "0"), ("calm", "0")]).await;
+    world.pass(SECOND).await;
+    world.write("calm", "1");
+    world.hint("calm", Reach::Path);
+    for turn in 1..24 {
+        world.write("busy", &"x".repeat(turn));
+        world.hint("busy", Reach::Path);
+        world.pass(SECOND / 2).await;
+    }
+    let items = world.taken().await;
+    assert_eq!(
+        wishes(&items)
+            .iter()
+            .map(|wish| shown(wish))
+            .collect::<Vec<_>>(),
+        ["/calm"]
+    );
+    assert!(deploys(&items)[1].closed_at.is_some());
+    world.pass(SECOND * 2).await;
+    let next = world.taken().await;
+    assert_eq!(
+        wishes(&next)
+            .iter()
+            .map(|wish| shown(wish))
+            .collect::<Vec<_>>(),
+        ["/busy"]
+    );
+    assert_ne!(deploys(&next)[0].id, deploys(&items)[0].id);
+}
+
+#[tokio::test]
+async fn a_saved_file_reaches_the_outbox_over_inotify() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let mut world = World::at(&[("a", "a")], now, Arc::new(Inotify)).await;
+    world.rest().await;
+    assert_eq!(world.intake.facts().watch, "inotify");
+    world.write("a", "aa");
+    let heard = tokio::time::timeout(SECOND * 20, world.intake.knocked()).await;
+    heard.expect("the kernel tells of it");
+    // Every event of the write is in by the time that another file's is.
+    world.write("b", "b");
+    let mut urls = Vec::new();
+    for _ in 0..200 {
+        world.pass(SECOND * 2).await;
+        urls.extend(world.refreshed().await);
+        if urls.contains(&"/b".to_owned()) {
+            break;
+        }
+        let heard = tokio::time::timeout(SECOND * 20, world.intake.knocked()).await;
+        heard.expect("the kernel tells of it");
+    }
+    urls.sort();
+    assert_eq!(urls, ["/a", "/b"]);
+}
+
+/// Does something to a tree that a site generator, an editor or an administrator might do.
+fn disturb(root: &Path, random: u64) {
+    let file = |number: u64| root.join(format!("d{}/{}", number % 5, number % 7));
+    let directory = |number: u64| root.join(format!("d{}", number % 5));
+    let (one, other) = (random >> 8, random >> 16);
+    // What is not there, or in the way, is left alone.
+    let _ = match random % 10 {
+        0..5 => fs::create_dir_all(directory(one))
+            .and_then(|()| fs::write(file(one), format!("{}", other % 50))),
+        5 => fs::remove_file(file(one)),
+        6 => fs::rename(file(one), file(other)),
+        7 => fs::rename(directory(one), directory(other)),
+        8 => fs::remove_dir_all(directory(one)),
+        _ => fs::create_dir_all(directory(one).join("deep"))
+            .and_then(|()| fs::write(directory(one).join("deep/x"), format!("{other}"))),
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_storm_the_index_is_the_tree() {
+    let parent = tempfile::tempdir().expect("made");
+    let root = parent.path().join("www");
+    fs::create_dir(&root).expect("made");
+    let store = Store::open(Database::in_memory().expect("opens"), 1)
+        .await
+        .expect("opens");
+    let quick = Duration::from_millis(50);
+    let waits = Waits {
+        settle: quick,
+        deploy_deadline: quick * 4,
+        delete_settle: quick,
+        ..WAITS
+    };
+    let clock = SystemClock::shared();
+    let watched = intake(
+        root.clone(),
+        waits,
+        Arc::clone(&clock),
+        &store,
+        Arc::new(Inotify),
+    );
+    let (stop, at_rest) = (CancellationToken::new(), Notify::new());
+    let publish = |facts: refreshd::domain::facts::OriginFacts| {
+        if facts.dirty == 0 && facts.state == OriginState::Watching {
+            at_rest.notify_one();
+        }
+    };
+    let run = watched.run(stop.clone(), publish);
+    let storm = async {
+        at_rest.notified().await;
+        let disturbed = root.clone();
+        let storm = tokio::task::spawn_blocking(move || {
+            let random = ManualClock::new(refreshd::domain::time::Timestamp::EPOCH, std::env::var("SEED").map_or(7, |s| s.parse().unwrap()));
+            (0..1_500).for_each(|_| disturb(&disturbed, random.random()));
+        });
+        storm.await.expect("ends");
+        // Events come in order: when the last one was recorded, all were heard.
+        fs::write(root.join("last"), "last").expect("written");
+        loop {
+            at_rest.notified().await;
+            let items = store.outbox(100_000).await.expect("read");
+            if wishes(&items.into_iter().map(|(_, item)| item).collect::<Vec<_>>())
+                .iter()
+                .any(|wish| wish.target.text.ends_with("/last"))
+            {
+                break;
+            }
+        }
+        stop.cancel();
+    };
+    let both = async { tokio::join!(run, storm) };
+    let (ran, ()) = tokio::time::timeout(SECOND * 60, both)
+        .await
+        .expect("comes to rest");
+    ran.expect("runs");
+    let held: std::collections::BTreeMap<_, _> = store.chunks(&"www".into()).await.map(|c| refreshd::domain::index::Index::load(c).unwrap().at_or_below(&RelPath::root()).map(|(p, e)| (p, *e)).collect()).unwrap();
+    let opened = refreshd::source::root::Root::open(&root).unwrap();
+    let index = refreshd::domain::index::Index::load(store.chunks(&"www".into()).await.unwrap()).unwrap();
+    for p in refreshd::source::scan::scan(&opened, &RelPath::root(), &index, None, &|_, _| false).unwrap().suspects {
+        println!("SUSPECT {p:?} held {:?} seen {:?}", held.get(&p), refreshd::source::look::look(&opened, &p, None, clock.now()));
+    }
+    let mut again = intake(root, waits, clock, &store, Arc::new(DeafBackend));
+    while again.step().await.expect("steps").worked {}
+    assert_eq!(
+        again.facts().dirty,
+        0,
+        "what the watch missed, a scan finds"
+    );
+}
