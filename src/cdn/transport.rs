@@ -45,7 +45,10 @@ pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Er
 #[must_use]
 pub fn local_client() -> reqwest::ClientBuilder {
     install_tls();
-    reqwest::Client::builder().no_proxy().http1_only().tls_certs_only([])
+    reqwest::Client::builder()
+        .no_proxy()
+        .http1_only()
+        .tls_certs_only([])
 }
 
 /// Makes ring the one TLS provider of the process.

@@ -6,7 +6,7 @@ use super::{ConfigArg, Exit, Failed, Printer};
 
 /// Arguments of `refreshd check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// Write the problems as one JSON array: file, line, column, message, help.
@@ -15,7 +15,7 @@ pub struct Args {
 }
 
 /// Checks a configuration file.
-pub fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let path = &args.config.config;
     match Config::load(path) {
         Ok(config) => {
@@ -44,7 +44,7 @@ fn count(number: usize, word: &str) -> String {
 }
 
 /// Loads a configuration for a command that needs one.
-pub fn load(config: &ConfigArg, printer: &Printer) -> Result<Config, Failed> {
+pub(super) fn load(config: &ConfigArg, printer: &Printer) -> Result<Config, Failed> {
     Config::load(&config.config)
         .map_err(|problems| Failed::new(Exit::Config, problems.render(printer.colour())))
 }

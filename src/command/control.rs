@@ -11,12 +11,12 @@ use crate::config::Config;
 use super::{Exit, Failed};
 
 /// Where the daemon listens when systemd gives it no directory of its own.
-pub const SOCKET: &str = "control.sock";
+pub(super) const SOCKET: &str = "control.sock";
 /// Where it listens under the unit file.
 const RUN_SOCKET: &str = "/run/refreshd/control.sock";
 
 /// Asks the daemon of a configuration; returns the HTTP status and the JSON body.
-pub async fn ask(
+pub(super) async fn ask(
     config: &Config,
     path: &str,
     body: Option<&impl Serialize>,

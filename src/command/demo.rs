@@ -20,7 +20,7 @@ use super::{Exit, Failed, Printer, control, site};
 
 /// Arguments of `refreshd demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Write one JSON object as the last line: `ok`, and `steps` with `name`, `ok`, `seen`.
     #[arg(long)]
     json: bool,
@@ -53,13 +53,32 @@ struct Report {
 }
 
 /// Shows the main job; exit 0 only if every step held.
-pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn run(
+    args: Args,
+    clock: SharedClock,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
     let folder = Folder::make(&clock)?;
     let stage = Stage::set(&folder, &clock).await?;
-    let mut show = Show { clock: clock.clone(), begun: clock.boot(), printer, quiet: args.json, steps: Vec::new() };
-    show.say(&format!("site    {} (files in {})", stage.site, folder.site().display()));
-    show.say(&format!("edge    http://{}, a caching CDN edge in front of it", stage.sandbox.edge));
-    show.say("daemon  watches the files, with real signed API calls to a local stand-in for the CDN");
+    let mut show = Show {
+        clock: clock.clone(),
+        begun: clock.boot(),
+        printer,
+        quiet: args.json,
+        steps: Vec::new(),
+    };
+    show.say(&format!(
+        "site    {} (files in {})",
+        stage.site,
+        folder.site().display()
+    ));
+    show.say(&format!(
+        "edge    http://{}, a caching CDN edge in front of it",
+        stage.sandbox.edge
+    ));
+    show.say(
+        "daemon  watches the files, with real signed API calls to a local stand-in for the CDN",
+    );
     let played = show.play(&folder, &stage).await;
     let steps = show.steps;
     let ok = played && steps.iter().all(|step| step.ok);
@@ -92,9 +111,15 @@ async fn keep(
         printer.line("Left running until Ctrl-C. Change a file, then ask the edge:");
         printer.line(&format!("  files   {}", folder.site().display()));
         printer.line(&format!("  site    {}", stage.site));
-        printer.line(&format!("  edge    curl -i http://{}/index.html", stage.sandbox.edge));
+        printer.line(&format!(
+            "  edge    curl -i http://{}/index.html",
+            stage.sandbox.edge
+        ));
         printer.line(&format!("  API     http://{}", stage.sandbox.api));
-        printer.line(&format!("  daemon  refreshd status --config {}", folder.config().display()));
+        printer.line(&format!(
+            "  daemon  refreshd status --config {}",
+            folder.config().display()
+        ));
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -108,13 +133,17 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make(clock: &SharedClock) -> Result<Self, Failed> {
-        let path = std::env::temp_dir().join(format!("refreshd-demo-{:08x}", clock.random() as u32));
+        let path =
+            std::env::temp_dir().join(format!("refreshd-demo-{:08x}", clock.random() as u32));
         let folder = Self(path);
         let made = std::fs::create_dir_all(folder.site().join("news"))
             .and_then(|()| folder.page("index.html", "Welcome, version 1"))
             .and_then(|()| folder.page("news/today.html", "Nothing new yet"));
         made.map_err(|error| {
-            Failed::new(Exit::Io, format!("{} could not be made: {error}", folder.0.display()))
+            Failed::new(
+                Exit::Io,
+                format!("{} could not be made: {error}", folder.0.display()),
+            )
         })?;
         Ok(folder)
     }
@@ -153,7 +182,10 @@ impl Stage {
         let listener = listen().await.map_err(io)?;
         let site = format!("http://{}", listener.local_addr().map_err(io)?);
         let router = site::router(folder.site());
-        #[expect(clippy::disallowed_methods, reason = "the demo's web server, ended by clear")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the demo's web server, ended by clear"
+        )]
         let web = tokio::spawn(async move { axum::serve(listener, router).await });
         let (api, edge) = (listen().await.map_err(io)?, listen().await.map_err(io)?);
         let options = Options {
@@ -165,7 +197,12 @@ impl Stage {
             .map_err(|error| Failed::new(Exit::Io, error))?;
         let config = write_config(folder, &sandbox).map_err(io)?;
         let daemon = Daemon::start(config, clock.clone()).await?;
-        Ok(Self { site, sandbox, daemon, web })
+        Ok(Self {
+            site,
+            sandbox,
+            daemon,
+            web,
+        })
     }
 
     async fn clear(self) {
@@ -177,8 +214,14 @@ impl Stage {
 
 /// Writes the configuration a user would, and reads it as the daemon does.
 fn write_config(folder: &Folder, sandbox: &Running) -> std::io::Result<Config> {
-    let (key_id, secret) = (folder.0.join("access_key_id"), folder.0.join("access_key_secret"));
-    for (path, text) in [(&key_id, &sandbox.access_key_id), (&secret, &sandbox.access_key_secret)] {
+    let (key_id, secret) = (
+        folder.0.join("access_key_id"),
+        folder.0.join("access_key_secret"),
+    );
+    for (path, text) in [
+        (&key_id, &sandbox.access_key_id),
+        (&secret, &sandbox.access_key_secret),
+    ] {
         std::fs::write(path, text)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     }
@@ -253,28 +296,52 @@ impl Show<'_> {
     /// Plays the steps; stops at the first that does not hold.
     async fn play(&mut self, folder: &Folder, stage: &Stage) -> bool {
         let began = self.clock.boot();
-        let ready = stage.daemon.facts().wait_for(|facts| facts.ready).await.is_ok();
+        let ready = stage
+            .daemon
+            .facts()
+            .wait_for(|facts| facts.ready)
+            .await
+            .is_ok();
         let waited = (self.clock.boot() - began).as_millis();
-        if !self.step("daemon watches", ready, format!("baseline taken in {waited} ms")) {
+        if !self.step(
+            "daemon watches",
+            ready,
+            format!("baseline taken in {waited} ms"),
+        ) {
             return false;
         }
-        for (page, text) in [("index.html", "Welcome, version 1"), ("news/today.html", "Nothing new yet")] {
+        for (page, text) in [
+            ("index.html", "Welcome, version 1"),
+            ("news/today.html", "Nothing new yet"),
+        ] {
             let _ = stage.visit(page).await;
             let visit = stage.visit(page).await;
-            let name = if page == "index.html" { "old page is a HIT" } else { "old news are a HIT" };
-            if !self.step(name, visit.shows("HIT", text), format!("GET /{page}: {visit}")) {
+            let name = if page == "index.html" {
+                "old page is a HIT"
+            } else {
+                "old news are a HIT"
+            };
+            if !self.step(
+                name,
+                visit.shows("HIT", text),
+                format!("GET /{page}: {visit}"),
+            ) {
                 return false;
             }
         }
         let saved = folder
             .page("index.html", "Welcome, version 2")
             .and_then(|()| folder.page("news/today.html", "Fresh news"));
-        let seen = saved.as_ref().map_or_else(ToString::to_string, |()| "index.html and news/today.html".to_owned());
+        let seen = saved.as_ref().map_or_else(ToString::to_string, |()| {
+            "index.html and news/today.html".to_owned()
+        });
         if !self.step("files saved", saved.is_ok(), seen) {
             return false;
         }
         let visit = stage.visit("index.html").await;
-        self.say(&format!("        meanwhile the edge is stale: GET /index.html: {visit}"));
+        self.say(&format!(
+            "        meanwhile the edge is stale: GET /index.html: {visit}"
+        ));
         let url = format!("https://{DOMAIN}/index.html");
         let accepted = self.until(|| async { stage.task_of(&url) }).await;
         let (ok, seen) = told(accepted.map(|task| format!("task id {task} for {url}")));
@@ -288,7 +355,11 @@ impl Show<'_> {
         }
         let visit = stage.visit("index.html").await;
         let fresh = visit.text == "Welcome, version 2";
-        if !self.step("edge serves the new page", fresh, format!("GET /index.html: {visit}")) {
+        if !self.step(
+            "edge serves the new page",
+            fresh,
+            format!("GET /index.html: {visit}"),
+        ) {
             return false;
         }
         let complete = self.until(|| stage.all_done(folder, 4)).await;
@@ -298,11 +369,18 @@ impl Show<'_> {
         }
         let visit = stage.visit("news/today.html").await;
         let hit = visit.shows("HIT", "Fresh news");
-        self.step("prefetched page is a HIT at its first request", hit, format!("GET /news/today.html: {visit}"))
+        self.step(
+            "prefetched page is a HIT at its first request",
+            hit,
+            format!("GET /news/today.html: {visit}"),
+        )
     }
 
     /// Asks again and again until there is an answer or patience ends.
-    async fn until<F: Future<Output = Option<String>>>(&self, mut ask: impl FnMut() -> F) -> Option<String> {
+    async fn until<F: Future<Output = Option<String>>>(
+        &self,
+        mut ask: impl FnMut() -> F,
+    ) -> Option<String> {
         let deadline = self.clock.boot() + PATIENCE;
         while self.clock.boot() < deadline {
             if let Some(answer) = ask().await {
@@ -316,7 +394,10 @@ impl Show<'_> {
 
 fn told(answer: Option<String>) -> (bool, String) {
     let ok = answer.is_some();
-    (ok, answer.unwrap_or_else(|| format!("nothing within {} s", PATIENCE.as_secs())))
+    (
+        ok,
+        answer.unwrap_or_else(|| format!("nothing within {} s", PATIENCE.as_secs())),
+    )
 }
 
 impl Stage {
@@ -332,15 +413,24 @@ impl Stage {
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                 .unwrap_or_default();
             let text = answer.text().await?;
-            Ok::<_, reqwest::Error>(Visit { cache, text: strip(&text) })
+            Ok::<_, reqwest::Error>(Visit {
+                cache,
+                text: strip(&text),
+            })
         };
-        answer.await.unwrap_or_else(|error| Visit { cache: "-".to_owned(), text: error.to_string() })
+        answer.await.unwrap_or_else(|error| Visit {
+            cache: "-".to_owned(),
+            text: error.to_string(),
+        })
     }
 
     /// Returns the task id under which the sandbox accepted a refresh of `url`.
     fn task_of(&self, url: &str) -> Option<String> {
         let log = self.sandbox.control().log();
-        let entry = log.accepted.iter().find(|entry| entry.targets.iter().any(|target| target == url))?;
+        let entry = log
+            .accepted
+            .iter()
+            .find(|entry| entry.targets.iter().any(|target| target == url))?;
         Some(entry.task_ids.join(","))
     }
 
@@ -349,11 +439,18 @@ impl Stage {
         let config = Config::load(&folder.config()).ok()?;
         let (_, status) = control::ask(&config, "/status", None::<&()>).await.ok()?;
         let intents = &status["intents"];
-        (intents["done"].as_u64()? >= done)
-            .then(|| format!("the daemon counts {} done, {} failed", intents["done"], intents["failed"]))
+        (intents["done"].as_u64()? >= done).then(|| {
+            format!(
+                "the daemon counts {} done, {} failed",
+                intents["done"], intents["failed"]
+            )
+        })
     }
 }
 
 fn strip(text: &str) -> String {
-    text.trim().trim_start_matches("<h1>").trim_end_matches("</h1>").to_owned()
+    text.trim()
+        .trim_start_matches("<h1>")
+        .trim_end_matches("</h1>")
+        .to_owned()
 }

@@ -22,7 +22,7 @@ use super::{ConfigArg, Exit, Failed, Printer, check, run};
 
 /// Arguments of `refreshd plan`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// Changed files: absolute, or relative to an origin's root. `-` reads them from standard
@@ -70,7 +70,11 @@ struct Unmapped {
 }
 
 /// Plans the refresh of some paths; asks nothing of the CDN, but its quota when `--live`.
-pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn run(
+    args: Args,
+    clock: SharedClock,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
     let now = clock.server_now();
     let paths = read_paths(&args.paths).map_err(|error| Failed::new(Exit::Io, error))?;
@@ -92,7 +96,10 @@ pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Resul
     }
     for (account, wishes) in &wishes {
         let allowances = allowances(&config, account, args.live, &clock).await?;
-        let batch = config.accounts.get(account).map_or(100, |account| account.batch);
+        let batch = config
+            .accounts
+            .get(account)
+            .map_or(100, |account| account.batch);
         add_plan(&mut answer, account, wishes, &allowances, batch, now);
     }
     if args.json {
@@ -127,9 +134,17 @@ fn wishes_of(
         let relative = if path.is_absolute() {
             RelPath::below(&origin.root, path)
         } else {
-            RelPath::new(path.as_os_str().as_bytes().strip_prefix(b"./").unwrap_or(path.as_os_str().as_bytes())).ok()
+            RelPath::new(
+                path.as_os_str()
+                    .as_bytes()
+                    .strip_prefix(b"./")
+                    .unwrap_or(path.as_os_str().as_bytes()),
+            )
+            .ok()
         };
-        let Some(relative) = relative.filter(|relative| !relative.is_root()) else { continue };
+        let Some(relative) = relative.filter(|relative| !relative.is_root()) else {
+            continue;
+        };
         known = true;
         if let Some(glob) = origin.mapping.excluded(&relative, false) {
             reasons.push(format!("origin {}: excluded by `{glob}`", origin.name));
@@ -146,14 +161,25 @@ fn wishes_of(
             force: false,
         };
         let mapped =
-            origin.mapping.wishes(&origin.name, &change, deploy, Witness::Operator, now, now);
+            origin
+                .mapping
+                .wishes(&origin.name, &change, deploy, Witness::Operator, now, now);
         all.extend(mapped.made);
-        reasons.extend(mapped.unmappable.into_iter().map(|unmappable| unmappable.to_string()));
+        reasons.extend(
+            mapped
+                .unmappable
+                .into_iter()
+                .map(|unmappable| unmappable.to_string()),
+        );
     }
     if !known {
         return Err("it lies below no origin's root".to_owned());
     }
-    if all.is_empty() { Err(reasons.join("; ")) } else { Ok(all) }
+    if all.is_empty() {
+        Err(reasons.join("; "))
+    } else {
+        Ok(all)
+    }
 }
 
 async fn allowances(
@@ -162,21 +188,36 @@ async fn allowances(
     live: bool,
     clock: &SharedClock,
 ) -> Result<PerKind<Allowance>, Failed> {
-    let configured = config.accounts.get(account).map(|account| account.quota).unwrap_or_default();
+    let configured = config
+        .accounts
+        .get(account)
+        .map(|account| account.quota)
+        .unwrap_or_default();
     if !live {
-        return Ok(PerKind::from_fn(|kind| Allowance { limit: configured[kind], used: 0 }));
+        return Ok(PerKind::from_fn(|kind| Allowance {
+            limit: configured[kind],
+            used: 0,
+        }));
     }
     let cdns = run::cdns(config, clock)?;
-    let Some(cdn) = cdns.get(account) else { return Ok(PerKind::default()) };
+    let Some(cdn) = cdns.get(account) else {
+        return Ok(PerKind::default());
+    };
     let reported = cdn.quota().await.map_err(|failure| {
-        Failed::new(Exit::No, format!("the CDN did not tell its quota: {}", failure.message))
+        Failed::new(
+            Exit::No,
+            format!("the CDN did not tell its quota: {}", failure.message),
+        )
     })?;
     Ok(PerKind::from_fn(|kind| match reported[kind] {
         Some(told) => Allowance {
             limit: configured[kind].min(told.quota),
             used: configured[kind].min(told.quota).saturating_sub(told.remain),
         },
-        None => Allowance { limit: configured[kind], used: 0 },
+        None => Allowance {
+            limit: configured[kind],
+            used: 0,
+        },
     }))
 }
 
@@ -199,7 +240,11 @@ fn add_plan(
             created_at: now,
             cause: wish.cause.clone(),
             causes: 1,
-            state: State::Pending { not_before: now, attempt: 0, waiting: None },
+            state: State::Pending {
+                not_before: now,
+                attempt: 0,
+                waiting: None,
+            },
         })
         .collect();
     let plan = plan::plan(&plan::Input {
@@ -218,14 +263,22 @@ fn add_plan(
             action: planned.action.as_str(),
             kind: planned.kind.as_str(),
             force: planned.force,
-            targets: planned.asks.into_iter().map(|ask| ask.target.text).collect(),
+            targets: planned
+                .asks
+                .into_iter()
+                .map(|ask| ask.target.text)
+                .collect(),
             why: planned.why,
         });
     }
     for (id, waiting) in plan.waiting {
-        let intent = usize::try_from(id.0).ok().and_then(|number| intents.get(number));
+        let intent = usize::try_from(id.0)
+            .ok()
+            .and_then(|number| intents.get(number));
         answer.waiting.push(Waits {
-            url: intent.map(|intent| intent.target.text.clone()).unwrap_or_default(),
+            url: intent
+                .map(|intent| intent.target.text.clone())
+                .unwrap_or_default(),
             waits: vec![waiting.wait.as_str()],
             why: waiting.why,
         });
@@ -249,8 +302,15 @@ fn print(answer: &Answer, printer: &mut Printer) {
     for unmapped in &answer.unmapped {
         printer.line(&format!("no url: {}: {}", unmapped.path, unmapped.why));
     }
-    let cost: Vec<String> =
-        answer.cost.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
-    let cost = if cost.is_empty() { "nothing".to_owned() } else { cost.join(", ") };
+    let cost: Vec<String> = answer
+        .cost
+        .iter()
+        .map(|(kind, number)| format!("{number} {kind}"))
+        .collect();
+    let cost = if cost.is_empty() {
+        "nothing".to_owned()
+    } else {
+        cost.join(", ")
+    };
     printer.line(&format!("cost: {cost}"));
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, CredentialFiles};
 use crate::clock::SharedClock;
 use crate::config::{Account, Config};
-use crate::database::{Database, StateLock};
+use crate::database::{Database, LockError, StateLock};
 use crate::domain::names::AccountName;
 use crate::engine::{Engine, EngineError, Parts};
 use crate::journal::Journal;
@@ -26,7 +26,7 @@ use super::{ConfigArg, Exit, Failed, Printer, check};
 
 /// Arguments of `refreshd run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -35,7 +35,11 @@ pub struct Args {
 const DATABASE: &str = "refreshd.db";
 
 /// Runs the daemon until SIGTERM or SIGINT.
-pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn run(
+    args: Args,
+    clock: SharedClock,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
     crate::telemetry::start(&config.log).map_err(io)?;
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
@@ -44,7 +48,8 @@ pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Resul
     let mut daemon = Daemon::start(config, clock).await?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let watchdog = sd_notify::watchdog_enabled();
-    let mut ping = tokio::time::interval(watchdog.map_or(Duration::from_secs(3600), |every| every / 2));
+    let mut ping =
+        tokio::time::interval(watchdog.map_or(Duration::from_secs(3600), |every| every / 2));
     let ended = loop {
         tokio::select! {
             error = daemon.engine.ended() => break Some(error),
@@ -77,7 +82,7 @@ fn ended_unasked(error: &EngineError) -> Failed {
 }
 
 /// A running daemon: the engine, its control socket, and the lock that makes it the only one.
-pub struct Daemon {
+pub(super) struct Daemon {
     engine: Engine,
     socket: PathBuf,
     /// Held until the end.
@@ -86,14 +91,19 @@ pub struct Daemon {
 
 impl Daemon {
     /// Opens everything a configuration names, and starts.
-    pub async fn start(config: Config, clock: SharedClock) -> Result<Self, Failed> {
+    pub(super) async fn start(config: Config, clock: SharedClock) -> Result<Self, Failed> {
         let lock = StateLock::take(&config.state_dir).map_err(|error| {
-            let exit = if error.is_held() { Exit::Busy } else { Exit::Io };
+            let exit = match error {
+                LockError::Held { .. } => Exit::Busy,
+                LockError::Place(_) => Exit::Io,
+            };
             Failed::new(exit, error)
         })?;
         let cdns = cdns(&config, &clock)?;
-        let database = Database::open(&config.state_dir.join(DATABASE)).await.map_err(io)?;
-        let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
+        let database = Database::open(&config.state_dir.join(DATABASE)).map_err(io)?;
+        let store = Store::open(database.clone(), clock.random())
+            .await
+            .map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
         let listener = bind(&socket)?;
@@ -126,17 +136,21 @@ impl Daemon {
             control = %socket.display(),
             "refreshd started"
         );
-        Ok(Self { engine, socket, _lock: lock })
+        Ok(Self {
+            engine,
+            socket,
+            _lock: lock,
+        })
     }
 
     /// Returns what the engine knows, as it changes.
     #[must_use]
-    pub fn facts(&self) -> tokio::sync::watch::Receiver<crate::domain::facts::Facts> {
+    pub(super) fn facts(&self) -> tokio::sync::watch::Receiver<crate::domain::facts::Facts> {
         self.engine.facts()
     }
 
     /// Closes the door, lets every loop finish its turn, and ends.
-    pub async fn shut_down(self) {
+    pub(super) async fn shut_down(self) {
         self.engine.shut_down().await;
         let _ = std::fs::remove_file(&self.socket);
     }
@@ -147,7 +161,7 @@ fn io(error: impl std::fmt::Display) -> Failed {
 }
 
 /// Makes the client of every account.
-pub fn cdns(
+pub(super) fn cdns(
     config: &Config,
     clock: &SharedClock,
 ) -> Result<BTreeMap<AccountName, Arc<dyn Cdn>>, Failed> {
@@ -157,7 +171,10 @@ pub fn cdns(
             secret: account.access_key_secret_file.clone(),
             security_token: None,
         };
-        let client = ClientConfig { timeout: account.timeout, ..ClientConfig::new(account.endpoint.clone()) };
+        let client = ClientConfig {
+            timeout: account.timeout,
+            ..ClientConfig::new(account.endpoint.clone())
+        };
         let client = Client::new(&client, files, clock.clone()).map_err(|error| {
             let exit = match error {
                 ClientError::Credentials(_) => Exit::Credentials,
@@ -168,11 +185,15 @@ pub fn cdns(
         })?;
         Ok(Arc::new(client))
     };
-    config.accounts.values().map(|account| Ok((account.name.clone(), client(account)?))).collect()
+    config
+        .accounts
+        .values()
+        .map(|account| Ok((account.name.clone(), client(account)?)))
+        .collect()
 }
 
 /// Returns what the control socket knows of each account.
-pub fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
+pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
     let hosts = |account: &Account| {
         config
             .origins
@@ -186,7 +207,13 @@ pub fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
         .accounts
         .values()
         .map(|account| {
-            (account.name.clone(), AccountDesk { quota: account.quota, hosts: hosts(account) })
+            (
+                account.name.clone(),
+                AccountDesk {
+                    quota: account.quota,
+                    hosts: hosts(account),
+                },
+            )
         })
         .collect()
 }
@@ -195,10 +222,11 @@ pub fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
 /// the state directory.
 fn socket_path(config: &Config) -> PathBuf {
     let runtime = || std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    config
-        .control_socket
-        .clone()
-        .unwrap_or_else(|| runtime().unwrap_or_else(|| config.state_dir.clone()).join(SOCKET))
+    config.control_socket.clone().unwrap_or_else(|| {
+        runtime()
+            .unwrap_or_else(|| config.state_dir.clone())
+            .join(SOCKET)
+    })
 }
 
 /// Binds the control socket in place of one that a dead daemon left; the state lock is held, so none

@@ -17,7 +17,7 @@ use super::{Exit, Failed, Printer};
 /// The first line on standard output, once both listen, is one JSON object with `api`, `edge`,
 /// `access_key_id` and `access_key_secret`. It runs until SIGTERM or SIGINT.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The web server behind the edge, such as `http://127.0.0.1:8080`
     #[arg(long, value_name = "URL")]
     pub origin: String,
@@ -60,14 +60,21 @@ fn domain(text: &str) -> Result<String, String> {
 }
 
 /// Runs the sandbox until a signal ends it.
-pub async fn run(args: Args, clock: SharedClock, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn run(
+    args: Args,
+    clock: SharedClock,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
     let io = |error: std::io::Error| Failed::new(Exit::Io, error);
     // Caught from here on: a signal that comes as soon as the line is read must end it well.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.map_err(|error| {
-            Failed::new(Exit::Io, format!("nothing can listen on {address}: {error}"))
+            Failed::new(
+                Exit::Io,
+                format!("nothing can listen on {address}: {error}"),
+            )
         })
     };
     let (api, edge) = (listen(args.api).await?, listen(args.edge).await?);

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 /// Returns a server of the files below `root`; `/` and `…/` are their `index.html`.
-pub fn router(root: PathBuf) -> Router {
+pub(super) fn router(root: PathBuf) -> Router {
     Router::new().fallback(file).with_state(Arc::new(root))
 }
 
@@ -27,9 +27,16 @@ async fn file(State(root): State<Arc<PathBuf>>, uri: Uri, headers: HeaderMap) ->
     let (Ok(bytes), Ok(metadata)) = (std::fs::read(&full), std::fs::metadata(&full)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let etag =
-        format!("\"{:x}-{:x}.{:x}\"", metadata.size(), metadata.mtime(), metadata.mtime_nsec());
-    if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+    let etag = format!(
+        "\"{:x}-{:x}.{:x}\"",
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec()
+    );
+    if headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == etag.as_bytes())
+    {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
     let kind = "text/html; charset=utf-8".to_owned();

@@ -10,7 +10,7 @@ use super::{ConfigArg, Exit, Failed, Printer, check, control};
 
 /// Arguments of `refreshd status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// Write the answer as one JSON object.
@@ -19,24 +19,35 @@ pub struct Args {
 }
 
 /// Asks the daemon how it is: exit 0 once every origin is watched.
-pub async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
     let (code, status) = control::ask(&config, "/status", None::<&()>).await?;
     if code != 200 {
-        return Err(Failed::new(Exit::Io, format!("the daemon could not answer: {status}")));
+        return Err(Failed::new(
+            Exit::Io,
+            format!("the daemon could not answer: {status}"),
+        ));
     }
     if args.json {
         printer.json(&status);
     } else {
         printer.line(render(&status).trim_end());
     }
-    Ok(if status["ready"] == true { Exit::Ok } else { Exit::No })
+    Ok(if status["ready"] == true {
+        Exit::Ok
+    } else {
+        Exit::No
+    })
 }
 
 /// Writes the status for a person: what is wrong comes last, where the eye rests.
 fn render(status: &Value) -> String {
     let mut text = String::new();
-    let ready = if status["ready"] == true { "ready" } else { "not ready yet" };
+    let ready = if status["ready"] == true {
+        "ready"
+    } else {
+        "not ready yet"
+    };
     let _ = writeln!(text, "refreshd {}: {ready}", word(&status["version"]));
     for (name, origin) in entries(&status["origins"]) {
         let _ = writeln!(
@@ -76,10 +87,20 @@ fn render(status: &Value) -> String {
             let _ = writeln!(text, "account {account}: {note}");
         }
     }
-    if status["oldest_open_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
-        let _ = writeln!(text, "oldest open intent: {} s", status["oldest_open_seconds"]);
+    if status["oldest_open_seconds"]
+        .as_u64()
+        .is_some_and(|seconds| seconds > 0)
+    {
+        let _ = writeln!(
+            text,
+            "oldest open intent: {} s",
+            status["oldest_open_seconds"]
+        );
     }
-    let shown = status["attention"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let shown = status["attention"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if !shown.is_empty() {
         let _ = writeln!(text, "to know:");
     }
@@ -107,7 +128,10 @@ fn render(status: &Value) -> String {
 
 fn baseline(micros: &Value) -> String {
     micros.as_i64().map_or_else(String::new, |micros| {
-        format!(", baseline at {}, changes before unknown", Timestamp::from_micros(micros))
+        format!(
+            ", baseline at {}, changes before unknown",
+            Timestamp::from_micros(micros)
+        )
     })
 }
 

@@ -12,7 +12,7 @@ use super::{ConfigArg, Exit, Failed, Printer, check, control};
 /// Arguments of `refreshd refresh`.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("kind").args(["directory", "regex", "ignore_params"])))]
-pub struct RefreshArgs {
+pub(super) struct RefreshArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// What to refresh: urls, unless an option below says otherwise.
@@ -40,7 +40,7 @@ pub struct RefreshArgs {
 
 /// Arguments of `refreshd prefetch`.
 #[derive(Debug, clap::Args)]
-pub struct PrefetchArgs {
+pub(super) struct PrefetchArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// The urls to fetch and store before visitors ask.
@@ -55,7 +55,7 @@ pub struct PrefetchArgs {
 }
 
 /// Asks the daemon for a refresh.
-pub async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<Exit, Failed> {
     let kind = match (args.directory, args.regex, args.ignore_params) {
         (true, _, _) => Kind::Directory,
         (_, true, _) => Kind::Regex,
@@ -73,7 +73,7 @@ pub async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<Exit, F
 }
 
 /// Asks the daemon for a prefetch.
-pub async fn prefetch(args: PrefetchArgs, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn prefetch(args: PrefetchArgs, printer: &mut Printer) -> Result<Exit, Failed> {
     let request = Request {
         action: Action::Prefetch,
         kind: Kind::Url,
@@ -115,5 +115,9 @@ async fn ask(
 }
 
 fn strings(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str)
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }

@@ -8,8 +8,8 @@ use super::section::{Findings, Found, Section, Wrong, nearest};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Origin, value};
 use crate::domain::mapping::{DirectoryUrls, Field, Mapping, MappingError, Spec};
-use crate::domain::url::Base;
 use crate::domain::names::{AccountName, OriginName};
+use crate::domain::url::Base;
 
 /// An origin, and where in the file it stands.
 pub(super) struct Placed {
@@ -47,8 +47,18 @@ pub(super) fn origin(
         findings,
     );
     let mut unstable_after = timed(&mut section, "unstable_after", MINUTE, &short, findings);
-    in_order(&section, ("settle", &settle), ("deploy_deadline", &mut deploy_deadline), findings);
-    in_order(&section, ("settle", &settle), ("unstable_after", &mut unstable_after), findings);
+    in_order(
+        &section,
+        ("settle", &settle),
+        ("deploy_deadline", &mut deploy_deadline),
+        findings,
+    );
+    in_order(
+        &section,
+        ("settle", &settle),
+        ("unstable_after", &mut unstable_after),
+        findings,
+    );
     let delete_settle = section.or(
         "delete_settle",
         30 * SECOND,
@@ -89,7 +99,11 @@ pub(super) fn origin(
         Err(errors) => {
             for error in errors {
                 let message = format!("`{}`: {}", error.field.as_str(), error.why);
-                findings.refuse(place(&error), "this value", Wrong::new(message, "change this value"));
+                findings.refuse(
+                    place(&error),
+                    "this value",
+                    Wrong::new(message, "change this value"),
+                );
             }
             return None;
         }
@@ -162,7 +176,10 @@ fn domains(
     let mut domains: Vec<Found<String>> = Vec::with_capacity(list.len());
     for found in list {
         let domain = &found.value;
-        if domains.iter().any(|other| bare(&other.value) == bare(domain)) {
+        if domains
+            .iter()
+            .any(|other| bare(&other.value) == bare(domain))
+        {
             let wrong = Wrong::new(
                 format!("`domains` names \"{domain}\" twice"),
                 "name it once: http and https share a cache entry",
@@ -180,7 +197,10 @@ fn domains(
         let wrong = Wrong::new("`domains` is empty", format!("write `domains = {EXAMPLE}`"));
         findings.refuse(span.clone(), "this list", wrong);
     }
-    Some(Found { value: domains, span })
+    Some(Found {
+        value: domains,
+        span,
+    })
 }
 
 fn within(problem: &super::Problem, span: &Range<usize>) -> bool {
@@ -223,7 +243,9 @@ pub(super) fn twice(placed: &Placed, other: &Origin, findings: &mut Findings) {
     if let Some(domain) = placed.origin.mapping.bases().iter().find(shared) {
         let message = format!(
             "origins `{}` and `{}` have the same root and both serve {}",
-            other.name, placed.origin.name, domain.url()
+            other.name,
+            placed.origin.name,
+            domain.url()
         );
         let help = "each change would be asked for twice: make them one origin";
         findings.refuse(

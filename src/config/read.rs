@@ -168,8 +168,18 @@ fn account(
     let poll_first = timed(&mut section, "poll_first", 3 * MINUTE, &poll, findings);
     let mut poll_max = timed(&mut section, "poll_max", 10 * MINUTE, &poll, findings);
     let mut poll_give_up = timed(&mut section, "poll_give_up", 6 * HOUR, &poll, findings);
-    in_order(&section, ("poll_first", &poll_first), ("poll_max", &mut poll_max), findings);
-    in_order(&section, ("poll_max", &poll_max), ("poll_give_up", &mut poll_give_up), findings);
+    in_order(
+        &section,
+        ("poll_first", &poll_first),
+        ("poll_max", &mut poll_max),
+        findings,
+    );
+    in_order(
+        &section,
+        ("poll_max", &poll_max),
+        ("poll_give_up", &mut poll_give_up),
+        findings,
+    );
     let doubt_gap = timed(
         &mut section,
         "doubt_gap",

@@ -242,5 +242,8 @@ pub(super) fn level(value: &DeValue<'_>) -> Read<LogLevel> {
 
 /// Reads `log.format`.
 pub(super) fn format(value: &DeValue<'_>) -> Read<LogFormat> {
-    choice(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+    choice(
+        value,
+        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+    )
 }

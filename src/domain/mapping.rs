@@ -168,8 +168,18 @@ impl Mapping {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let index = spec.index.iter().map(|name| name.clone().into_bytes()).collect();
-        Ok(Self { spec, bases, index, exclude, prefetch })
+        let index = spec
+            .index
+            .iter()
+            .map(|name| name.clone().into_bytes())
+            .collect();
+        Ok(Self {
+            spec,
+            bases,
+            index,
+            exclude,
+            prefetch,
+        })
     }
 
     /// Returns whose CDN serves the origin.

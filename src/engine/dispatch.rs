@@ -24,6 +24,8 @@ use super::step::Step;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
 const DUE: usize = 20_000;
+/// With more than that due, prefetches that wait for a refresh stand aside this long.
+const CROWDED: Duration = Duration::from_secs(600);
 /// The quota is asked again this often, for others spend it too.
 const QUOTA_EVERY: Duration = Duration::from_secs(3600);
 /// With nothing in flight or unknown for this long, the CDN's count replaces ours (rule 4).
@@ -87,7 +89,9 @@ impl Dispatch {
         }
         let now = self.clock.server_now();
         if now < self.halted_until {
-            return Ok(Step::Idle { until: Some(self.halted_until) });
+            return Ok(Step::Idle {
+                until: Some(self.halted_until),
+            });
         }
         if let Err(later) = quota::may_call(now, self.account.timeout + RATE_WAIT) {
             return Ok(Step::Idle { until: Some(later) });
@@ -107,7 +111,12 @@ impl Dispatch {
             self.send_staged(batch, now).await?;
             return Ok(Step::Worked);
         }
-        Ok(Step::Idle { until: [next_doubt, next_due, Some(self.quota_at)].into_iter().flatten().min() })
+        Ok(Step::Idle {
+            until: [next_doubt, next_due, Some(self.quota_at)]
+                .into_iter()
+                .flatten()
+                .min(),
+        })
     }
 
     /// Plans what is due, parks what has to wait, and draws up the first batch.
@@ -115,21 +124,36 @@ impl Dispatch {
         if due.intents.is_empty() {
             return Ok(None);
         }
-        let allowances =
-            self.journal.quota(&self.account.name, &self.account.quota, now).await?;
+        let allowances = self
+            .journal
+            .quota(&self.account.name, &self.account.quota, now)
+            .await?;
         let plan = plan::plan(&plan::Input {
             now,
             intents: &due.intents,
             open_refreshes: &due.open_refreshes,
             in_flight: &due.in_flight,
             allowances: &allowances,
-            limits: Limits { batch: self.account.batch },
+            limits: Limits {
+                batch: self.account.batch,
+            },
         });
-        let news = newly_waiting(&due.intents, plan.waiting);
+        let mut waiting = plan.waiting;
+        if due.intents.len() == DUE {
+            // What only an event ends must not crowd out what could go.
+            for (_, waiting) in &mut waiting {
+                waiting.until.get_or_insert(now.plus(CROWDED));
+            }
+        }
+        let news = newly_waiting(&due.intents, waiting);
         if !news.is_empty() {
             self.journal.park(&news, now).await?;
         }
-        Ok(plan.batches.into_iter().next().map(|planned| self.draw_up(planned, now)))
+        Ok(plan
+            .batches
+            .into_iter()
+            .next()
+            .map(|planned| self.draw_up(planned, now)))
     }
 
     fn draw_up(&self, planned: PlannedBatch, now: Timestamp) -> Batch {
@@ -146,7 +170,11 @@ impl Dispatch {
     }
 
     async fn send_staged(&mut self, batch: Batch, now: Timestamp) -> Result<(), JournalError> {
-        match self.journal.stage(&batch, self.fence, &self.account.quota, now).await? {
+        match self
+            .journal
+            .stage(&batch, self.fence, &self.account.quota, now)
+            .await?
+        {
             Staged::Ready => self.call(batch).await,
             // The ledger moved between planning and staging: plan again with what it says now.
             Staged::OverBudget | Staged::Stale => Ok(()),
@@ -155,7 +183,10 @@ impl Dispatch {
 
     async fn call(&mut self, batch: Batch) -> Result<(), JournalError> {
         let targets: Vec<_> = batch.asks.iter().map(|ask| ask.target.clone()).collect();
-        let answer = self.cdn.submit(batch.action, batch.kind, batch.force, &targets).await;
+        let answer = self
+            .cdn
+            .submit(batch.action, batch.kind, batch.force, &targets)
+            .await;
         self.write(batch, answer).await
     }
 
@@ -214,26 +245,37 @@ impl Dispatch {
         let why = explain(failure);
         if verdict == Verdict::Unknown {
             let look_at = now.plus(FIRST_LOOK.min(self.account.doubt_gap));
-            self.journal.doubted(&batch.key, self.fence, &why, look_at, now).await?;
+            self.journal
+                .doubted(&batch.key, self.fence, &why, look_at, now)
+                .await?;
             tracing::warn!(batch.key = %batch.key, "a call's outcome is unknown and will be looked up: {why}");
             return Ok(());
         }
         let not_before = self.not_before(&verdict, failure, now);
-        self.journal.refused(&batch.key, self.fence, &verdict, &why, not_before, now).await?;
+        self.journal
+            .refused(&batch.key, self.fence, &verdict, &why, not_before, now)
+            .await?;
         self.after_refusal(&verdict, &why, not_before, now);
         Ok(())
     }
 
     /// When intents of a refused batch may be planned again.
     fn not_before(&self, verdict: &Verdict, failure: &Failure, now: Timestamp) -> Timestamp {
-        let jitter =
-            full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals + 1, self.clock.random());
+        let jitter = full_jitter(
+            BACKOFF_BASE,
+            BACKOFF_CAP,
+            self.refusals + 1,
+            self.clock.random(),
+        );
         match verdict {
             Verdict::NextDay => Day::of(now).next().start().plus(Duration::from_secs(1)),
             Verdict::Split | Verdict::Never => now,
-            Verdict::Later { after, .. } => {
-                now.plus(after.or(failure.retry_after).unwrap_or_default().max(jitter))
-            }
+            Verdict::Later { after, .. } => now.plus(
+                after
+                    .or(failure.retry_after)
+                    .unwrap_or_default()
+                    .max(jitter),
+            ),
             Verdict::Renew | Verdict::Operator | Verdict::Unknown => {
                 now.plus(jitter.max(Duration::from_secs(60)))
             }
@@ -251,7 +293,12 @@ impl Dispatch {
         use crate::domain::verdict::Scope;
         tracing::warn!(account = %self.account.name, verdict = ?verdict, "the CDN refused a batch: {why}");
         match verdict {
-            Verdict::Later { scope: Scope::Account, .. } | Verdict::Renew | Verdict::Operator => {
+            Verdict::Later {
+                scope: Scope::Account,
+                ..
+            }
+            | Verdict::Renew
+            | Verdict::Operator => {
                 self.refusals = self.refusals.saturating_add(1);
                 self.halted_until = not_before;
                 self.board.note(why);
@@ -273,7 +320,10 @@ impl Dispatch {
     async fn resolve(&mut self, doubt: Doubt) -> Result<(), JournalError> {
         let now = self.clock.server_now();
         if doubt.negatives >= 2 {
-            let batch = self.journal.resend(&doubt.batch.key, self.fence, now).await?;
+            let batch = self
+                .journal
+                .resend(&doubt.batch.key, self.fence, now)
+                .await?;
             tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
             return self.call(batch).await;
         }
@@ -282,7 +332,12 @@ impl Dispatch {
             Err(failure) => {
                 // Not a negative look: nothing was learnt. Come back when the CDN answers again.
                 self.refusals = self.refusals.saturating_add(1);
-                let wait = full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals, self.clock.random());
+                let wait = full_jitter(
+                    BACKOFF_BASE,
+                    BACKOFF_CAP,
+                    self.refusals,
+                    self.clock.random(),
+                );
                 self.halted_until = now.plus(wait.max(Duration::from_secs(1)));
                 self.board.note(&explain(&failure));
                 return Ok(());
@@ -292,7 +347,14 @@ impl Dispatch {
         let look_at = now.plus(self.account.doubt_gap);
         let first_poll = now.plus(self.account.poll_first);
         self.journal
-            .looked(&doubt.batch.key, self.fence, &found, look_at, first_poll, now)
+            .looked(
+                &doubt.batch.key,
+                self.fence,
+                &found,
+                look_at,
+                first_poll,
+                now,
+            )
             .await?;
         self.board.wake_poll();
         tracing::info!(batch.key = %doubt.batch.key, found = found.len(), asks = doubt.batch.asks.len(), "looked up a batch in doubt");
@@ -344,11 +406,17 @@ fn newly_waiting(
     let known: HashMap<IntentId, &Waiting> = intents
         .iter()
         .filter_map(|intent| match &intent.state {
-            State::Pending { waiting: Some(waiting), .. } => Some((intent.id, waiting)),
+            State::Pending {
+                waiting: Some(waiting),
+                ..
+            } => Some((intent.id, waiting)),
             _ => None,
         })
         .collect();
-    waiting.into_iter().filter(|(id, now)| known.get(id) != Some(&now)).collect()
+    waiting
+        .into_iter()
+        .filter(|(id, now)| known.get(id) != Some(&now))
+        .collect()
 }
 
 /// One line about a failure: code, message and the request id that support asks for.

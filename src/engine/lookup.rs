@@ -56,7 +56,14 @@ pub async fn look_up(
 }
 
 fn ours(doubt: &Doubt, row: &TaskRow) -> Option<Target> {
-    let after = row.created_at.is_some_and(|created| created >= doubt.staged_at);
+    let after = row
+        .created_at
+        .is_some_and(|created| created >= doubt.staged_at);
     let asks = doubt.batch.asks.iter().map(|ask| &ask.target);
-    after.then(|| asks.into_iter().find(|target| same_target(target, &row.object_path)))?.cloned()
+    after
+        .then(|| {
+            asks.into_iter()
+                .find(|target| same_target(target, &row.object_path))
+        })?
+        .cloned()
 }

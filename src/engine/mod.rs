@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
-use crate::config::Config;
-use crate::domain::facts::Facts;
-use crate::domain::names::AccountName;
+use crate::config::{Config, Origin};
+use crate::domain::facts::{Facts, OriginFacts, OriginState};
+use crate::domain::names::{AccountName, OriginName};
+use crate::domain::settle::Waits;
 use crate::journal::{Journal, JournalError};
+use crate::source::watch::inotify::Inotify;
 use crate::store::{Store, StoreError};
 use crate::web::{self, Desk};
 
@@ -68,10 +70,9 @@ impl EngineError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Store(error) => error.is_full(),
-            Self::Journal(error) => error.is_full(),
-            Self::Intake(error) => error.is_full(),
-            Self::Door(_) | Self::Ended(_) => false,
+            Self::Store(StoreError::Database(error))
+            | Self::Journal(JournalError::Database(error)) => error.is_full(),
+            _ => false,
         }
     }
 }
@@ -103,13 +104,6 @@ impl Turn for Poll {
     }
 }
 
-#[async_trait]
-impl Turn for Intake {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        Ok(self.step().await?)
-    }
-}
-
 /// What the engine works with.
 pub struct Parts {
     /// The configuration.
@@ -135,7 +129,13 @@ pub struct Engine {
 impl Engine {
     /// Takes the lead of every account and starts every loop.
     pub async fn start(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { config, clock, store, journal, cdns } = parts;
+        let Parts {
+            config,
+            clock,
+            store,
+            journal,
+            cdns,
+        } = parts;
         let (facts, facts_seen) = watch::channel(Facts::default());
         let recorded = Arc::new(Notify::new());
         let accepted: Vec<AccountBoard> = config
@@ -150,7 +150,9 @@ impl Engine {
             recorded: recorded.clone(),
         };
         for (account, board) in config.accounts.values().zip(&accepted) {
-            let Some(cdn) = cdns.get(&account.name).cloned() else { continue };
+            let Some(cdn) = cdns.get(&account.name).cloned() else {
+                continue;
+            };
             let dispatch = Dispatch::lead(
                 account.clone(),
                 journal.clone(),
@@ -159,24 +161,48 @@ impl Engine {
                 board.clone(),
             )
             .await?;
-            let poll =
-                Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
-            engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
+            let poll = Poll::new(
+                account.clone(),
+                journal.clone(),
+                cdn,
+                clock.clone(),
+                board.clone(),
+            );
+            engine.spawn(
+                format!("dispatch {}", account.name),
+                dispatch,
+                board.dispatch(),
+                &clock,
+            );
             engine.spawn(format!("poll {}", account.name), poll, board.poll(), &clock);
         }
         let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
         for origin in config.origins.values() {
-            let wake = Arc::new(Notify::new());
+            facts.send_modify(|facts| {
+                facts
+                    .origins
+                    .insert(origin.name.clone(), OriginFacts::default());
+            });
+        }
+        for origin in config.origins.values() {
             let intake = Intake::new(
-                origin,
+                settings(origin),
+                Arc::new(origin.mapping.clone()),
                 store.clone(),
                 clock.clone(),
-                facts.clone(),
-                wake.clone(),
+                Arc::new(Inotify),
                 recorded.clone(),
-            )?;
-            engine.spawn(format!("intake {}", origin.name), intake, wake, &clock);
+            );
+            let (stop, facts, name) = (engine.stop.clone(), facts.clone(), origin.name.clone());
+            engine.tasks.spawn(async move {
+                let publish = |news: OriginFacts| publish(&facts, &name, news);
+                let result = intake.run(stop, publish).await;
+                (
+                    format!("intake {name}"),
+                    result.map_err(EngineError::Intake),
+                )
+            });
         }
         Ok(engine)
     }
@@ -230,6 +256,35 @@ impl Engine {
             }
         }
     }
+}
+
+fn settings(origin: &Origin) -> intake::Settings {
+    intake::Settings {
+        origin: origin.name.clone(),
+        root: origin.root.clone(),
+        waits: Waits {
+            settle: origin.settle,
+            deploy_deadline: origin.deploy_deadline,
+            unstable_after: origin.unstable_after,
+            delete_settle: origin.delete_settle,
+        },
+        reconcile_every: origin.reconcile_every,
+    }
+}
+
+/// Publishes what is known of an origin, if it is news.
+fn publish(facts: &watch::Sender<Facts>, name: &OriginName, news: OriginFacts) {
+    facts.send_if_modified(|facts| {
+        if facts.origins.get(name) == Some(&news) {
+            return false;
+        }
+        facts.origins.insert(name.clone(), news);
+        facts.ready = facts
+            .origins
+            .values()
+            .all(|origin| matches!(origin.state, OriginState::Watching | OriginState::Polling));
+        true
+    });
 }
 
 /// Takes turns until told to stop; a wake-up is armed before each look, so none is lost.

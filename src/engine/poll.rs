@@ -47,14 +47,24 @@ impl Poll {
         board: AccountBoard,
     ) -> Self {
         let halted_until = Timestamp::EPOCH;
-        Self { account, journal, cdn, clock, board, halted_until, failures: 0 }
+        Self {
+            account,
+            journal,
+            cdn,
+            clock,
+            board,
+            halted_until,
+            failures: 0,
+        }
     }
 
     /// Looks at the jobs whose time has come.
     pub async fn step(&mut self) -> Result<Step, JournalError> {
         let now = self.clock.server_now();
         if now < self.halted_until {
-            return Ok(Step::Idle { until: Some(self.halted_until) });
+            return Ok(Step::Idle {
+                until: Some(self.halted_until),
+            });
         }
         let (jobs, next) = self.journal.jobs_due(&self.account.name, now, JOBS).await?;
         if jobs.is_empty() {
@@ -120,8 +130,15 @@ impl Poll {
         let retry = full_jitter(RETRY_CAP, RETRY_CAP, 1, self.clock.random());
         self.journal
             .observe(
-                &Observation { key: job.key.clone(), news, next_poll: now.plus(next), expire },
-                Retry { not_before: now.plus(retry.min(self.account.poll_first)) },
+                &Observation {
+                    key: job.key.clone(),
+                    news,
+                    next_poll: now.plus(next),
+                    expire,
+                },
+                Retry {
+                    not_before: now.plus(retry.min(self.account.poll_first)),
+                },
                 now,
             )
             .await
@@ -130,6 +147,7 @@ impl Poll {
 
 /// Returns the wait before look number `polls + 1`: half as long again each time, up to `poll_max`.
 fn delay(account: &Account, polls: u32) -> Duration {
-    let grown = account.poll_first.as_secs_f64() * 1.5_f64.powi(polls.saturating_sub(1).min(40).cast_signed());
+    let grown = account.poll_first.as_secs_f64()
+        * 1.5_f64.powi(polls.saturating_sub(1).min(40).cast_signed());
     Duration::from_secs_f64(grown.min(account.poll_max.as_secs_f64()))
 }

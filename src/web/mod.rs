@@ -67,5 +67,7 @@ pub async fn serve(
     desk: Desk,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(desk)).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, router(desk))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }

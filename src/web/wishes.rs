@@ -53,7 +53,10 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
             return (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused { problems })).into_response();
         }
     };
-    let recorded = outgoing.iter().map(|wish| wish.target.text.clone()).collect();
+    let recorded = outgoing
+        .iter()
+        .map(|wish| wish.target.text.clone())
+        .collect();
     let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
     match desk.store.record_operator(outgoing).await {
         Ok(_) => {
@@ -83,7 +86,9 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
             let directory = request.action == Action::Prefetch && target.text.ends_with('/');
             // API reference 1.5: a trailing `/` is refused.
             if directory {
-                Err(format!("`{target}` is a directory; the CDN prefetches files only"))
+                Err(format!(
+                    "`{target}` is a directory; the CDN prefetches files only"
+                ))
             } else {
                 Ok(target)
             }
@@ -94,7 +99,8 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
                 account,
                 action: request.action,
                 // A url refresh always drops the cached copy.
-                force: request.force || (request.action == Action::Refresh && request.kind == Kind::Url),
+                force: request.force
+                    || (request.action == Action::Refresh && request.kind == Kind::Url),
                 target,
                 not_before: now,
                 cause: Cause {
@@ -113,7 +119,11 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(wishes) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(wishes)
+    } else {
+        Err(problems)
+    }
 }
 
 /// Finds whose CDN serves a target.
@@ -122,7 +132,13 @@ fn account_of(
     named: Option<&AccountName>,
     target: &Target,
 ) -> Result<AccountName, String> {
-    let known = || desk.accounts.keys().map(AccountName::as_str).collect::<Vec<_>>().join(", ");
+    let known = || {
+        desk.accounts
+            .keys()
+            .map(AccountName::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if let Some(name) = named {
         return desk
             .accounts
@@ -135,8 +151,15 @@ fn account_of(
         account.hosts.iter().any(|known| known == host)
     };
     let mut accounts = desk.accounts.iter();
-    match (accounts.clone().find(serving), accounts.next(), desk.accounts.len()) {
+    match (
+        accounts.clone().find(serving),
+        accounts.next(),
+        desk.accounts.len(),
+    ) {
         (Some((name, _)), _, _) | (None, Some((name, _)), 1) => Ok(name.clone()),
-        _ => Err(format!("no origin serves `{host}`; name the account with --account ({})", known())),
+        _ => Err(format!(
+            "no origin serves `{host}`; name the account with --account ({})",
+            known()
+        )),
     }
 }

@@ -62,7 +62,10 @@ impl FakeCdn {
         if !*self.silent_tasks.lock().unwrap() {
             for text in texts {
                 let mut failing = self.failing.lock().unwrap();
-                let fails = failing.get_mut(&text).filter(|left| **left > 0).map(|left| *left -= 1);
+                let fails = failing
+                    .get_mut(&text)
+                    .filter(|left| **left > 0)
+                    .map(|left| *left -= 1);
                 let status = match fails {
                     Some(()) => TaskStatus::Failed("Internal Error".to_owned()),
                     None => TaskStatus::Complete,
@@ -80,12 +83,19 @@ impl FakeCdn {
                 });
             }
         }
-        Accepted { tasks: vec![task], request_id: "REQUEST".to_owned() }
+        Accepted {
+            tasks: vec![task],
+            request_id: "REQUEST".to_owned(),
+        }
     }
 
     fn targets(&self, action: Action) -> Vec<String> {
         let accepted = self.accepted.lock().unwrap();
-        accepted.iter().filter(|call| call.0 == action).flat_map(|call| call.2.clone()).collect()
+        accepted
+            .iter()
+            .filter(|call| call.0 == action)
+            .flat_map(|call| call.2.clone())
+            .collect()
     }
 }
 
@@ -111,13 +121,14 @@ impl Cdn for FakeCdn {
         let say = self.script.lock().unwrap().pop_front();
         let bad = self.bad.lock().unwrap().clone();
         if bad.is_some_and(|bad| targets.iter().any(|target| target.text == bad)) {
-            return Err(failure(Reached::Answered(400), Some("InvalidObjectPath.Malformed")));
+            return Err(failure(
+                Reached::Answered(400),
+                Some("InvalidObjectPath.Malformed"),
+            ));
         }
         match say {
             None => Ok(self.execute(action, kind, targets)),
-            Some(Say::Refuse(code, status)) => {
-                Err(failure(Reached::Answered(status), Some(code)))
-            }
+            Some(Say::Refuse(code, status)) => Err(failure(Reached::Answered(status), Some(code))),
             Some(Say::ExecuteSilently) => {
                 // The call takes a while, so that its tasks are made in a later second.
                 self.clock.advance(Duration::from_secs(2));
@@ -130,7 +141,11 @@ impl Cdn for FakeCdn {
 
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
         let rows = self.rows.lock().unwrap();
-        Ok(rows.iter().filter(|row| tasks.contains(&row.task)).cloned().collect())
+        Ok(rows
+            .iter()
+            .filter(|row| tasks.contains(&row.task))
+            .cloned()
+            .collect())
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
@@ -140,8 +155,11 @@ impl Cdn for FakeCdn {
             (_, Kind::Directory) => "directory",
             _ => "file",
         };
-        let rows: Vec<TaskRow> =
-            rows.iter().filter(|row| row.object_type == word).cloned().collect();
+        let rows: Vec<TaskRow> = rows
+            .iter()
+            .filter(|row| row.object_type == word)
+            .cloned()
+            .collect();
         let total = rows.len() as u64;
         Ok(TaskPage { rows, total })
     }
@@ -179,7 +197,9 @@ impl Bench {
             accepted: Mutex::default(),
             rows: Mutex::default(),
         });
-        let database = Database::open(&folder.path().join("refreshd.db")).await.unwrap();
+        let database = Database::open(&folder.path().join("refreshd.db"))
+            .await
+            .unwrap();
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let account = account(quota);
         let (facts, _) = tokio::sync::watch::channel(Facts::default());
@@ -194,7 +214,15 @@ impl Bench {
         .await
         .unwrap();
         let poll = Poll::new(account, journal.clone(), cdn.clone(), shared, board);
-        Self { clock, cdn, journal, dispatch, poll, sequence: 0, _folder: folder }
+        Self {
+            clock,
+            cdn,
+            journal,
+            dispatch,
+            poll,
+            sequence: 0,
+            _folder: folder,
+        }
     }
 
     async fn wish(&mut self, action: Action, target: Target, force: bool) {
@@ -217,7 +245,10 @@ impl Bench {
             },
         };
         let node = NodeId::from("test");
-        self.journal.accept(&node, &[(self.sequence, Outgoing::Wish(wish))], now).await.unwrap();
+        self.journal
+            .accept(&node, &[(self.sequence, Outgoing::Wish(wish))], now)
+            .await
+            .unwrap();
     }
 
     async fn refresh(&mut self, path: &str) {
@@ -246,20 +277,37 @@ impl Bench {
 
     async fn outcome(&self, action: Action, target: Target) -> State {
         let name = AccountName::from("main");
-        let history = self.journal.history(&name, action, &target, 10).await.unwrap();
-        history.into_iter().next().expect("there is an intent").0.state
+        let history = self
+            .journal
+            .history(&name, action, &target, 10)
+            .await
+            .unwrap();
+        history
+            .into_iter()
+            .next()
+            .expect("there is an intent")
+            .0
+            .state
     }
 
     async fn used(&self, kind: refreshd::domain::quota::QuotaKind) -> u64 {
         let limits = PerKind::from_fn(|_| 10_000);
         let name = AccountName::from("main");
-        self.journal.quota(&name, &limits, self.clock.now()).await.unwrap()[kind].used
+        self.journal
+            .quota(&name, &limits, self.clock.now())
+            .await
+            .unwrap()[kind]
+            .used
     }
 
     /// Nothing is open, and everything ended done.
     async fn assert_all_done(&self, done: u64) {
         let counts = self.journal.counts().await.unwrap();
-        assert_eq!((counts.pending, counts.submitting, counts.submitted), (0, 0, 0), "{counts:?}");
+        assert_eq!(
+            (counts.pending, counts.submitting, counts.submitted),
+            (0, 0, 0),
+            "{counts:?}"
+        );
         assert_eq!((counts.done, counts.failed), (done, 0), "{counts:?}");
     }
 }
@@ -304,12 +352,34 @@ async fn a_covering_directory_that_is_refused_gives_its_urls_back() {
     bench.pass(1800).await;
     let mut targets = bench.cdn.targets(Action::Refresh);
     targets.sort();
-    assert_eq!(targets, ["d/a", "d/b", "e"].map(|path| format!("{SITE}/{path}")), "lost 0");
+    assert_eq!(
+        targets,
+        ["d/a", "d/b", "e"].map(|path| format!("{SITE}/{path}")),
+        "lost 0"
+    );
     let refused = bench.outcome(Action::Refresh, directory("d/")).await;
-    assert!(matches!(refused, State::Ended { outcome: Outcome::Failed(_), .. }), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            State::Ended {
+                outcome: Outcome::Failed(_),
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
     for path in ["d/a", "d/b", "e"] {
         let state = bench.outcome(Action::Refresh, url(path)).await;
-        assert!(matches!(state, State::Ended { outcome: Outcome::Done, .. }), "{path}: {state:?}");
+        assert!(
+            matches!(
+                state,
+                State::Ended {
+                    outcome: Outcome::Done,
+                    ..
+                }
+            ),
+            "{path}: {state:?}"
+        );
     }
 }
 
@@ -320,13 +390,25 @@ async fn a_covering_directory_that_ends_failed_gives_its_urls_back() {
     for path in ["d/a", "d/b"] {
         bench.refresh(path).await;
     }
-    bench.cdn.failing.lock().unwrap().insert(format!("{SITE}/d/"), 1);
+    bench
+        .cdn
+        .failing
+        .lock()
+        .unwrap()
+        .insert(format!("{SITE}/d/"), 1);
     bench.turn().await;
-    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/d/")], "one ask carries all");
+    assert_eq!(
+        bench.cdn.targets(Action::Refresh),
+        [format!("{SITE}/d/")],
+        "one ask carries all"
+    );
     bench.pass(1800).await;
     let mut targets = bench.cdn.targets(Action::Refresh);
     targets.sort();
-    assert_eq!(targets, ["d/", "d/", "d/a", "d/b"].map(|path| format!("{SITE}/{path}")));
+    assert_eq!(
+        targets,
+        ["d/", "d/", "d/a", "d/b"].map(|path| format!("{SITE}/{path}"))
+    );
     bench.assert_all_done(3).await;
 }
 
@@ -336,13 +418,21 @@ async fn a_batch_that_was_executed_without_an_answer_is_found_and_not_sent_again
     for number in 0..50 {
         bench.refresh(&format!("page{number}")).await;
     }
-    bench.cdn.script.lock().unwrap().push_back(Say::ExecuteSilently);
+    bench
+        .cdn
+        .script
+        .lock()
+        .unwrap()
+        .push_back(Say::ExecuteSilently);
     bench.turn().await;
     let counts = bench.journal.counts().await.unwrap();
     assert_eq!(counts.unknown, 1, "{counts:?}");
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 50, "duplicates 0");
-    assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 50);
+    assert_eq!(
+        bench.used(refreshd::domain::quota::QuotaKind::Url).await,
+        50
+    );
     bench.assert_all_done(50).await;
 }
 
@@ -355,10 +445,18 @@ async fn a_batch_that_was_lost_is_sent_again_after_two_looks_and_debited_once() 
     bench.cdn.script.lock().unwrap().push_back(Say::Lose);
     bench.turn().await;
     bench.pass(60).await;
-    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "one look is not enough");
+    assert_eq!(
+        bench.cdn.targets(Action::Refresh).len(),
+        0,
+        "one look is not enough"
+    );
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 50, "lost 0");
-    assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 50, "one debit");
+    assert_eq!(
+        bench.used(refreshd::domain::quota::QuotaKind::Url).await,
+        50,
+        "one debit"
+    );
     let counts = bench.journal.counts().await.unwrap();
     assert_eq!(counts.resent, 1);
     bench.assert_all_done(50).await;
@@ -384,18 +482,31 @@ async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
         }],
     };
     let limits = PerKind::from_fn(|_| 10_000);
-    bench.journal.stage(&batch, fence, &limits, now).await.unwrap();
+    bench
+        .journal
+        .stage(&batch, fence, &limits, now)
+        .await
+        .unwrap();
     // The process dies here: nobody knows whether the call was made.
     let shared: SharedClock = bench.clock.clone();
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
     let board = AccountBoard::new(name, facts);
     let account = account(limits);
-    bench.dispatch =
-        Dispatch::lead(account, bench.journal.clone(), bench.cdn.clone(), shared, board)
-            .await
-            .unwrap();
+    bench.dispatch = Dispatch::lead(
+        account,
+        bench.journal.clone(),
+        bench.cdn.clone(),
+        shared,
+        board,
+    )
+    .await
+    .unwrap();
     bench.turn().await;
-    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "first it is looked up");
+    assert_eq!(
+        bench.cdn.targets(Action::Refresh).len(),
+        0,
+        "first it is looked up"
+    );
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/page")]);
     assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 1);
@@ -411,12 +522,20 @@ async fn one_bad_url_is_isolated_and_ends_visibly() {
     *bench.cdn.bad.lock().unwrap() = Some(format!("{SITE}/page37"));
     bench.turn().await;
     bench.pass(600).await;
-    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 99, "each of the others once");
+    assert_eq!(
+        bench.cdn.targets(Action::Refresh).len(),
+        99,
+        "each of the others once"
+    );
     let counts = bench.journal.counts().await.unwrap();
     assert_eq!((counts.done, counts.failed), (99, 1), "{counts:?}");
     let attention = bench.journal.attention(10).await.unwrap();
     assert_eq!(attention[0].intent.target, url("page37"));
-    assert!(attention[0].why.contains("InvalidObjectPath.Malformed"), "{:?}", attention[0].why);
+    assert!(
+        attention[0].why.contains("InvalidObjectPath.Malformed"),
+        "{:?}",
+        attention[0].why
+    );
 }
 
 #[tokio::test]
@@ -444,7 +563,12 @@ async fn what_the_day_cannot_pay_waits_for_the_next_one() {
 async fn a_refusal_for_quota_waits_for_the_next_day() {
     let mut bench = plenty().await;
     bench.refresh("page").await;
-    bench.cdn.script.lock().unwrap().push_back(Say::Refuse("QuotaExceeded.Refresh", 400));
+    bench
+        .cdn
+        .script
+        .lock()
+        .unwrap()
+        .push_back(Say::Refuse("QuotaExceeded.Refresh", 400));
     bench.turn().await;
     let counts = bench.journal.counts().await.unwrap();
     assert_eq!(counts.waiting.get("quota"), Some(&1), "{counts:?}");
@@ -461,7 +585,12 @@ async fn throttling_delays_and_loses_nothing() {
         bench.refresh(&format!("page{number}")).await;
     }
     for _ in 0..4 {
-        bench.cdn.script.lock().unwrap().push_back(Say::Refuse("Throttling.User", 503));
+        bench
+            .cdn
+            .script
+            .lock()
+            .unwrap()
+            .push_back(Say::Refuse("Throttling.User", 503));
     }
     bench.turn().await;
     bench.pass(1800).await;
@@ -477,7 +606,16 @@ async fn a_task_that_never_appears_ends_visibly() {
     bench.turn().await;
     bench.pass(60 * 3600).await;
     let state = bench.outcome(Action::Refresh, url("page")).await;
-    assert!(matches!(state, State::Ended { outcome: Outcome::Failed(_), .. }), "{state:?}");
+    assert!(
+        matches!(
+            state,
+            State::Ended {
+                outcome: Outcome::Failed(_),
+                ..
+            }
+        ),
+        "{state:?}"
+    );
     assert_eq!(bench.journal.attention(10).await.unwrap().len(), 1);
 }
 
@@ -491,7 +629,10 @@ async fn a_prefetch_waits_for_the_refresh_of_its_url() {
     let counts = bench.journal.counts().await.unwrap();
     assert_eq!(counts.waiting.get("refresh"), Some(&1), "{counts:?}");
     bench.pass(1200).await;
-    assert_eq!(bench.cdn.targets(Action::Prefetch), [format!("{SITE}/page")]);
+    assert_eq!(
+        bench.cdn.targets(Action::Prefetch),
+        [format!("{SITE}/page")]
+    );
     bench.assert_all_done(2).await;
 }
 

@@ -21,7 +21,11 @@ fn name(number: u64) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_moments_loses_nothing() {
-    let kills = if std::env::var_os("REFRESHD_LONG").is_some() { 1000 } else { 100 };
+    let kills = if std::env::var_os("REFRESHD_LONG").is_some() {
+        1000
+    } else {
+        100
+    };
     let world = World::with(refreshd::sandbox::Options {
         time_scale: 3000,
         quota: refreshd::domain::quota::PerKind::from_fn(|_| 10_000_000),
@@ -52,9 +56,15 @@ async fn kill_9_at_random_moments_loses_nothing() {
     world.wait_quiet();
     assert_eq!(daemon.terminate(), Some(0));
     let (lost, duplicates, accepted) = judge(&world, &written.lock().expect("not poisoned"));
-    println!("kills {kills}, accepted {accepted}, lost {}, duplicates {duplicates}", lost.len());
+    println!(
+        "kills {kills}, accepted {accepted}, lost {}, duplicates {duplicates}",
+        lost.len()
+    );
     assert_eq!(lost, Vec::<String>::new(), "seed {seed}\n{}", world.log());
-    assert!(duplicates <= 100 * kills, "{duplicates} duplicates, seed {seed}");
+    assert!(
+        duplicates <= 100 * kills,
+        "{duplicates} duplicates, seed {seed}"
+    );
     assert!(accepted > 0, "nothing was ever accepted");
 }
 
@@ -88,7 +98,10 @@ fn judge(world: &World, written: &BTreeMap<String, Vec<Timestamp>>) -> (Vec<Stri
     let mut accepted: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
     for entry in world.accepted() {
         for target in entry.targets {
-            accepted.entry(target).or_default().push(Timestamp::from_micros(entry.time_micros));
+            accepted
+                .entry(target)
+                .or_default()
+                .push(Timestamp::from_micros(entry.time_micros));
         }
     }
     let (mut lost, mut duplicates) = (Vec::new(), 0);
@@ -100,7 +113,10 @@ fn judge(world: &World, written: &BTreeMap<String, Vec<Timestamp>>) -> (Vec<Stri
             lost.push(name.clone());
         }
         for pair in accepts.windows(2) {
-            if !writes.iter().any(|write| *write > pair[0] && *write <= pair[1]) {
+            if !writes
+                .iter()
+                .any(|write| *write > pair[0] && *write <= pair[1])
+            {
                 duplicates += 1;
             }
         }

@@ -53,7 +53,9 @@ fn visit(world: &World, page: &str) -> Option<(String, String)> {
         .expect("curl is installed: ./tests/run sees to it");
     let text = String::from_utf8(output.stdout).expect("plain text");
     let (head, body) = text.split_once("\r\n\r\n")?;
-    let cache = head.lines().find_map(|line| line.strip_prefix("x-cache: "))?;
+    let cache = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-cache: "))?;
     Some((cache.to_owned(), body.to_owned()))
 }
 
@@ -74,7 +76,10 @@ async fn the_edge_serves_what_was_saved_and_has_the_prefetched_page_before_anyon
     world.write("page.html", "one");
     world.write("news/today.html", "old news");
     let _nginx = nginx(&world.path(""), &world.root(), port);
-    wait_for("nginx", || (visit(&world, "page.html")?.1 == "one").then_some(())).expect("nginx");
+    wait_for("nginx", || {
+        (visit(&world, "page.html")?.1 == "one").then_some(())
+    })
+    .expect("nginx");
     visit(&world, "news/today.html");
     assert_eq!(visit(&world, "page.html"), saw("HIT", "one"));
     assert_eq!(visit(&world, "news/today.html"), saw("HIT", "old news"));
@@ -82,7 +87,11 @@ async fn the_edge_serves_what_was_saved_and_has_the_prefetched_page_before_anyon
     world.wait_ready();
     world.write("page.html", "two");
     world.write("news/today.html", "fresh news");
-    assert_eq!(visit(&world, "page.html"), saw("HIT", "one"), "the edge can't know yet");
+    assert_eq!(
+        visit(&world, "page.html"),
+        saw("HIT", "one"),
+        "the edge can't know yet"
+    );
     wait_for("three ends", || {
         (world.status()?["intents"]["done"] == 3).then_some(())
     })

@@ -628,7 +628,10 @@ async fn after_a_storm_the_index_is_the_tree() {
         at_rest.notified().await;
         let disturbed = root.clone();
         let storm = tokio::task::spawn_blocking(move || {
-            let random = ManualClock::new(refreshd::domain::time::Timestamp::EPOCH, std::env::var("SEED").map_or(7, |s| s.parse().unwrap()));
+            let random = ManualClock::new(
+                refreshd::domain::time::Timestamp::EPOCH,
+                std::env::var("SEED").map_or(7, |s| s.parse().unwrap()),
+            );
             (0..1_500).for_each(|_| disturb(&disturbed, random.random()));
         });
         storm.await.expect("ends");
@@ -651,11 +654,29 @@ async fn after_a_storm_the_index_is_the_tree() {
         .await
         .expect("comes to rest");
     ran.expect("runs");
-    let held: std::collections::BTreeMap<_, _> = store.chunks(&"www".into()).await.map(|c| refreshd::domain::index::Index::load(c).unwrap().at_or_below(&RelPath::root()).map(|(p, e)| (p, *e)).collect()).unwrap();
+    let held: std::collections::BTreeMap<_, _> = store
+        .chunks(&"www".into())
+        .await
+        .map(|c| {
+            refreshd::domain::index::Index::load(c)
+                .unwrap()
+                .at_or_below(&RelPath::root())
+                .map(|(p, e)| (p, *e))
+                .collect()
+        })
+        .unwrap();
     let opened = refreshd::source::root::Root::open(&root).unwrap();
-    let index = refreshd::domain::index::Index::load(store.chunks(&"www".into()).await.unwrap()).unwrap();
-    for p in refreshd::source::scan::scan(&opened, &RelPath::root(), &index, None, &|_, _| false).unwrap().suspects {
-        println!("SUSPECT {p:?} held {:?} seen {:?}", held.get(&p), refreshd::source::look::look(&opened, &p, None, clock.now()));
+    let index =
+        refreshd::domain::index::Index::load(store.chunks(&"www".into()).await.unwrap()).unwrap();
+    for p in refreshd::source::scan::scan(&opened, &RelPath::root(), &index, None, &|_, _| false)
+        .unwrap()
+        .suspects
+    {
+        println!(
+            "SUSPECT {p:?} held {:?} seen {:?}",
+            held.get(&p),
+            refreshd::source::look::look(&opened, &p, None, clock.now())
+        );
     }
     let mut again = intake(root, waits, clock, &store, Arc::new(DeafBackend));
     while again.step().await.expect("steps").worked {}

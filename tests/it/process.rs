@@ -38,7 +38,11 @@ async fn an_unreadable_key_file_is_named_and_exits_77() {
     std::fs::remove_file(world.path("access_key_secret")).expect("it is removed");
     let output = run(&world);
     assert_eq!(output.status.code(), Some(77), "{}", text(&output));
-    assert!(text(&output).contains("access_key_secret"), "{}", text(&output));
+    assert!(
+        text(&output).contains("access_key_secret"),
+        "{}",
+        text(&output)
+    );
 }
 
 #[tokio::test]
@@ -48,7 +52,11 @@ async fn a_second_daemon_exits_75_and_names_the_first() {
     world.wait_ready();
     let output = run(&world);
     assert_eq!(output.status.code(), Some(75), "{}", text(&output));
-    assert!(text(&output).contains(&daemon.pid().to_string()), "{}", text(&output));
+    assert!(
+        text(&output).contains(&daemon.pid().to_string()),
+        "{}",
+        text(&output)
+    );
     assert!(world.status().is_some(), "the first still answers");
 }
 
@@ -82,7 +90,10 @@ async fn a_missing_root_makes_the_origin_unavailable_until_it_comes() {
     let status = world.wait_status("unavailable", |status| {
         status["origins"]["www"]["state"] == "unavailable"
     });
-    let note = status["origins"]["www"]["note"].as_str().unwrap_or_default().to_owned();
+    let note = status["origins"]["www"]["note"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     assert!(note.contains(&world.root().display().to_string()), "{note}");
     std::fs::write(world.path("away/a.html"), "two").expect("it is written");
     std::fs::rename(world.path("away"), world.root()).expect("it is moved back");
@@ -100,7 +111,9 @@ async fn a_refused_credential_is_visible_and_loses_nothing() {
     world.wait_ready();
     world.write("a.html", "two");
     let status = world.wait_status("the refusal", |status| {
-        status["accounts"]["main"]["note"].as_str().is_some_and(|note| note.contains("Signature"))
+        status["accounts"]["main"]["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("Signature"))
     });
     assert_eq!(status["intents"]["done"], 0);
     assert_eq!(daemon.terminate(), Some(0));
@@ -114,12 +127,22 @@ async fn a_path_without_a_url_stays_visible_with_its_reason() {
     let world = World::new().await;
     let _daemon = world.start();
     world.wait_ready();
-    let long = format!("{}/{}/{}/{}", "é".repeat(120), "é".repeat(120), "é".repeat(120), "x.html");
+    let long = format!(
+        "{}/{}/{}/{}",
+        "é".repeat(120),
+        "é".repeat(120),
+        "é".repeat(120),
+        "x.html"
+    );
     world.write(&long, "one");
     let status = world.wait_status("the path", |status| {
-        status["origins"]["www"]["unmapped"].as_array().is_some_and(|list| !list.is_empty())
+        status["origins"]["www"]["unmapped"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty())
     });
-    let why = status["origins"]["www"]["unmapped"][0]["why"].as_str().unwrap_or_default();
+    let why = status["origins"]["www"]["unmapped"][0]["why"]
+        .as_str()
+        .unwrap_or_default();
     assert!(why.contains("1,024") || why.contains("1024"), "{why}");
 }
 
@@ -130,7 +153,14 @@ async fn plan_says_what_would_be_asked_and_why() {
     let root = world.root();
     let page = root.join("docs/index.html");
     let page = page.to_str().expect("plain");
-    let output = world.command(&["plan", "--json", page, "no/such.html", "/elsewhere", ".git/x"]);
+    let output = world.command(&[
+        "plan",
+        "--json",
+        page,
+        "no/such.html",
+        "/elsewhere",
+        ".git/x",
+    ]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let targets = plan["batches"][0]["targets"].as_array().expect("targets");
@@ -152,7 +182,9 @@ async fn sigterm_under_load_ends_well_and_repeats_nothing() {
     for number in 0..200 {
         world.write(&format!("page{number}.html"), "two");
     }
-    wait_for("a first batch", || (!world.targets().is_empty()).then_some(()));
+    wait_for("a first batch", || {
+        (!world.targets().is_empty()).then_some(())
+    });
     assert_eq!(daemon.terminate(), Some(0));
     let _daemon = world.start();
     wait_for("all", || (world.targets().len() >= 200).then_some(())).expect("accepted");

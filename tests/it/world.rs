@@ -23,7 +23,11 @@ pub struct World {
 impl World {
     /// Makes a world whose edge has no web server behind it.
     pub async fn new() -> Self {
-        Self::with(Options { time_scale: 3000, ..Options::new("http://127.0.0.1:9") }).await
+        Self::with(Options {
+            time_scale: 3000,
+            ..Options::new("http://127.0.0.1:9")
+        })
+        .await
     }
 
     /// Makes a world with a sandbox of one's own.
@@ -142,9 +146,9 @@ impl World {
         self.wait_status("quiet", |status| {
             status["ready"] == true
                 && status["outbox"] == 0
-                && status["origins"].as_object().is_some_and(|origins| {
-                    origins.values().all(|origin| origin["dirty"] == 0)
-                })
+                && status["origins"]
+                    .as_object()
+                    .is_some_and(|origins| origins.values().all(|origin| origin["dirty"] == 0))
                 && ["pending", "submitting", "submitted"]
                     .iter()
                     .all(|state| status["intents"][state] == 0)
@@ -163,13 +167,18 @@ impl World {
 
     /// Returns every accepted refresh target, in order.
     pub fn targets(&self) -> Vec<String> {
-        self.accepted().into_iter().flat_map(|entry| entry.targets).collect()
+        self.accepted()
+            .into_iter()
+            .flat_map(|entry| entry.targets)
+            .collect()
     }
 }
 
 /// Listens on a free port of the loopback address.
 pub async fn listener() -> TcpListener {
-    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port")
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .expect("a free port")
 }
 
 /// Asks until there is an answer or [`PATIENCE`] ends.
@@ -218,4 +227,3 @@ impl Drop for Daemon {
         let _ = self.0.wait();
     }
 }
-
