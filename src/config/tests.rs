@@ -72,8 +72,8 @@ fn the_minimal_configuration_has_every_default() {
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
     assert_eq!(quota, [10_000, 100, 20, 100, 1_000]);
     assert_eq!(origin.account, account.name);
-    assert_eq!(origin.index, ["index.html"]);
-    assert!(origin.exclude_defaults);
+    assert_eq!(origin.mapping.spec().index, ["index.html"]);
+    assert!(origin.mapping.spec().exclude_defaults);
     assert_eq!(origin.settle, Duration::from_secs(1));
     assert_eq!(origin.delete_settle, Duration::from_secs(30));
 }

@@ -182,10 +182,10 @@ impl Mapping {
         })
     }
 
-    /// Returns whose CDN serves the origin.
+    /// Returns what the mapping was made from.
     #[must_use]
-    pub fn account(&self) -> &AccountName {
-        &self.spec.account
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// Returns where the root is served, without repetition.

@@ -198,7 +198,6 @@ impl Bench {
             rows: Mutex::default(),
         });
         let database = Database::open(&folder.path().join("refreshd.db"))
-            .await
             .unwrap();
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let account = account(quota);
