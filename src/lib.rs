@@ -3,9 +3,11 @@
 
 pub mod cdn;
 pub mod clock;
+pub mod config;
 pub mod database;
 pub mod domain;
 pub mod engine;
 pub mod journal;
 pub mod source;
 pub mod store;
+pub mod telemetry;

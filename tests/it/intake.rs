@@ -617,21 +617,21 @@ async fn after_a_storm_the_index_is_the_tree() {
         &store,
         Arc::new(Inotify),
     );
-    let (stop, at_rest) = (CancellationToken::new(), Notify::new());
+    let (cancelled, at_rest) = (CancellationToken::new(), Notify::new());
     let publish = |facts: refreshd::domain::facts::OriginFacts| {
         if facts.dirty == 0 && facts.state == OriginState::Watching {
             at_rest.notify_one();
         }
     };
-    let run = watched.run(stop.clone(), publish);
-    let storm = async {
+    let run = watched.run(cancelled.clone(), publish);
+    let disturbing = async {
         at_rest.notified().await;
         let disturbed = root.clone();
-        let storm = tokio::task::spawn_blocking(move || {
+        let blows = tokio::task::spawn_blocking(move || {
             let random = ManualClock::new(refreshd::domain::time::Timestamp::EPOCH, 7);
             (0..1_500).for_each(|_| disturb(&disturbed, random.random()));
         });
-        storm.await.expect("ends");
+        blows.await.expect("ends");
         // Events come in order: when the last one was recorded, all were heard.
         fs::write(root.join("last"), "last").expect("written");
         loop {
@@ -644,9 +644,9 @@ async fn after_a_storm_the_index_is_the_tree() {
                 break;
             }
         }
-        stop.cancel();
+        cancelled.cancel();
     };
-    let both = async { tokio::join!(run, storm) };
+    let both = async { tokio::join!(run, disturbing) };
     let (ran, ()) = tokio::time::timeout(SECOND * 60, both)
         .await
         .expect("comes to rest");

@@ -1,3 +1,6 @@
-//! The integration tests: one binary, so that it is linked once.
+//! Tests of refreshd from the outside: one binary, so that it links once.
 
+mod config;
+mod house;
 mod intake;
+mod systemd;

@@ -1,0 +1,200 @@
+//! This room reads the configuration: text in, a [`Config`] that is valid by construction out, or
+//! every problem of the text at once.
+//!
+//! Enters: the text, its path, the credentials directory. Leaves: [`Config`] or [`Problems`].
+//! **Invariant:** a [`Config`] needs no further checks but those that ask the machine (does the
+//! root exist, can the key be read); defaults stand here and nowhere else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::domain::names::{AccountName, OriginName};
+use crate::domain::quota::PerKind;
+
+mod duration;
+mod origin;
+mod problem;
+mod read;
+mod section;
+mod timed;
+mod value;
+
+pub use problem::{Problem, ProblemRow, Problems};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Where the daemon keeps its database; absolute, below no origin's root.
+    pub state_dir: PathBuf,
+    /// Where commands reach the daemon; without one the daemon chooses.
+    pub control_socket: Option<PathBuf>,
+    /// What is logged and how.
+    pub log: Log,
+    /// At least one.
+    pub accounts: BTreeMap<AccountName, Account>,
+    /// At least one; each names an account of `accounts`.
+    pub origins: BTreeMap<OriginName, Origin>,
+}
+
+/// What is logged and how: `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Log {
+    /// From which level on.
+    pub level: LogLevel,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// How serious a line must be to be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// Only what needs a person.
+    Error,
+    /// Also what may come to need one.
+    Warn,
+    /// Also what refreshd does.
+    #[default]
+    Info,
+    /// Also why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// All levels, the quietest first.
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// Returns the word used in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Text on a terminal and in the journal, else JSON.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One Alibaba Cloud account: `[account.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: AccountName,
+    /// The CDN's API: https, or http to this machine.
+    pub endpoint: url::Url,
+    /// The file that holds the access key id.
+    pub access_key_id_file: PathBuf,
+    /// The file that holds the access key secret.
+    pub access_key_secret_file: PathBuf,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How many asks one call carries at most: 1 to 1,000.
+    pub batch: usize,
+    /// When a job is first looked at after its acceptance.
+    pub poll_first: Duration,
+    /// What the gap between two looks at a job grows to; at least `poll_first`.
+    pub poll_max: Duration,
+    /// When a task that never appears or never ends is given up; at least `poll_max`.
+    pub poll_give_up: Duration,
+    /// The gap between two looks for a call whose answer never came; at least 60 s, except to
+    /// this machine.
+    pub doubt_gap: Duration,
+    /// What a day may cost, in asks; the smaller of this and the CDN's answer counts.
+    pub quota: PerKind<u64>,
+}
+
+/// A tree of files whose content CDN domains serve: `[origin.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its name.
+    pub name: OriginName,
+    /// The tree; absolute.
+    pub root: PathBuf,
+    /// Whose domains they are.
+    pub account: AccountName,
+    /// Base URLs of the domains that serve the tree; at least one.
+    pub domains: Vec<String>,
+    /// Names of files that are also served as their directory.
+    pub index: Vec<String>,
+    /// As which URLs.
+    pub directory_urls: DirectoryUrls,
+    /// Globs of paths that cause nothing, beside the default ones.
+    pub exclude: Vec<String>,
+    /// Whether the default exclusions hold.
+    pub exclude_defaults: bool,
+    /// Globs of paths that are also prefetched.
+    pub prefetch: Vec<String>,
+    /// How long a deploy must be quiet before it closes.
+    pub settle: Duration,
+    /// When a deploy closes though it isn't quiet; at least `settle`.
+    pub deploy_deadline: Duration,
+    /// When a file that never stops changing is refreshed anyway.
+    pub unstable_after: Duration,
+    /// How long a path must be gone before that counts.
+    pub delete_settle: Duration,
+    /// How often the whole tree is compared with the index.
+    pub reconcile_every: Duration,
+}
+
+/// Whether `dir/index.html` is also served as its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DirectoryUrls {
+    /// As `/dir/`.
+    #[default]
+    Slash,
+    /// As `/dir/` and as `/dir`.
+    Both,
+    /// As neither.
+    None,
+}
+
+impl Config {
+    /// Reads a configuration from text; `path` is its name in problems. A leading `%d/` or
+    /// `${CREDENTIALS_DIRECTORY}/` of a path stands for `credentials`, where that is known.
+    pub fn parse(text: &str, path: &Path, credentials: Option<&Path>) -> Result<Self, Problems> {
+        let (config, findings) = read::config(text, path, credentials);
+        match (config, Problems::gather(path, text, findings.problems)) {
+            (Some(config), None) => Ok(config),
+            (_, Some(problems)) => Err(problems),
+            (None, None) => Err(Problems::unreadable(
+                path,
+                &std::io::Error::other("it is incomplete, and it can't be said how"),
+            )),
+        }
+    }
+
+    /// Reads the file at `path`, with the credentials directory of this process's environment.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Problems::unreadable(path, &error))?;
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self::parse(&text, path, credentials.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! What is wrong with a configuration, shown where it is wrong.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+};
+use serde::Serialize;
+
+/// One thing that is wrong, with its place in the file and its remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+    /// Where, as byte offsets into the text; none when the file as a whole is meant.
+    pub span: Option<Range<usize>>,
+    /// What to write at the caret.
+    pub label: String,
+}
+
+/// Everything that is wrong with one configuration file, in the order of the file; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems {
+    path: PathBuf,
+    text: String,
+    list: Vec<Problem>,
+}
+
+/// A problem as `--json` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProblemRow {
+    /// The file.
+    pub file: String,
+    /// From 1; none when the file as a whole is meant.
+    pub line: Option<usize>,
+    /// From 1, in characters.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl Problems {
+    /// Gathers problems of one file; `None` when there are none.
+    pub(super) fn gather(path: &Path, text: &str, mut list: Vec<Problem>) -> Option<Self> {
+        list.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
+        (!list.is_empty()).then(|| Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            list,
+        })
+    }
+
+    /// Makes the problem of a file that can't be read.
+    pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            text: String::new(),
+            list: vec![Problem {
+                message: format!(
+                    "the configuration `{}` can't be read: {error}",
+                    path.display()
+                ),
+                help: "name a file this user may read, with `--config FILE`".to_owned(),
+                span: None,
+                label: String::new(),
+            }],
+        }
+    }
+
+    /// Returns the problems, in the order of the file.
+    #[must_use]
+    pub fn list(&self) -> &[Problem] {
+        &self.list
+    }
+
+    /// Returns the problems as rows for `--json`.
+    #[must_use]
+    pub fn rows(&self) -> Vec<ProblemRow> {
+        let file = self.path.display().to_string();
+        self.list
+            .iter()
+            .map(|problem| {
+                let place = self.place(problem);
+                ProblemRow {
+                    file: file.clone(),
+                    line: place.map(|(line, _)| line),
+                    column: place.map(|(_, column)| column),
+                    message: problem.message.clone(),
+                    help: problem.help.clone(),
+                }
+            })
+            .collect()
+    }
+
+    /// Draws every problem with its line and a caret under the value; `colour` is for terminals.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let theme = if colour {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_links(false)
+            .with_width(100);
+        let source = NamedSource::new(self.path.display().to_string(), self.text.clone());
+        let mut drawn = String::new();
+        for (index, problem) in self.list.iter().enumerate() {
+            if index > 0 {
+                drawn.push('\n');
+            }
+            let shown = Shown {
+                problem,
+                source: &source,
+            };
+            if handler.render_report(&mut drawn, &shown).is_err() {
+                drawn.push_str(&problem.message);
+                drawn.push('\n');
+            }
+        }
+        drawn
+    }
+
+    fn place(&self, problem: &Problem) -> Option<(usize, usize)> {
+        let before = self.text.get(..problem.span.as_ref()?.start)?;
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        Some((line, before[line_start..].chars().count() + 1))
+    }
+}
+
+impl fmt::Display for Problems {
+    /// Writes one line for each problem: `file:line:column: message (help)`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.list.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{}", self.path.display())?;
+            if let Some((line, column)) = self.place(problem) {
+                write!(formatter, ":{line}:{column}")?;
+            }
+            write!(formatter, ": {} ({})", problem.message, problem.help)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A problem beside its text, as miette wants it.
+#[derive(Debug)]
+struct Shown<'a> {
+    problem: &'a Problem,
+    source: &'a NamedSource<String>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.problem.message)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(&self.problem.help))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.problem.span.is_some().then_some(self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.problem.span.clone()?;
+        let label = LabeledSpan::new(Some(self.problem.label.clone()), span.start, span.len());
+        Some(Box::new(std::iter::once(label)))
+    }
+}

@@ -1,0 +1,224 @@
+//! From the text to a [`Config`], noting everything that is wrong on the way.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::origin::{Placed, origin, outside, twice};
+use super::section::{Findings, Section, Wrong};
+use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
+use super::{Account, Config, Log, LogFormat, LogLevel, value};
+use crate::domain::names::AccountName;
+use crate::domain::quota::{PerKind, QuotaKind};
+
+/// The gap that keeps a slow listing of tasks from being taken for an absence (rule 4).
+const DOUBT_GAP: std::time::Duration = MINUTE;
+
+/// No account is allowed as much a day: a larger figure is a slip of the keyboard.
+const QUOTA_MAX: u64 = 1_000_000_000;
+
+/// What Alibaba Cloud allows a new account a day (quota page of the CDN's documentation, 2026).
+const fn usual_quota(kind: QuotaKind) -> u64 {
+    match kind {
+        QuotaKind::Url => 10_000,
+        QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+        QuotaKind::Regex => 20,
+        QuotaKind::Prefetch => 1_000,
+    }
+}
+
+/// Reads the whole file. There may be a configuration and problems: then the problems count.
+pub(super) fn config(
+    text: &str,
+    path: &Path,
+    credentials: Option<&Path>,
+) -> (Option<Config>, Findings) {
+    let mut findings = Findings::default();
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let help = if error.message().contains("duplicate") {
+            "write each key and each section once"
+        } else {
+            "the form is `key = value`, a text stands in double quotes, a section begins `[name]`"
+        };
+        let message = error.message().replace('\n', ", ");
+        let wrong = Wrong::new(format!("this is not TOML: {message}"), help);
+        let span = error.span().unwrap_or(text.len()..text.len());
+        findings.refuse(span, "here", wrong);
+    }
+    if !findings.problems.is_empty() {
+        // What follows a broken line would be misjudged.
+        return (None, findings);
+    }
+    let mut top = Section::top(&document);
+    let config = top_level(&mut top, path, credentials, &mut findings);
+    top.finish(&mut findings);
+    (config, findings)
+}
+
+fn top_level(
+    top: &mut Section<'_>,
+    path: &Path,
+    credentials: Option<&Path>,
+    findings: &mut Findings,
+) -> Option<Config> {
+    let state_dir = top.required("state_dir", "\"/var/lib/refreshd\"", value::path, findings);
+    let control_socket = top.get("control_socket", value::path, findings);
+    let log = top
+        .table("log", findings)
+        .map_or_else(Log::default, |section| log(section, findings));
+
+    let mut accounts = BTreeMap::new();
+    let mut account_names = Vec::new();
+    for (name, section) in top.named_tables("account", findings) {
+        if let Some(account) = account(&name, section, credentials, findings) {
+            accounts.insert(account.name.clone(), account);
+        }
+        account_names.push(name);
+    }
+    let mut origins: Vec<Placed> = Vec::new();
+    let mut origin_names = 0;
+    for (name, section) in top.named_tables("origin", findings) {
+        if let Some(placed) = origin(&name, section, &account_names, findings) {
+            if let Some(state_dir) = &state_dir {
+                outside(state_dir, &placed, findings);
+            }
+            for other in &origins {
+                twice(&placed, &other.origin, findings);
+            }
+            origins.push(placed);
+        }
+        origin_names += 1;
+    }
+    let none = [
+        (
+            account_names.is_empty(),
+            "account",
+            "main",
+            "the CDN's endpoint and keys",
+        ),
+        (origin_names == 0, "origin", "www", "a root and its domains"),
+    ];
+    for (missing, what, example, content) in none {
+        if missing {
+            let wrong = Wrong::new(
+                format!("the file names no {what}"),
+                format!("add a section `[{what}.{example}]` with {content}"),
+            );
+            findings.refuse(top.span(), "here", wrong);
+        }
+    }
+    let origins = origins
+        .into_iter()
+        .map(|placed| (placed.origin.name.clone(), placed.origin));
+    Some(Config {
+        path: path.to_owned(),
+        state_dir: state_dir?.value,
+        control_socket: control_socket.map(|found| found.value),
+        log,
+        accounts,
+        origins: origins.collect(),
+    })
+}
+
+fn log(mut section: Section<'_>, findings: &mut Findings) -> Log {
+    let log = Log {
+        level: section.or("level", LogLevel::default(), value::level, findings),
+        format: section.or("format", LogFormat::default(), value::format, findings),
+    };
+    section.finish(findings);
+    log
+}
+
+fn account(
+    name: &str,
+    mut section: Section<'_>,
+    credentials: Option<&Path>,
+    findings: &mut Findings,
+) -> Option<Account> {
+    let key_file = value::key_file(credentials);
+    let example = |file: &str| format!("\"/etc/refreshd/credentials/{file}\"");
+    let endpoint = section.required(
+        "endpoint",
+        "\"https://cdn.aliyuncs.com\"",
+        value::endpoint,
+        findings,
+    );
+    let id = section.required(
+        "access_key_id_file",
+        &example("access_key_id"),
+        &key_file,
+        findings,
+    );
+    let secret = section.required(
+        "access_key_secret_file",
+        &example("access_key_secret"),
+        &key_file,
+        findings,
+    );
+    let timeout = section.or(
+        "timeout",
+        10 * SECOND,
+        value::time(100 * MILLISECOND..=5 * MINUTE),
+        findings,
+    );
+    let batch = section.or("batch", 100, value::count(1..=1_000), findings);
+    let poll = value::time(MILLISECOND..=3 * DAY);
+    let poll_first = timed(&mut section, "poll_first", 3 * MINUTE, &poll, findings);
+    let poll_max = timed(&mut section, "poll_max", 10 * MINUTE, &poll, findings);
+    let poll_give_up = timed(&mut section, "poll_give_up", 6 * HOUR, &poll, findings);
+    in_order(
+        ("poll_first", &poll_first),
+        ("poll_max", &poll_max),
+        findings,
+    );
+    in_order(
+        ("poll_max", &poll_max),
+        ("poll_give_up", &poll_give_up),
+        findings,
+    );
+    let doubt_gap = timed(
+        &mut section,
+        "doubt_gap",
+        DOUBT_GAP,
+        value::time(MILLISECOND..=HOUR),
+        findings,
+    );
+    if let Some(endpoint) = &endpoint
+        && !value::is_loopback(&endpoint.value)
+        && doubt_gap.value < DOUBT_GAP
+    {
+        let wrong = Wrong::new(
+            "`doubt_gap` is shorter than 60 s",
+            "write \"60s\" or more: the CDN lists a task late, and it would be asked for twice",
+        );
+        findings.refuse(doubt_gap.span, "this value", wrong);
+    }
+    let quota = quota(section.table("quota", findings), findings);
+    section.finish(findings);
+    Some(Account {
+        name: AccountName::from(name),
+        endpoint: endpoint?.value,
+        access_key_id_file: id?.value,
+        access_key_secret_file: secret?.value,
+        timeout,
+        batch: usize::try_from(batch).unwrap_or(1),
+        poll_first: poll_first.value,
+        poll_max: poll_max.value,
+        poll_give_up: poll_give_up.value,
+        doubt_gap: doubt_gap.value,
+        quota,
+    })
+}
+
+fn quota(section: Option<Section<'_>>, findings: &mut Findings) -> PerKind<u64> {
+    let Some(mut section) = section else {
+        return PerKind::from_fn(usual_quota);
+    };
+    let read = value::count(0..=QUOTA_MAX);
+    let quota =
+        PerKind::from_fn(|kind| section.or(kind.as_str(), usual_quota(kind), &read, findings));
+    section.finish(findings);
+    quota
+}

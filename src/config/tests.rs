@@ -1,0 +1,418 @@
+//! What is accepted, what is refused, and how a refusal looks.
+
+use super::*;
+
+const MINIMAL: &str = r#"
+state_dir = "/var/lib/refreshd"
+[account.main]
+endpoint = "https://cdn.aliyuncs.com"
+access_key_id_file = "/etc/refreshd/credentials/access_key_id"
+access_key_secret_file = "/etc/refreshd/credentials/access_key_secret"
+[origin.www]
+root = "/srv/www"
+domains = ["https://www.example.com"]
+"#;
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    Config::parse(text, Path::new("refreshd.toml"), None)
+}
+
+fn config(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+}
+
+/// The messages of a text that must be refused.
+fn messages(text: &str) -> Vec<String> {
+    let problems = parse(text).expect_err("must be refused");
+    problems
+        .list()
+        .iter()
+        .map(|problem| problem.message.clone())
+        .collect()
+}
+
+/// The minimal text with `old` replaced by `new`.
+fn with(old: &str, new: &str) -> String {
+    assert!(MINIMAL.contains(old), "{old}");
+    MINIMAL.replace(old, new)
+}
+
+/// The minimal text with lines added to its account and origin.
+fn adding(account: &str, origin: &str) -> String {
+    with(
+        "[origin.www]",
+        &format!("{account}\n[origin.www]\n{origin}"),
+    )
+}
+
+/// The example with its commented keys made effective.
+fn example_in_full() -> String {
+    EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => rest,
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_minimal_configuration_has_every_default() {
+    let config = config(MINIMAL);
+    let account = &config.accounts[&AccountName::from("main")];
+    let origin = &config.origins[&OriginName::from("www")];
+    assert_eq!(config.log, Log::default());
+    assert_eq!(account.batch, 100);
+    assert_eq!(account.poll_first, Duration::from_secs(180));
+    assert_eq!(account.poll_max, Duration::from_secs(600));
+    assert_eq!(account.doubt_gap, Duration::from_secs(60));
+    let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
+    assert_eq!(quota, [10_000, 100, 20, 100, 1_000]);
+    assert_eq!(origin.account, account.name);
+    assert_eq!(origin.index, ["index.html"]);
+    assert!(origin.exclude_defaults);
+    assert_eq!(origin.settle, Duration::from_secs(1));
+    assert_eq!(origin.delete_settle, Duration::from_secs(30));
+}
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    let path = Path::new("refreshd.toml");
+    let (_, findings) = read::config(&example_in_full(), path, None);
+    assert_eq!(findings.problems, []);
+    let document: toml::Table = toml::from_str(&example_in_full()).expect("valid TOML");
+    assert_eq!(keys_of(&document), findings.asked);
+    // `control_socket` has no fixed default: it follows from where the daemon runs.
+    let mut full = config(&example_in_full());
+    assert!(full.control_socket.take().is_some());
+    assert_eq!(full, config(MINIMAL));
+    assert_eq!(
+        config(EXAMPLE),
+        config(MINIMAL),
+        "commented keys must be at their defaults"
+    );
+}
+
+#[test]
+fn a_key_missing_from_the_example_is_noticed() {
+    let (_, findings) = read::config(&example_in_full(), Path::new("x"), None);
+    let shorter = example_in_full().replace("\nbatch = ", "\n#batch = ");
+    let document: toml::Table = toml::from_str(&shorter).expect("valid TOML");
+    let missing: Vec<_> = findings
+        .asked
+        .difference(&keys_of(&document))
+        .cloned()
+        .collect();
+    assert_eq!(missing, ["account.*.batch"]);
+}
+
+/// The keys of a document as `Findings::asked` writes them.
+fn keys_of(document: &toml::Table) -> std::collections::BTreeSet<String> {
+    let mut keys = std::collections::BTreeSet::new();
+    gather(document, "", &mut keys);
+    keys
+}
+
+fn gather(table: &toml::Table, prefix: &str, keys: &mut std::collections::BTreeSet<String>) {
+    for (key, value) in table {
+        let named = matches!(prefix, "account." | "origin.");
+        let name = format!("{prefix}{}", if named { "*" } else { key });
+        if let Some(table) = value.as_table() {
+            gather(table, &format!("{name}."), keys);
+        }
+        if !named {
+            keys.insert(name);
+        }
+    }
+}
+
+#[test]
+fn a_credentials_directory_is_filled_in_where_it_is_known() {
+    let text = with(
+        "/etc/refreshd/credentials/access_key_id\"",
+        "%d/access_key_id\"",
+    );
+    let text = text.replace(
+        "/etc/refreshd/credentials/access_key_secret\"",
+        "${CREDENTIALS_DIRECTORY}/access_key_secret\"",
+    );
+    let directory = Path::new("/run/credentials/refreshd.service");
+    let known = Config::parse(&text, Path::new("x"), Some(directory)).expect("valid");
+    let account = &known.accounts[&AccountName::from("main")];
+    assert_eq!(account.access_key_id_file, directory.join("access_key_id"));
+    assert_eq!(
+        account.access_key_secret_file,
+        directory.join("access_key_secret")
+    );
+    let unknown = config(&text);
+    let account = &unknown.accounts[&AccountName::from("main")];
+    assert_eq!(account.access_key_id_file, Path::new("%d/access_key_id"));
+}
+
+/// Asserts of each text that it is refused for one reason.
+fn refused(rows: &[(String, &str)]) {
+    for (text, message) in rows {
+        assert_eq!(messages(text), [*message], "{text}");
+    }
+}
+
+#[test]
+fn each_slip_in_a_path_or_address_is_named() {
+    let rows = [
+        (
+            with("\"/srv/www\"", "\"%d/www\""),
+            "`root` can't be `%d/www`: the path is relative",
+        ),
+        (
+            with("\"/var/lib/refreshd\"", "\"~/x\""),
+            "`state_dir` can't be `~/x`: `~` means nothing here",
+        ),
+        (
+            with("\"/var/lib/refreshd\"", "\"x\""),
+            "`state_dir` can't be `x`: the path is relative",
+        ),
+        (
+            with("\"/var/lib/refreshd\"", "\"/srv/www/.state\""),
+            "`state_dir` lies below the root of origin `www`",
+        ),
+        (
+            with("\"/srv/www\"", "\"/srv/../www\""),
+            "`root` can't be `/srv/../www`: it goes up with `..`",
+        ),
+        (
+            with("https://cdn", "http://cdn"),
+            "`endpoint` would send signed requests over plain http",
+        ),
+        (
+            with("aliyuncs.com", "aliyuncs.com/v1"),
+            "`endpoint` has a path, `/v1`",
+        ),
+        (
+            with("[account.main]", "[account.Main]"),
+            "`Main` can't be the name of an account",
+        ),
+        (
+            with("[\"https://www", "[\"https://*"),
+            "`domains` has a wildcard in \"https://*.example.com\"",
+        ),
+        (
+            with("www.example.com", "www.example.com:8443"),
+            "`domains` has a port, 8443, in \"https://www.example.com:8443\"",
+        ),
+        (
+            with("www.example.com", "www.example.com/?q"),
+            "`domains` has a query or fragment",
+        ),
+        (
+            with("[\"https://www", "[\"www"),
+            "`domains` is a URL, and \"www.example.com\" is not: relative URL without a base",
+        ),
+        (
+            with("[\"https://www.example.com\"]", "[]"),
+            "`domains` is empty",
+        ),
+        (
+            with(
+                "[\"https://www.example.com\"]",
+                "[\"https://a.example\", \"http://A.example/\"]",
+            ),
+            "`domains` names \"http://A.example/\" twice",
+        ),
+        (
+            with("[\"https://www.example.com\"]", "\"https://a.example\""),
+            "`domains` is a list, not a text",
+        ),
+    ];
+    refused(&rows);
+}
+
+#[test]
+fn each_slip_in_a_value_is_named() {
+    let rows = [
+        (
+            adding("poll_first = 180", ""),
+            "`poll_first` is a duration in quotes, not a whole number",
+        ),
+        (
+            adding("poll_first = \"3 min\"", ""),
+            "`poll_first` is a duration, and \"3 min\" has no unit after `3`",
+        ),
+        (
+            adding("poll_first = \"11m\"", ""),
+            "`poll_first` (11m) is longer than `poll_max` (10m)",
+        ),
+        (adding("batch = 1001", ""), "`batch` can't be 1001"),
+        (
+            adding("batch = \"100\"", ""),
+            "`batch` is a whole number, not a text",
+        ),
+        (
+            adding("doubt_gap = \"5s\"", ""),
+            "`doubt_gap` is shorter than 60 s",
+        ),
+        (
+            adding("quota = 5", ""),
+            "`quota` is a table, not a whole number",
+        ),
+        (
+            adding("[account.main.quota]\nurl = -1", ""),
+            "`url` can't be -1",
+        ),
+        (
+            adding("", "account = \"man\""),
+            "`account` names \"man\", and there is no `[account.man]`",
+        ),
+        (
+            adding("", "exclude = [\"a[\"]"),
+            "`exclude` has the glob \"a[\", which can't be read: unclosed character class; missing ']'",
+        ),
+        (
+            adding("", "index = [\"a/b\"]"),
+            "`index` has \"a/b\", which is not a file name",
+        ),
+        (
+            adding("", "directory_urls = \"booth\""),
+            "`directory_urls` can't be \"booth\"",
+        ),
+        (
+            adding("", "exclude_defaults = \"no\""),
+            "`exclude_defaults` is true or false, not a text",
+        ),
+        (adding("", "settle = \"0s\""), "`settle` can't be \"0s\""),
+        (
+            adding("[log]\nlevel = \"inof\"", ""),
+            "`level` can't be \"inof\"",
+        ),
+    ];
+    refused(&rows);
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_place() {
+    assert_eq!(
+        messages(""),
+        [
+            "the file lacks `state_dir`",
+            "the file names no account",
+            "the file names no origin"
+        ]
+    );
+    let bare = "state_dir = \"/s\"\n[account.a]\n[origin.o]\n";
+    let problems = parse(bare).expect_err("must be refused");
+    let rows: Vec<_> = problems
+        .rows()
+        .into_iter()
+        .map(|row| (row.line, row.message))
+        .collect();
+    let lacks = |line, message: &str| (Some(line), message.to_owned());
+    assert_eq!(
+        rows,
+        [
+            lacks(2, "`[account.a]` lacks `endpoint`"),
+            lacks(2, "`[account.a]` lacks `access_key_id_file`"),
+            lacks(2, "`[account.a]` lacks `access_key_secret_file`"),
+            lacks(3, "`[origin.o]` lacks `root`"),
+            lacks(3, "`[origin.o]` lacks `domains`"),
+        ]
+    );
+}
+
+#[test]
+fn with_two_accounts_an_origin_says_whose_it_is() {
+    let second = "[account.other]\nendpoint = \"http://127.0.0.1:1\"\n\
+        doubt_gap = \"1s\"\naccess_key_id_file = \"/i\"\naccess_key_secret_file = \"/s\"\n";
+    assert_eq!(
+        messages(&adding(second, "")),
+        ["`[origin.www]` lacks `account`"]
+    );
+    let config = config(&adding(second, "account = \"other\""));
+    assert_eq!(
+        config.origins[&OriginName::from("www")].account.as_str(),
+        "other"
+    );
+}
+
+#[test]
+fn one_tree_is_not_asked_for_twice() {
+    let second = "[origin.again]\nroot = \"/srv/www/\"\ndomains = [\"http://www.example.com\"]\n";
+    assert_eq!(
+        messages(&adding(second, "")),
+        ["origins `again` and `www` have the same root and both serve \"https://www.example.com\""]
+    );
+    let other = second.replace("www.example", "img.example");
+    assert_eq!(config(&adding(&other, "")).origins.len(), 2);
+}
+
+#[test]
+fn an_unreadable_file_is_a_problem_too() {
+    let problems = Config::load(Path::new("/nonexistent/refreshd.toml")).expect_err("no file");
+    let text = problems.to_string();
+    assert!(text.contains("/nonexistent/refreshd.toml"), "{text}");
+    assert_eq!(problems.rows()[0].line, None);
+    assert!(problems.render(false).contains("can't be read"));
+}
+
+#[test]
+fn colour_is_for_terminals() {
+    let problems = parse("").expect_err("must be refused");
+    assert!(problems.render(true).contains('\u{1b}'));
+    assert!(!problems.render(false).contains('\u{1b}'));
+}
+
+#[test]
+fn lines_and_columns_count_characters() {
+    let text = with(
+        "[\"https://www.example.com\"]",
+        "[\"https://ä.example\", 5]",
+    );
+    let problems = parse(&text).expect_err("must be refused");
+    let row = &problems.rows()[0];
+    assert_eq!((row.line, row.column), (Some(9), Some(33)));
+    assert_eq!(
+        problems.to_string(),
+        "refreshd.toml:9:33: `domains` is a text, not a whole number (put it in double quotes)"
+    );
+}
+
+#[test]
+fn a_syntax_error_is_shown_where_it_is() {
+    let text = with("\"/srv/www\"", "/srv/www");
+    let shown = parse(&text).expect_err("must be refused").render(false);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_its_nearest() {
+    let text = adding("", "setle = \"1s\"\ncolour = \"red\"");
+    let shown = parse(&text).expect_err("must be refused").render(false);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn several_problems_are_shown_at_once() {
+    let text = adding("poll_first = 180\nbatch = 0", "account = \"mian\"").replace("/srv", "~/srv");
+    let shown = parse(&text).expect_err("must be refused").render(false);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn plain_http_is_shown_with_its_remedy() {
+    let text = with("https://cdn", "http://cdn");
+    let shown = parse(&text).expect_err("must be refused").render(false);
+    insta::assert_snapshot!(shown);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(at in 0..MINIMAL.len(), junk in "\\PC{0,8}") {
+        let mut text = MINIMAL.to_owned();
+        text.insert_str(at, &junk);
+        if let Err(problems) = parse(&text) {
+            assert!(!problems.render(false).is_empty());
+            assert_eq!(problems.rows().len(), problems.list().len());
+        }
+    }
+}
