@@ -322,12 +322,17 @@ impl Intake {
         if !self.loaded {
             self.load().await?;
         }
+        let is_reconcile_due = self.next_reconcile.is_none_or(|at| at <= self.clock.boot());
+        if is_reconcile_due {
+            // Perhaps a watch can be had by now.
+            self.armed.take_if(|armed| armed.watch.is_none());
+        }
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {
             self.arm().await?;
             return Ok(true);
         };
         let mut worked = self.take_hints();
-        if self.next_reconcile.is_none_or(|at| at <= self.clock.boot()) {
+        if is_reconcile_due {
             self.subtrees.insert(RelPath::root(), Witness::Schedule);
         }
         if !self.subtrees.is_empty() {

@@ -46,6 +46,19 @@ impl Backend for DeafBackend {
     }
 }
 
+/// A kernel that has no watches left.
+struct NoWatches;
+
+impl Backend for NoWatches {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
+        Err(WatchError("no watches left".to_owned()))
+    }
+}
+
 struct World {
     parent: TempDir,
     clock: Arc<ManualClock>,
@@ -505,6 +518,35 @@ async fn a_damaged_index_is_a_new_baseline_that_says_so() {
     assert_eq!(world.refreshed().await, [""; 0]);
     world.change("a", "aaa").await;
     assert_eq!(world.refreshed().await, ["/a"]);
+}
+
+#[tokio::test]
+async fn without_a_watch_the_tree_is_polled() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let mut world = World::at(&[("a", "a")], now, Arc::new(NoWatches)).await;
+    world.pass(SECOND).await;
+    let facts = world.intake.facts();
+    assert_eq!(facts.state, OriginState::Polling);
+    assert_eq!(facts.watch, "polling: no watches left");
+    world.write("a", "aa");
+    world.pass(SECOND * 70).await;
+    assert_eq!(world.refreshed().await, ["/a"]);
+}
+
+#[tokio::test]
+async fn another_root_is_another_baseline() {
+    let mut world = World::new(&[("a", "a")]).await;
+    world.pass(SECOND).await;
+    let other = world.parent.path().join("other");
+    fs::create_dir(&other).expect("made");
+    fs::write(other.join("b"), "b").expect("written");
+    let clock = Arc::clone(&world.clock) as SharedClock;
+    world.intake = intake(other, WAITS, clock, &world.store, Arc::new(DeafBackend));
+    world.pass(SECOND * 40).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    let facts = world.intake.facts();
+    assert!(facts.note.contains("a new baseline"), "{}", facts.note);
+    assert_eq!((facts.files, facts.state), (1, OriginState::Watching));
 }
 
 #[tokio::test]
