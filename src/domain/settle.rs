@@ -337,16 +337,14 @@ impl Settler {
     }
 }
 
+/// A mark goes before an absence: what was touched is left alone until it rests.
 fn due_at(waits: Waits, dirty: &Dirty) -> Option<Duration> {
-    let marked = dirty.marked.map(|Marked { first, last }| {
+    if let Some(Marked { first, last }) = dirty.marked {
         let settled = last.saturating_add(waits.settle);
-        settled.min(first.saturating_add(waits.unstable_after))
-    });
-    let absent = dirty
-        .absence
-        .as_ref()
-        .map(|absence| absence.since.saturating_add(waits.delete_settle));
-    marked.into_iter().chain(absent).min()
+        return Some(settled.min(first.saturating_add(waits.unstable_after)));
+    }
+    let absence = dirty.absence.as_ref()?;
+    Some(absence.since.saturating_add(waits.delete_settle))
 }
 
 #[cfg(test)]

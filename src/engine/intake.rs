@@ -15,6 +15,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
+use crate::config::Origin;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState, Unmapped};
 use crate::domain::hint::Witness;
@@ -57,6 +58,22 @@ pub struct Settings {
     pub waits: Waits,
     /// How often the whole tree is compared with the index, give or take a tenth.
     pub reconcile_every: Duration,
+}
+
+impl From<&Origin> for Settings {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            origin: origin.name.clone(),
+            root: origin.root.clone(),
+            waits: Waits {
+                settle: origin.settle,
+                deploy_deadline: origin.deploy_deadline,
+                unstable_after: origin.unstable_after,
+                delete_settle: origin.delete_settle,
+            },
+            reconcile_every: origin.reconcile_every,
+        }
+    }
 }
 
 /// What one turn came to.
@@ -305,12 +322,17 @@ impl Intake {
         if !self.loaded {
             self.load().await?;
         }
+        let is_reconcile_due = self.next_reconcile.is_none_or(|at| at <= self.clock.boot());
+        if is_reconcile_due {
+            // Perhaps a watch can be had by now.
+            self.armed.take_if(|armed| armed.watch.is_none());
+        }
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {
             self.arm().await?;
             return Ok(true);
         };
         let mut worked = self.take_hints();
-        if self.next_reconcile.is_none_or(|at| at <= self.clock.boot()) {
+        if is_reconcile_due {
             self.subtrees.insert(RelPath::root(), Witness::Schedule);
         }
         if !self.subtrees.is_empty() {

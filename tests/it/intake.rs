@@ -46,6 +46,19 @@ impl Backend for DeafBackend {
     }
 }
 
+/// A kernel that has no watches left.
+struct NoWatches;
+
+impl Backend for NoWatches {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
+        Err(WatchError("no watches left".to_owned()))
+    }
+}
+
 struct World {
     parent: TempDir,
     clock: Arc<ManualClock>,
@@ -508,6 +521,35 @@ async fn a_damaged_index_is_a_new_baseline_that_says_so() {
 }
 
 #[tokio::test]
+async fn without_a_watch_the_tree_is_polled() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let mut world = World::at(&[("a", "a")], now, Arc::new(NoWatches)).await;
+    world.pass(SECOND).await;
+    let facts = world.intake.facts();
+    assert_eq!(facts.state, OriginState::Polling);
+    assert_eq!(facts.watch, "polling: no watches left");
+    world.write("a", "aa");
+    world.pass(SECOND * 70).await;
+    assert_eq!(world.refreshed().await, ["/a"]);
+}
+
+#[tokio::test]
+async fn another_root_is_another_baseline() {
+    let mut world = World::new(&[("a", "a")]).await;
+    world.pass(SECOND).await;
+    let other = world.parent.path().join("other");
+    fs::create_dir(&other).expect("made");
+    fs::write(other.join("b"), "b").expect("written");
+    let clock = Arc::clone(&world.clock) as SharedClock;
+    world.intake = intake(other, WAITS, clock, &world.store, Arc::new(DeafBackend));
+    world.pass(SECOND * 40).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    let facts = world.intake.facts();
+    assert!(facts.note.contains("a new baseline"), "{}", facts.note);
+    assert_eq!((facts.files, facts.state), (1, OriginState::Watching));
+}
+
+#[tokio::test]
 async fn a_path_that_cannot_be_mapped_stays_visible() {
     let mut world = World::new(&[("a", "a")]).await;
     world.pass(SECOND).await;
@@ -617,24 +659,21 @@ async fn after_a_storm_the_index_is_the_tree() {
         &store,
         Arc::new(Inotify),
     );
-    let (stop, at_rest) = (CancellationToken::new(), Notify::new());
+    let (cancelled, at_rest) = (CancellationToken::new(), Notify::new());
     let publish = |facts: refreshd::domain::facts::OriginFacts| {
         if facts.dirty == 0 && facts.state == OriginState::Watching {
             at_rest.notify_one();
         }
     };
-    let run = watched.run(stop.clone(), publish);
-    let storm = async {
+    let run = watched.run(cancelled.clone(), publish);
+    let disturbing = async {
         at_rest.notified().await;
         let disturbed = root.clone();
-        let storm = tokio::task::spawn_blocking(move || {
-            let random = ManualClock::new(
-                refreshd::domain::time::Timestamp::EPOCH,
-                std::env::var("SEED").map_or(7, |s| s.parse().unwrap()),
-            );
+        let blows = tokio::task::spawn_blocking(move || {
+            let random = ManualClock::new(refreshd::domain::time::Timestamp::EPOCH, 7);
             (0..1_500).for_each(|_| disturb(&disturbed, random.random()));
         });
-        storm.await.expect("ends");
+        blows.await.expect("ends");
         // Events come in order: when the last one was recorded, all were heard.
         fs::write(root.join("last"), "last").expect("written");
         loop {
@@ -647,37 +686,13 @@ async fn after_a_storm_the_index_is_the_tree() {
                 break;
             }
         }
-        stop.cancel();
+        cancelled.cancel();
     };
-    let both = async { tokio::join!(run, storm) };
+    let both = async { tokio::join!(run, disturbing) };
     let (ran, ()) = tokio::time::timeout(SECOND * 60, both)
         .await
         .expect("comes to rest");
     ran.expect("runs");
-    let held: std::collections::BTreeMap<_, _> = store
-        .chunks(&"www".into())
-        .await
-        .map(|c| {
-            refreshd::domain::index::Index::load(c)
-                .unwrap()
-                .at_or_below(&RelPath::root())
-                .map(|(p, e)| (p, *e))
-                .collect()
-        })
-        .unwrap();
-    let opened = refreshd::source::root::Root::open(&root).unwrap();
-    let index =
-        refreshd::domain::index::Index::load(store.chunks(&"www".into()).await.unwrap()).unwrap();
-    for p in refreshd::source::scan::scan(&opened, &RelPath::root(), &index, None, &|_, _| false)
-        .unwrap()
-        .suspects
-    {
-        println!(
-            "SUSPECT {p:?} held {:?} seen {:?}",
-            held.get(&p),
-            refreshd::source::look::look(&opened, &p, None, clock.now())
-        );
-    }
     let mut again = intake(root, waits, clock, &store, Arc::new(DeafBackend));
     while again.step().await.expect("steps").worked {}
     assert_eq!(

@@ -136,6 +136,19 @@ fn what_comes_back_is_looked_at_as_usual() {
 }
 
 #[test]
+fn what_comes_back_late_rests_before_it_is_looked_at() {
+    let mut settler = Settler::new(WAITS, 100);
+    mark(&mut settler, "a", 0);
+    let looks = due(&mut settler, 1_000);
+    settler.found(&looks[0], Found::Absent, ms(1_000));
+    settler.closed();
+    mark(&mut settler, "a", 30_900);
+    assert!(due(&mut settler, 31_000).is_empty());
+    let looks = due(&mut settler, 31_900);
+    assert_eq!(looks[0].removal, Some(deploy(0)), "if it is still absent");
+}
+
+#[test]
 fn too_many_paths_become_the_whole_tree() {
     let mut settler = Settler::new(WAITS, 2);
     for name in ["a", "b", "c"] {

@@ -84,10 +84,13 @@ impl Intake {
                 Some(watch)
             }
             Err(error) => {
-                tracing::warn!(
-                    origin = %self.settings.origin, %error, "no watch; the tree is polled"
-                );
-                self.facts.watch = format!("polling: {error}");
+                let why = format!("polling: {error}");
+                if self.facts.watch != why {
+                    tracing::warn!(
+                        origin = %self.settings.origin, %error, "no watch; the tree is polled"
+                    );
+                    self.facts.watch = why;
+                }
                 None
             }
         };
@@ -96,6 +99,8 @@ impl Intake {
             watch,
         });
         self.subtrees.insert(RelPath::root(), Witness::Scan);
+        // That scan is a reconcile; without this, a watch that can't be had would be tried for ever.
+        self.next_reconcile = Some(self.next_reconcile());
         Ok(())
     }
 }

@@ -109,7 +109,7 @@ impl Intake {
         !suspects.is_empty()
     }
 
-    fn next_reconcile(&self) -> Duration {
+    pub(super) fn next_reconcile(&self) -> Duration {
         let watched = self
             .armed
             .as_ref()
