@@ -241,7 +241,7 @@ fn each_slip_in_a_value_is_named() {
             "`poll_first` is a duration, and \"3 min\" has no unit after `3`",
         ),
         (
-            adding("poll_first = \"11m\"", ""),
+            adding("poll_first = \"11m\"\npoll_max = \"10m\"", ""),
             "`poll_first` (11m) is longer than `poll_max` (10m)",
         ),
         (adding("batch = 1001", ""), "`batch` can't be 1001"),
@@ -340,7 +340,7 @@ fn one_tree_is_not_asked_for_twice() {
     let second = "[origin.again]\nroot = \"/srv/www/\"\ndomains = [\"http://www.example.com\"]\n";
     assert_eq!(
         messages(&adding(second, "")),
-        ["origins `again` and `www` have the same root and both serve \"https://www.example.com\""]
+        ["origins `again` and `www` have the same root and both serve https://www.example.com/"]
     );
     let other = second.replace("www.example", "img.example");
     assert_eq!(config(&adding(&other, "")).origins.len(), 2);

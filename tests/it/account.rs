@@ -197,8 +197,7 @@ impl Bench {
             accepted: Mutex::default(),
             rows: Mutex::default(),
         });
-        let database = Database::open(&folder.path().join("refreshd.db"))
-            .unwrap();
+        let database = Database::open(&folder.path().join("refreshd.db")).unwrap();
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let account = account(quota);
         let (facts, _) = tokio::sync::watch::channel(Facts::default());

@@ -221,9 +221,12 @@ fn escapes(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// No file grows beyond what a reader holds.
+/// No file grows beyond what a reader holds. Lists of cases, in files named `tests.rs`, may.
 fn giants(files: &[File]) -> Vec<String> {
-    let sizes = files.iter().filter(|file| file.room().is_some());
+    let cases = |file: &File| file.path.ends_with("/tests.rs");
+    let sizes = files
+        .iter()
+        .filter(|file| file.room().is_some() && !cases(file));
     let sizes = sizes.map(|file| (file.path.as_str(), file.text.lines().count()));
     sizes
         .filter(|(_, lines)| *lines > MAX_LINES)
