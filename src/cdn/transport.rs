@@ -42,7 +42,6 @@ pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Er
 }
 
 /// Returns the beginnings of a client that asks this machine only, over a socket or plain http.
-#[must_use]
 pub fn local_client() -> reqwest::ClientBuilder {
     install_tls();
     reqwest::Client::builder()

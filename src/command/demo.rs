@@ -133,8 +133,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make(clock: &SharedClock) -> Result<Self, Failed> {
-        let path =
-            std::env::temp_dir().join(format!("refreshd-demo-{:08x}", clock.random() as u32));
+        let path = std::env::temp_dir().join(format!("refreshd-demo-{:08x}", clock.random() >> 32));
         let folder = Self(path);
         let made = std::fs::create_dir_all(folder.site().join("news"))
             .and_then(|()| folder.page("index.html", "Welcome, version 1"))
@@ -280,7 +279,7 @@ struct Show<'a> {
 impl Show<'_> {
     fn say(&mut self, text: &str) {
         if !self.quiet {
-            let at = (self.clock.boot() - self.begun).as_secs_f64();
+            let at = self.clock.boot().saturating_sub(self.begun).as_secs_f64();
             self.printer.line(&format!("{at:5.1} s  {text}"));
         }
     }
@@ -302,7 +301,7 @@ impl Show<'_> {
             .wait_for(|facts| facts.ready)
             .await
             .is_ok();
-        let waited = (self.clock.boot() - began).as_millis();
+        let waited = self.clock.boot().saturating_sub(began).as_millis();
         if !self.step(
             "daemon watches",
             ready,

@@ -41,7 +41,7 @@ pub(super) struct Args {
 #[derive(Debug, Default, Serialize)]
 struct Answer {
     batches: Vec<Batch>,
-    waiting: Vec<Waits>,
+    waiting: Vec<Parked>,
     unmapped: Vec<Unmapped>,
     cost: BTreeMap<&'static str, u64>,
 }
@@ -57,7 +57,7 @@ struct Batch {
 }
 
 #[derive(Debug, Serialize)]
-struct Waits {
+struct Parked {
     url: String,
     waits: Vec<&'static str>,
     why: String,
@@ -275,7 +275,7 @@ fn add_plan(
         let intent = usize::try_from(id.0)
             .ok()
             .and_then(|number| intents.get(number));
-        answer.waiting.push(Waits {
+        answer.waiting.push(Parked {
             url: intent
                 .map(|intent| intent.target.text.clone())
                 .unwrap_or_default(),

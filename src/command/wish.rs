@@ -11,6 +11,10 @@ use super::{ConfigArg, Exit, Failed, Printer, check, control};
 
 /// Arguments of `refreshd refresh`.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[command(group(clap::ArgGroup::new("kind").args(["directory", "regex", "ignore_params"])))]
 pub(super) struct RefreshArgs {
     #[command(flatten)]

@@ -66,7 +66,8 @@ impl AccountBoard {
     /// Writes down what stops or slows submission.
     pub fn note(&self, why: &str) {
         self.facts.send_modify(|facts| {
-            facts.accounts.entry(self.account.clone()).or_default().note = why.to_owned();
+            let account = facts.accounts.entry(self.account.clone()).or_default();
+            why.clone_into(&mut account.note);
         });
     }
 }

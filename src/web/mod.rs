@@ -53,7 +53,6 @@ pub struct Desk {
 }
 
 /// Returns the routes of the control socket.
-#[must_use]
 pub fn router(desk: Desk) -> Router {
     Router::new()
         .route("/status", get(status::answer))

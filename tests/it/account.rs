@@ -56,12 +56,12 @@ struct FakeCdn {
 impl FakeCdn {
     fn execute(&self, action: Action, kind: Kind, targets: &[Target]) -> Accepted {
         let texts: Vec<String> = targets.iter().map(|target| target.text.clone()).collect();
-        let mut accepted = self.accepted.lock().unwrap();
+        let mut accepted = self.accepted.lock().expect("not poisoned");
         accepted.push((action, kind, texts.clone()));
         let task = TaskId(format!("{}", 17_772_470_000_u64 + accepted.len() as u64));
-        if !*self.silent_tasks.lock().unwrap() {
+        if !*self.silent_tasks.lock().expect("not poisoned") {
             for text in texts {
-                let mut failing = self.failing.lock().unwrap();
+                let mut failing = self.failing.lock().expect("not poisoned");
                 let fails = failing
                     .get_mut(&text)
                     .filter(|left| **left > 0)
@@ -70,7 +70,7 @@ impl FakeCdn {
                     Some(()) => TaskStatus::Failed("Internal Error".to_owned()),
                     None => TaskStatus::Complete,
                 };
-                self.rows.lock().unwrap().push(TaskRow {
+                self.rows.lock().expect("not poisoned").push(TaskRow {
                     task: task.clone(),
                     object_path: text,
                     object_type: match (action, kind) {
@@ -90,7 +90,7 @@ impl FakeCdn {
     }
 
     fn targets(&self, action: Action) -> Vec<String> {
-        let accepted = self.accepted.lock().unwrap();
+        let accepted = self.accepted.lock().expect("not poisoned");
         accepted
             .iter()
             .filter(|call| call.0 == action)
@@ -118,8 +118,8 @@ impl Cdn for FakeCdn {
         _force: bool,
         targets: &[Target],
     ) -> Result<Accepted, Failure> {
-        let say = self.script.lock().unwrap().pop_front();
-        let bad = self.bad.lock().unwrap().clone();
+        let say = self.script.lock().expect("not poisoned").pop_front();
+        let bad = self.bad.lock().expect("not poisoned").clone();
         if bad.is_some_and(|bad| targets.iter().any(|target| target.text == bad)) {
             return Err(failure(
                 Reached::Answered(400),
@@ -140,7 +140,7 @@ impl Cdn for FakeCdn {
     }
 
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
-        let rows = self.rows.lock().unwrap();
+        let rows = self.rows.lock().expect("not poisoned");
         Ok(rows
             .iter()
             .filter(|row| tasks.contains(&row.task))
@@ -149,7 +149,7 @@ impl Cdn for FakeCdn {
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
-        let rows = self.rows.lock().unwrap();
+        let rows = self.rows.lock().expect("not poisoned");
         let word = match (query.action, query.kind) {
             (Action::Prefetch, _) => "preload",
             (_, Kind::Directory) => "directory",
@@ -184,8 +184,8 @@ struct Bench {
 
 impl Bench {
     async fn new(quota: PerKind<u64>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let noon = Timestamp::parse("2026-11-22T04:00:00Z").unwrap();
+        let folder = tempfile::tempdir().expect("it works");
+        let noon = Timestamp::parse("2026-11-22T04:00:00Z").expect("it works");
         let clock = ManualClock::new(noon, 42);
         let shared: SharedClock = clock.clone();
         let cdn = Arc::new(FakeCdn {
@@ -197,7 +197,7 @@ impl Bench {
             accepted: Mutex::default(),
             rows: Mutex::default(),
         });
-        let database = Database::open(&folder.path().join("refreshd.db")).unwrap();
+        let database = Database::open(&folder.path().join("refreshd.db")).expect("it works");
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let account = account(quota);
         let (facts, _) = tokio::sync::watch::channel(Facts::default());
@@ -210,7 +210,7 @@ impl Bench {
             board.clone(),
         )
         .await
-        .unwrap();
+        .expect("it works");
         let poll = Poll::new(account, journal.clone(), cdn.clone(), shared, board);
         Self {
             clock,
@@ -246,7 +246,7 @@ impl Bench {
         self.journal
             .accept(&node, &[(self.sequence, Outgoing::Wish(wish))], now)
             .await
-            .unwrap();
+            .expect("it works");
     }
 
     async fn refresh(&mut self, path: &str) {
@@ -256,8 +256,8 @@ impl Bench {
     /// Takes turns until both loops are idle.
     async fn turn(&mut self) {
         for _ in 0..10_000 {
-            let dispatched = self.dispatch.step().await.unwrap();
-            let polled = self.poll.step().await.unwrap();
+            let dispatched = self.dispatch.step().await.expect("it works");
+            let polled = self.poll.step().await.expect("it works");
             if dispatched != Step::Worked && polled != Step::Worked {
                 return;
             }
@@ -279,7 +279,7 @@ impl Bench {
             .journal
             .history(&name, action, &target, 10)
             .await
-            .unwrap();
+            .expect("it works");
         history
             .into_iter()
             .next()
@@ -294,13 +294,13 @@ impl Bench {
         self.journal
             .quota(&name, &limits, self.clock.now())
             .await
-            .unwrap()[kind]
+            .expect("it works")[kind]
             .used
     }
 
     /// Nothing is open, and everything ended done.
     async fn assert_all_done(&self, done: u64) {
-        let counts = self.journal.counts().await.unwrap();
+        let counts = self.journal.counts().await.expect("it works");
         assert_eq!(
             (counts.pending, counts.submitting, counts.submitted),
             (0, 0, 0),
@@ -313,7 +313,7 @@ impl Bench {
 fn account(quota: PerKind<u64>) -> Account {
     Account {
         name: "main".into(),
-        endpoint: "https://cdn.aliyuncs.com".parse().unwrap(),
+        endpoint: "https://cdn.aliyuncs.com".parse().expect("it works"),
         access_key_id_file: PathBuf::new(),
         access_key_secret_file: PathBuf::new(),
         timeout: Duration::from_secs(10),
@@ -345,7 +345,7 @@ async fn a_covering_directory_that_is_refused_gives_its_urls_back() {
     for path in ["d/a", "d/b", "e"] {
         bench.refresh(path).await;
     }
-    *bench.cdn.bad.lock().unwrap() = Some(format!("{SITE}/d/"));
+    *bench.cdn.bad.lock().expect("not poisoned") = Some(format!("{SITE}/d/"));
     bench.turn().await;
     bench.pass(1800).await;
     let mut targets = bench.cdn.targets(Action::Refresh);
@@ -392,7 +392,7 @@ async fn a_covering_directory_that_ends_failed_gives_its_urls_back() {
         .cdn
         .failing
         .lock()
-        .unwrap()
+        .expect("it works")
         .insert(format!("{SITE}/d/"), 1);
     bench.turn().await;
     assert_eq!(
@@ -420,10 +420,10 @@ async fn a_batch_that_was_executed_without_an_answer_is_found_and_not_sent_again
         .cdn
         .script
         .lock()
-        .unwrap()
+        .expect("it works")
         .push_back(Say::ExecuteSilently);
     bench.turn().await;
-    let counts = bench.journal.counts().await.unwrap();
+    let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.unknown, 1, "{counts:?}");
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 50, "duplicates 0");
@@ -440,7 +440,12 @@ async fn a_batch_that_was_lost_is_sent_again_after_two_looks_and_debited_once() 
     for number in 0..50 {
         bench.refresh(&format!("page{number}")).await;
     }
-    bench.cdn.script.lock().unwrap().push_back(Say::Lose);
+    bench
+        .cdn
+        .script
+        .lock()
+        .expect("not poisoned")
+        .push_back(Say::Lose);
     bench.turn().await;
     bench.pass(60).await;
     assert_eq!(
@@ -455,7 +460,7 @@ async fn a_batch_that_was_lost_is_sent_again_after_two_looks_and_debited_once() 
         50,
         "one debit"
     );
-    let counts = bench.journal.counts().await.unwrap();
+    let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.resent, 1);
     bench.assert_all_done(50).await;
 }
@@ -466,8 +471,8 @@ async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
     bench.refresh("page").await;
     let now = bench.clock.now();
     let name = AccountName::from("main");
-    let due = bench.journal.due(&name, now, 10).await.unwrap();
-    let fence = bench.journal.lead(&name, now).await.unwrap();
+    let due = bench.journal.due(&name, now, 10).await.expect("it works");
+    let fence = bench.journal.lead(&name, now).await.expect("it works");
     let batch = refreshd::domain::task::Batch {
         key: refreshd::domain::task::BatchKey::new(now, 1),
         account: name.clone(),
@@ -484,7 +489,7 @@ async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
         .journal
         .stage(&batch, fence, &limits, now)
         .await
-        .unwrap();
+        .expect("it works");
     // The process dies here: nobody knows whether the call was made.
     let shared: SharedClock = bench.clock.clone();
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
@@ -498,7 +503,7 @@ async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
         board,
     )
     .await
-    .unwrap();
+    .expect("it works");
     bench.turn().await;
     assert_eq!(
         bench.cdn.targets(Action::Refresh).len(),
@@ -517,7 +522,7 @@ async fn one_bad_url_is_isolated_and_ends_visibly() {
     for number in 0..100 {
         bench.refresh(&format!("page{number}")).await;
     }
-    *bench.cdn.bad.lock().unwrap() = Some(format!("{SITE}/page37"));
+    *bench.cdn.bad.lock().expect("not poisoned") = Some(format!("{SITE}/page37"));
     bench.turn().await;
     bench.pass(600).await;
     assert_eq!(
@@ -525,9 +530,9 @@ async fn one_bad_url_is_isolated_and_ends_visibly() {
         99,
         "each of the others once"
     );
-    let counts = bench.journal.counts().await.unwrap();
+    let counts = bench.journal.counts().await.expect("it works");
     assert_eq!((counts.done, counts.failed), (99, 1), "{counts:?}");
-    let attention = bench.journal.attention(10).await.unwrap();
+    let attention = bench.journal.attention(10).await.expect("it works");
     assert_eq!(attention[0].intent.target, url("page37"));
     assert!(
         attention[0].why.contains("InvalidObjectPath.Malformed"),
@@ -547,7 +552,7 @@ async fn what_the_day_cannot_pay_waits_for_the_next_one() {
     }
     bench.turn().await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 120);
-    let counts = bench.journal.counts().await.unwrap();
+    let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.waiting.get("quota"), Some(&30), "{counts:?}");
     // 04:00 UTC to 16:00 UTC is midnight UTC+8.
     bench.pass(12 * 3600 - 60).await;
@@ -565,10 +570,10 @@ async fn a_refusal_for_quota_waits_for_the_next_day() {
         .cdn
         .script
         .lock()
-        .unwrap()
+        .expect("it works")
         .push_back(Say::Refuse("QuotaExceeded.Refresh", 400));
     bench.turn().await;
-    let counts = bench.journal.counts().await.unwrap();
+    let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.waiting.get("quota"), Some(&1), "{counts:?}");
     bench.pass(11 * 3600).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0);
@@ -587,7 +592,7 @@ async fn throttling_delays_and_loses_nothing() {
             .cdn
             .script
             .lock()
-            .unwrap()
+            .expect("it works")
             .push_back(Say::Refuse("Throttling.User", 503));
     }
     bench.turn().await;
@@ -599,7 +604,7 @@ async fn throttling_delays_and_loses_nothing() {
 #[tokio::test]
 async fn a_task_that_never_appears_ends_visibly() {
     let mut bench = plenty().await;
-    *bench.cdn.silent_tasks.lock().unwrap() = true;
+    *bench.cdn.silent_tasks.lock().expect("not poisoned") = true;
     bench.refresh("page").await;
     bench.turn().await;
     bench.pass(60 * 3600).await;
@@ -614,7 +619,10 @@ async fn a_task_that_never_appears_ends_visibly() {
         ),
         "{state:?}"
     );
-    assert_eq!(bench.journal.attention(10).await.unwrap().len(), 1);
+    assert_eq!(
+        bench.journal.attention(10).await.expect("it works").len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -624,7 +632,7 @@ async fn a_prefetch_waits_for_the_refresh_of_its_url() {
     bench.refresh("page").await;
     bench.turn().await;
     assert_eq!(bench.cdn.targets(Action::Prefetch), Vec::<String>::new());
-    let counts = bench.journal.counts().await.unwrap();
+    let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.waiting.get("refresh"), Some(&1), "{counts:?}");
     bench.pass(1200).await;
     assert_eq!(
@@ -645,6 +653,9 @@ async fn a_url_refreshed_while_its_prefetch_runs_is_refreshed_again_after_it() {
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 2);
-    assert_eq!(bench.journal.counts().await.unwrap().overlapped, 1);
+    assert_eq!(
+        bench.journal.counts().await.expect("it works").overlapped,
+        1
+    );
     bench.assert_all_done(3).await;
 }

@@ -3,26 +3,26 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use refreshd::clock::SystemClock;
+use refreshd::clock::{Clock, SystemClock};
 use refreshd::sandbox::{Accepted, Options, Running, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 /// Nothing a test waits for takes longer, however busy the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with an origin, a sandbox that stands for the CDN, and a configuration for the daemon.
-pub struct World {
+pub(crate) struct World {
     folder: TempDir,
     pub sandbox: Running,
 }
 
 impl World {
     /// Makes a world whose edge has no web server behind it.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Options {
             time_scale: 3000,
             ..Options::new("http://127.0.0.1:9")
@@ -31,7 +31,7 @@ impl World {
     }
 
     /// Makes a world with a sandbox of one's own.
-    pub async fn with(options: Options) -> Self {
+    pub(crate) async fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("root")).expect("a root");
         let (api, edge) = (listener().await, listener().await);
@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Writes the configuration: quick, with more keys for the account and the origin.
-    pub fn configure(&self, account: &str, origin: &str) {
+    pub(crate) fn configure(&self, account: &str, origin: &str) {
         let quick: String = [
             "settle = \"50ms\"\n",
             "delete_settle = \"200ms\"\n",
@@ -77,20 +77,20 @@ impl World {
         std::fs::write(self.config(), text).expect("the configuration is written");
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.path("root")
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("refreshd.toml")
     }
 
     /// Writes a file below the root, with the directories above it.
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let full = self.root().join(path);
         std::fs::create_dir_all(full.parent().expect("a parent")).expect("directories");
         std::fs::write(full, text).expect("the file is written");
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Starts the daemon; its log goes to a file in the folder.
-    pub fn start(&self) -> Daemon {
+    pub(crate) fn start(&self) -> Daemon {
         self.rest();
         let log = std::fs::File::options()
             .create(true)
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Runs a command of the binary with this configuration.
-    pub fn command(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_refreshd"))
             .args(arguments)
             .arg("--config")
@@ -141,13 +141,13 @@ impl World {
     }
 
     /// Asks for the status; nothing while no daemon answers.
-    pub fn status(&self) -> Option<Value> {
+    pub(crate) fn status(&self) -> Option<Value> {
         let output = self.command(&["status", "--json"]);
         serde_json::from_slice(&output.stdout).ok()
     }
 
     /// Asks for the status until it is as wished.
-    pub fn wait_status(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait_status(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
         let mut last = None;
         wait_for(what, || {
             last = self.status();
@@ -157,12 +157,12 @@ impl World {
     }
 
     /// Waits until the daemon watches every origin.
-    pub fn wait_ready(&self) -> Value {
+    pub(crate) fn wait_ready(&self) -> Value {
         self.wait_status("readiness", |status| status["ready"] == true)
     }
 
     /// Waits until nothing is dirty, recorded or open.
-    pub fn wait_quiet(&self) -> Value {
+    pub(crate) fn wait_quiet(&self) -> Value {
         self.wait_status("quiet", |status| {
             status["ready"] == true
                 && status["outbox"] == 0
@@ -176,17 +176,17 @@ impl World {
     }
 
     /// Returns what the daemons of this world logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// Returns every accepted submission.
-    pub fn accepted(&self) -> Vec<Accepted> {
+    pub(crate) fn accepted(&self) -> Vec<Accepted> {
         self.sandbox.control().log().accepted
     }
 
     /// Returns every accepted refresh target, in order.
-    pub fn targets(&self) -> Vec<String> {
+    pub(crate) fn targets(&self) -> Vec<String> {
         self.accepted()
             .into_iter()
             .flat_map(|entry| entry.targets)
@@ -195,48 +195,43 @@ impl World {
 }
 
 /// Listens on a free port of the loopback address.
-pub async fn listener() -> TcpListener {
+pub(crate) async fn listener() -> TcpListener {
     TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
         .expect("a free port")
 }
 
 /// Asks until there is an answer or [`PATIENCE`] ends.
-pub fn wait_for<T>(_what: &str, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
+pub(crate) fn wait_for<T>(_what: &str, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let clock = SystemClock::default();
+    let deadline = clock.boot() + PATIENCE;
+    while clock.boot() < deadline {
         if let Some(answer) = ask() {
             return Some(answer);
         }
-        std::thread::yield_now();
         std::thread::park_timeout(Duration::from_millis(20));
     }
     None
 }
 
 /// A running daemon; killed when it goes out of scope.
-pub struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 
     /// Kills the daemon as a power cut would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.0.kill().expect("the daemon was running");
         self.0.wait().expect("the daemon ends");
     }
 
     /// Asks the daemon to end and returns its exit code.
-    pub fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
-        self.0.wait().expect("the daemon ends").code()
-    }
-
-    /// Waits for the daemon to end by itself.
-    pub fn wait(mut self) -> Option<i32> {
         self.0.wait().expect("the daemon ends").code()
     }
 }
