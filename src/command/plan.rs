@@ -25,9 +25,9 @@ use super::{ConfigArg, Exit, Failed, Printer, check, run};
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// Changed files: absolute, or relative to an origin's root. `-` reads them from standard
-    /// input, one a line.
-    #[arg(required = true, value_name = "PATH")]
+    /// Changed files: absolute, or relative to an origin's root. `-`, or none, reads them from
+    /// standard input, one a line.
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Plan with the quota the CDN says is left now; without it, with a whole day's.
     #[arg(long)]
@@ -111,7 +111,7 @@ pub(super) async fn run(
 }
 
 fn read_paths(arguments: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
-    if arguments != [PathBuf::from("-")] {
+    if !arguments.is_empty() && arguments != [PathBuf::from("-")] {
         return Ok(arguments.to_vec());
     }
     let lines = std::io::stdin().lock().split(b'\n');

@@ -11,7 +11,8 @@ use super::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OriginState {
-    /// The first look at an existing tree is under way: nothing of it is refreshed.
+    /// The tree is being compared with the index for the first time since it could be watched. Where
+    /// there is no index yet nothing of it is refreshed.
     #[default]
     Baseline,
     /// Events tell of changes.

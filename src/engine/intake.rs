@@ -303,9 +303,11 @@ impl Intake {
             .armed
             .as_ref()
             .is_some_and(|armed| armed.watch.is_some());
+        // Armed, but not compared with the index since: nobody knows yet what changed meanwhile.
+        let compared = !self.subtrees.contains_key(&RelPath::root());
         match &self.state {
-            Some(state) if state.baseline_done && watched => OriginState::Watching,
-            Some(state) if state.baseline_done => OriginState::Polling,
+            Some(state) if state.baseline_done && compared && watched => OriginState::Watching,
+            Some(state) if state.baseline_done && compared => OriginState::Polling,
             _ => OriginState::Baseline,
         }
     }

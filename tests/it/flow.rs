@@ -194,7 +194,7 @@ async fn five_hundred_files_changed_by_rsync_are_exactly_the_urls_that_arrive() 
         *arrived.entry(target).or_default() += 1;
     }
     println!(
-        "{} files, {} changed, {} urls expected, {} arrived",
+        "measured: {} files, {} changed by rsync, {} urls expected, {} arrived",
         files.len(),
         changed.len(),
         expected.len(),
