@@ -26,11 +26,7 @@ fn config(text: &str) -> Config {
 /// The messages of a text that must be refused.
 fn messages(text: &str) -> Vec<String> {
     let problems = parse(text).expect_err("must be refused");
-    problems
-        .list()
-        .iter()
-        .map(|problem| problem.message.clone())
-        .collect()
+    problems.rows().into_iter().map(|row| row.message).collect()
 }
 
 /// The minimal text with `old` replaced by `new`.
@@ -435,7 +431,7 @@ proptest::proptest! {
         text.insert_str(at, &junk);
         if let Err(problems) = parse(&text) {
             assert!(!problems.render(false).is_empty());
-            assert_eq!(problems.rows().len(), problems.list().len());
+            assert!(!problems.rows().is_empty());
         }
     }
 }
