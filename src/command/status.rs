@@ -117,7 +117,7 @@ fn render(status: &Value) -> String {
         for unmapped in origin["unmapped"].as_array().into_iter().flatten() {
             let _ = writeln!(
                 text,
-                "  {name}: {} has no url: {}",
+                "  {name}: {} has no URL: {}",
                 word(&unmapped["path"]),
                 word(&unmapped["why"])
             );

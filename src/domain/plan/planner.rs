@@ -240,7 +240,7 @@ impl<'a> Planner<'a> {
         for at in prefetches {
             let text = self.wanted[at].target.text.as_str();
             let refresh = if exact.contains(&(Kind::Url, text)) {
-                "its url".to_owned()
+                "its URL".to_owned()
             } else if exact.contains(&(Kind::IgnoreParams, without_query(text))) {
                 format!("{} {}", Kind::IgnoreParams, without_query(text))
             } else if let Some(place) = below.get(&at) {
