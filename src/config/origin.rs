@@ -1,7 +1,7 @@
 //! From a section `[origin.NAME]` to an [`Origin`].
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::section::{Findings, Found, Section, Wrong, nearest};
@@ -108,6 +108,8 @@ pub(super) fn origin(
         }
     });
     let (root, account, mapping) = (root?, account?, mapping.ok()?);
+    refuse_absolute("exclude", exclude.as_ref(), &root.value, findings);
+    refuse_absolute("prefetch", prefetch.as_ref(), &root.value, findings);
     Some(Placed {
         origin: Origin {
             name: OriginName::from(name),
@@ -122,6 +124,24 @@ pub(super) fn origin(
         },
         root: root.span,
     })
+}
+
+/// Refuses globs that spell the root out: they would match nothing.
+fn refuse_absolute(
+    key: &str,
+    globs: Option<&Found<Vec<Found<String>>>>,
+    root: &Path,
+    findings: &mut Findings,
+) {
+    for glob in globs.iter().flat_map(|globs| &globs.value) {
+        if let Ok(rest) = Path::new(&glob.value).strip_prefix(root) {
+            let wrong = Wrong::new(
+                format!("`{key}`: `{}` begins with the root", glob.value),
+                format!("globs are relative to it: write \"{}\"", rest.display()),
+            );
+            findings.refuse(glob.span.clone(), "this value", wrong);
+        }
+    }
 }
 
 /// Reads `account`, which may be left out when there is one account.

@@ -65,7 +65,7 @@ fn top_level(
     findings: &mut Findings,
 ) -> Option<Config> {
     let state_dir = top.required("state_dir", "\"/var/lib/refreshd\"", value::path, findings);
-    let control_socket = top.get("control_socket", value::path, findings);
+    let control_socket = top.get("control_socket", value::socket, findings);
     let log = top
         .table("log", findings)
         .map_or_else(Log::default, |section| log(section, findings));
@@ -158,6 +158,15 @@ fn account(
         &key_file,
         findings,
     );
+    if let (Some(id), Some(secret)) = (&id, &secret)
+        && id.value == secret.value
+    {
+        let wrong = Wrong::new(
+            "`access_key_id_file` and `access_key_secret_file` name the same file",
+            "keep the id and the secret in a file each, one line in it",
+        );
+        findings.refuse(secret.span.clone(), "again", wrong);
+    }
     let timeout = section.or(
         "timeout",
         10 * SECOND,

@@ -175,6 +175,14 @@ fn each_slip_in_a_path_or_address_is_named() {
             "`state_dir` lies below the root of origin `www`",
         ),
         (
+            with("access_key_secret\"", "access_key_id\""),
+            "`access_key_id_file` and `access_key_secret_file` name the same file",
+        ),
+        (
+            format!("control_socket = \"/{}\"\n{MINIMAL}", "x".repeat(107)),
+            "`control_socket` is 108 bytes long",
+        ),
+        (
             with("\"/srv/www\"", "\"/srv/../www\""),
             "`root` can't be `/srv/../www`: it goes up with `..`",
         ),
@@ -266,6 +274,10 @@ fn each_slip_in_a_value_is_named() {
         (
             adding("", "exclude = [\"a[\"]"),
             "`exclude`: `a[` is not a glob: unclosed character class; missing ']'",
+        ),
+        (
+            adding("", "exclude = [\"/srv/www/drafts/**\"]"),
+            "`exclude`: `/srv/www/drafts/**` begins with the root",
         ),
         (
             adding("", "index = [\"a/b\"]"),

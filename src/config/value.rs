@@ -95,6 +95,20 @@ pub(super) fn key_file(credentials: Option<&Path>) -> impl Fn(&DeValue<'_>) -> R
     }
 }
 
+/// Reads the absolute path of a unix socket.
+pub(super) fn socket(value: &DeValue<'_>) -> Read<PathBuf> {
+    /// What the kernel has room for, without the byte that ends it (unix(7), `sun_path`).
+    const LONGEST: usize = 107;
+    let path = path(value)?;
+    if path.as_os_str().len() > LONGEST {
+        return Err(Wrong::new(
+            format!("is {} bytes long", path.as_os_str().len()),
+            format!("write a shorter path: a socket's has at most {LONGEST} bytes"),
+        ));
+    }
+    Ok(path)
+}
+
 /// Reads an absolute path.
 pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
     let text = text(value)?;

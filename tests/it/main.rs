@@ -4,6 +4,7 @@ mod account;
 mod agree;
 mod config;
 mod crash;
+mod deploys;
 mod edge;
 mod flow;
 mod house;
