@@ -1,6 +1,7 @@
 //! What goes wrong with a database file, in an operator's words and with a remedy.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -64,6 +65,19 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// Says why a directory or file can't be made or opened.
+    pub(super) fn open(path: &Path, why: &io::Error) -> Self {
+        match why.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full(why.to_string())
+            }
+            _ => Self::Open {
+                path: path.to_owned(),
+                why: why.to_string(),
+            },
+        }
+    }
+
     /// Returns whether nothing can be written any more until a restart.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {

@@ -3,14 +3,14 @@
 //! One turn is [`Dispatch::step`]. Each call is written down before it is made (rule 3), and its
 //! answer before anything else happens; an answer that can't be written is kept and tried again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
-use crate::domain::intent::{Intent, IntentId, State, Waiting};
+use crate::domain::intent::{Intent, IntentId, State, Wait, Waiting};
 use crate::domain::plan::{self, Limits, PlannedBatch};
 use crate::domain::quota;
 use crate::domain::task::{Batch, BatchKey, Fence};
@@ -148,12 +148,26 @@ impl Dispatch {
         let news = newly_waiting(&due.intents, waiting);
         if !news.is_empty() {
             self.journal.park(&news, now).await?;
+            self.tell_parked(&news);
         }
         Ok(plan
             .batches
             .into_iter()
             .next()
             .map(|planned| self.draw_up(planned, now)))
+    }
+
+    /// Tells of what the day's quota leaves waiting, a line for each reason.
+    fn tell_parked(&self, news: &[(IntentId, Waiting)]) {
+        let mut parked: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, waiting) in news {
+            if waiting.wait == Wait::Quota {
+                *parked.entry(&waiting.why).or_default() += 1;
+            }
+        }
+        for (why, intents) in parked {
+            tracing::warn!(account = %self.account.name, intents, "parked: {why}");
+        }
     }
 
     fn draw_up(&self, planned: PlannedBatch, now: Timestamp) -> Batch {

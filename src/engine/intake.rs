@@ -378,8 +378,16 @@ impl Intake {
         (path.clone(), self.index.get(path))
     }
 
+    /// Forgets what was shown of a path: it is well again.
+    fn hide_unmapped(&mut self, path: &RelPath) {
+        if !self.facts.unmapped.is_empty() {
+            let path = path.to_string();
+            self.facts.unmapped.retain(|known| known.path != path);
+        }
+    }
+
     fn show_unmapped(&mut self, path: &RelPath, why: String) {
-        tracing::warn!(origin = %self.settings.origin, ?path, %why, "cannot be refreshed");
+        tracing::warn!(origin = %self.settings.origin, ?path, "something is wrong with a changed file: {why}");
         let shown = Unmapped {
             path: path.to_string(),
             why,

@@ -154,7 +154,7 @@ impl Intake {
                 IndexStep::Hold(entry) => Arc::make_mut(&mut self.index).apply(&path, Some(entry)),
                 IndexStep::Forget => Arc::make_mut(&mut self.index).apply(&path, None),
             }
-            if let Some(why) = judgement.trouble.take() {
+            if let Some(why) = &judgement.trouble {
                 self.show_unmapped(&path, format!("it cannot be read: {why}"));
             }
             self.settler.found(look, judgement.found, now);
@@ -183,6 +183,9 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
+            if mapped.unmappable.is_empty() && judgement.trouble.is_none() {
+                self.hide_unmapped(&change.path);
+            }
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
