@@ -307,3 +307,25 @@ fn the_demo_ends_with_one_json_object() {
         has_keys(step, &["name", "ok", "seen"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_quota_parks_is_shown_and_goes_out_once_it_is_raised() {
+    let world = World::new().await;
+    world.configure("[account.main.quota]\nurl = 5", "");
+    let daemon = world.start();
+    world.wait_ready();
+    for number in 0..12 {
+        world.write(&format!("page{number}.html"), "one");
+    }
+    let status = world.wait_status("parking", |status| {
+        status["intents"]["waiting"]["quota"] == 7 && status["intents"]["done"] == 5
+    });
+    let why = status["attention"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains("today's 5 url refreshes"), "{status}");
+    assert!(world.log().contains("parked: today's 5"), "{}", world.log());
+    assert_eq!(daemon.terminate(), Some(0));
+    world.configure("[account.main.quota]\nurl = 100", "");
+    let _daemon = world.start();
+    world.wait_status("the rest", |status| status["intents"]["done"] == 12);
+    assert_eq!(world.targets().len(), 12, "each once");
+}

@@ -151,13 +151,24 @@ impl Memory {
                 ask.intents.retain(|id| !gone.contains(id));
             }
         }
-        self.batches.retain(|_, kept| {
+        let is_old = |kept: &Kept| {
             let old = kept.settled_at.is_some_and(|at| at < before);
-            kept.is_live() || kept.has_job() || !old
-        });
+            !kept.is_live() && !kept.has_job() && old
+        };
+        for kept in self.batches.values().filter(|kept| is_old(kept)) {
+            let (account, kind) = (&kept.batch.account, kept.batch.quota_kind());
+            for (day, _, amount) in &kept.debits {
+                *self
+                    .forgotten
+                    .entry((account.clone(), *day, kind))
+                    .or_default() += amount.cast_signed();
+            }
+        }
+        self.batches.retain(|_, kept| !is_old(kept));
         let charged: BTreeSet<(AccountName, Day, QuotaKind)> = self.debited();
-        self.corrected
-            .retain(|key, _| key.1 >= day || charged.contains(key));
+        for sums in [&mut self.corrected, &mut self.forgotten] {
+            sums.retain(|key, _| key.1 >= day || charged.contains(key));
+        }
         Ok(gone.len() as u64)
     }
 
@@ -196,7 +207,7 @@ impl Memory {
             },
         };
         let mut lines = self.debited();
-        lines.extend(self.corrected.keys().cloned());
+        lines.extend(self.corrected.keys().chain(self.forgotten.keys()).cloned());
         let mut ledger: Vec<LedgerView> = lines
             .into_iter()
             .map(|(account, day, quota)| LedgerView {
