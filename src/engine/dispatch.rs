@@ -12,7 +12,7 @@ use crate::clock::SharedClock;
 use crate::config::Account;
 use crate::domain::intent::{Intent, IntentId, State, Wait, Waiting};
 use crate::domain::plan::{self, Limits, PlannedBatch};
-use crate::domain::quota::{self, PerKind};
+use crate::domain::quota;
 use crate::domain::task::{Batch, BatchKey, Fence};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::{Failure, Verdict, judge};
@@ -55,8 +55,6 @@ pub struct Dispatch {
     refusals: u32,
     /// When the quota is asked next.
     quota_at: Timestamp,
-    /// What was left when it was last asked.
-    left: PerKind<u64>,
 }
 
 impl Dispatch {
@@ -80,7 +78,6 @@ impl Dispatch {
             halted_until: Timestamp::EPOCH,
             refusals: 0,
             quota_at: Timestamp::EPOCH,
-            left: PerKind::default(),
         })
     }
 
@@ -397,7 +394,6 @@ impl Dispatch {
                     .quota_reported(&self.account.name, &reported, now, QUIET, after)
                     .await?;
                 tracing::debug!(account = %self.account.name, replaced, "the CDN reported its quota");
-                self.unpark(after).await?;
                 self.refusals = 0;
                 self.board.answered(after);
                 self.quota_at = after.plus(QUOTA_EVERY).min(turn);
@@ -411,22 +407,6 @@ impl Dispatch {
                 }
                 self.quota_at = now.plus(Duration::from_secs(60)).min(turn);
             }
-        }
-        Ok(())
-    }
-}
-
-impl Dispatch {
-    /// Plans parked intents anew where more is left than when it was last asked: somebody raised the
-    /// quota. Only then, or a CDN that refuses for a quota it says is left would be asked in a loop.
-    async fn unpark(&mut self, now: Timestamp) -> Result<(), JournalError> {
-        let (name, limits) = (&self.account.name, &self.account.quota);
-        let allowances = self.journal.quota(name, limits, now).await?;
-        for (kind, allowance) in allowances.iter() {
-            if allowance.left() > self.left[kind] {
-                self.journal.unpark(name, kind, now).await?;
-            }
-            self.left[kind] = allowance.left();
         }
         Ok(())
     }

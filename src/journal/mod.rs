@@ -18,7 +18,7 @@ use crate::database::DatabaseError;
 use crate::domain::ask::Target;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
-use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
+use crate::domain::quota::{Allowance, PerKind, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
@@ -87,15 +87,6 @@ pub trait Journal: Send + Sync + 'static {
     async fn park(
         &self,
         parked: &[(IntentId, Waiting)],
-        now: Timestamp,
-    ) -> Result<(), JournalError>;
-
-    /// Lets what waits for this quota be planned now: there is more of it than there was. What still
-    /// doesn't fit is parked again.
-    async fn unpark(
-        &self,
-        account: &AccountName,
-        quota: QuotaKind,
         now: Timestamp,
     ) -> Result<(), JournalError>;
 

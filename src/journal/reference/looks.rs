@@ -155,20 +155,18 @@ impl Memory {
             let old = kept.settled_at.is_some_and(|at| at < before);
             !kept.is_live() && !kept.has_job() && old
         };
+        // A day's line may be kept longer than some of its batches: it must still add up.
         for kept in self.batches.values().filter(|kept| is_old(kept)) {
             let (account, kind) = (&kept.batch.account, kept.batch.quota_kind());
             for (day, _, amount) in &kept.debits {
-                *self
-                    .forgotten
-                    .entry((account.clone(), *day, kind))
-                    .or_default() += amount.cast_signed();
+                let line = self.corrected.entry((account.clone(), *day, kind));
+                *line.or_default() += amount.cast_signed();
             }
         }
         self.batches.retain(|_, kept| !is_old(kept));
         let charged: BTreeSet<(AccountName, Day, QuotaKind)> = self.debited();
-        for sums in [&mut self.corrected, &mut self.forgotten] {
-            sums.retain(|key, _| key.1 >= day || charged.contains(key));
-        }
+        self.corrected
+            .retain(|key, _| key.1 >= day || charged.contains(key));
         Ok(gone.len() as u64)
     }
 
@@ -207,7 +205,7 @@ impl Memory {
             },
         };
         let mut lines = self.debited();
-        lines.extend(self.corrected.keys().chain(self.forgotten.keys()).cloned());
+        lines.extend(self.corrected.keys().cloned());
         let mut ledger: Vec<LedgerView> = lines
             .into_iter()
             .map(|(account, day, quota)| LedgerView {

@@ -22,8 +22,6 @@ pub(super) struct Memory {
     pub(super) next: i64,
     pub(super) batches: BTreeMap<BatchKey, Kept>,
     pub(super) corrected: BTreeMap<(AccountName, Day, QuotaKind), i64>,
-    /// What batches that were pruned had debited, as long as their day's line is kept.
-    pub(super) forgotten: BTreeMap<(AccountName, Day, QuotaKind), i64>,
     pub(super) limits: BTreeMap<(AccountName, QuotaKind), u64>,
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
@@ -303,8 +301,7 @@ impl Memory {
             .flat_map(|kept| &kept.debits)
             .filter(|(of, _, _)| *of == day)
             .map(|(_, _, amount)| i64::try_from(*amount).unwrap_or(i64::MAX));
-        let forgotten = self.forgotten.get(&(account.clone(), day, kind));
-        debits.sum::<i64>() + corrected.copied().unwrap_or(0) + forgotten.copied().unwrap_or(0)
+        debits.sum::<i64>() + corrected.copied().unwrap_or(0)
     }
 
     /// Makes open asks of a batch, by place, (a part of) its job.

@@ -18,7 +18,7 @@ use super::{
 use crate::domain::ask::Target;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
-use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
+use crate::domain::quota::{Allowance, PerKind, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
@@ -74,15 +74,6 @@ impl Journal for ReferenceJournal {
         now: Timestamp,
     ) -> Result<(), JournalError> {
         self.verb(|memory| memory.park(parked, now))
-    }
-
-    async fn unpark(
-        &self,
-        account: &AccountName,
-        quota: QuotaKind,
-        now: Timestamp,
-    ) -> Result<(), JournalError> {
-        self.verb(|memory| memory.unpark(account, quota, now))
     }
 
     async fn stage(

@@ -6,7 +6,7 @@ use super::memory::{Kept, Memory};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
-use crate::domain::quota::{PerKind, QuotaKind};
+use crate::domain::quota::PerKind;
 use crate::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::Verdict;
@@ -170,34 +170,6 @@ impl Memory {
             let row = self.intents.iter().find(|row| row.intent.id == *id);
             if let Some(row) = row.filter(|row| row.is_pending()) {
                 self.pend(*id, row.attempt, waiting.clone(), now)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn unpark(
-        &mut self,
-        account: &AccountName,
-        quota: QuotaKind,
-        now: Timestamp,
-    ) -> Answer<()> {
-        for row in &mut self.intents {
-            let intent = &row.intent;
-            let of = QuotaKind::of(intent.action, intent.target.kind);
-            let State::Pending { waiting, .. } = &intent.state else {
-                continue;
-            };
-            let parked = waiting
-                .as_ref()
-                .filter(|waiting| waiting.wait == Wait::Quota)
-                .cloned();
-            let Some(waiting) = parked else { continue };
-            if intent.account == *account && of == quota && row.not_before > now {
-                row.not_before = now;
-                row.set_pending(Some(Waiting {
-                    until: None,
-                    ..waiting
-                }));
             }
         }
         Ok(())

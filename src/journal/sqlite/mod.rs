@@ -29,7 +29,7 @@ use crate::database::{Database, DatabaseError};
 use crate::domain::ask::Target;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
-use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
+use crate::domain::quota::{Allowance, PerKind, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
@@ -98,20 +98,6 @@ impl Journal for SqliteJournal {
         let parked = parked.to_vec();
         self.database
             .call("journal.park", move |tx| plan::park(tx, &parked, now))
-            .await
-    }
-
-    async fn unpark(
-        &self,
-        account: &AccountName,
-        quota: QuotaKind,
-        now: Timestamp,
-    ) -> Result<(), JournalError> {
-        let account = account.clone();
-        self.database
-            .call("journal.unpark", move |tx| {
-                plan::unpark(tx, &account, quota, now)
-            })
             .await
     }
 

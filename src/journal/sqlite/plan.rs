@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use rusqlite::{Transaction, params};
 
 use super::flight::{by_id, pend};
-use super::rows::{action, all, bounded, first, intent, intents, maybe_time, run, target, word};
+use super::rows::{action, all, bounded, first, intent, intents, maybe_time, target, word};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, IntentId, Waiting};
 use crate::domain::names::AccountName;
-use crate::domain::quota::QuotaKind;
 use crate::domain::time::Timestamp;
 use crate::journal::{Due, JournalError};
 
@@ -35,11 +34,6 @@ AND state <> 'ended' LIMIT 1";
 const IN_FLIGHT: &str = "-- journal.in_flight
 SELECT DISTINCT action, kind FROM batch
 WHERE account = ?1 AND state IN ('staged', 'unknown') ORDER BY action, kind";
-
-const UNPARK: &str = "-- journal.unpark
-UPDATE intent SET not_before = ?2, wait_until = NULL WHERE account = ?1 AND state = 'pending'
-AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND wait = 'quota' AND not_before > ?2
-AND CASE action WHEN 'prefetch' THEN 'prefetch' ELSE kind END = ?3";
 
 pub(super) fn due(
     tx: &Transaction<'_>,
@@ -93,17 +87,6 @@ pub(super) fn park(
     Ok(())
 }
 
-pub(super) fn unpark(
-    tx: &Transaction<'_>,
-    account: &AccountName,
-    quota: QuotaKind,
-    now: Timestamp,
-) -> Result<(), JournalError> {
-    let which = params![account.as_str(), now.as_micros(), quota.as_str()];
-    run(tx, UNPARK, which)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +98,6 @@ mod tests {
         for (sql, index) in [
             (DUE, "intent_due"),
             (NEXT, "intent_due"),
-            (UNPARK, "intent_due"),
             (WIDE_REFRESHES, "intent_open"),
             (SAME_REFRESH, "intent_open"),
         ] {

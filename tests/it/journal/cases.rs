@@ -548,21 +548,12 @@ pub(crate) async fn parking_is_visible_and_ends_by_itself(world: &mut World) {
         why: "the day's quota is spent".to_owned(),
         until: Some(until),
     };
-    let parked = [(world.due().await.intents[0].id, waiting.clone())];
+    let parked = [(world.due().await.intents[0].id, waiting)];
     world.journal.park(&parked, world.now).await.expect("parks");
     let due = world.due().await;
     assert_eq!((due.intents.len(), due.next_at), (0, Some(until)));
     world.wish(A).await;
     assert_eq!(world.counts().await.pending, 1, "a parked intent absorbs");
-    for (quota, due) in [(QuotaKind::Regex, 0), (QuotaKind::Url, 1)] {
-        let unparked = world.journal.unpark(&world.account, quota, world.now).await;
-        unparked.expect("unparks");
-        assert_eq!(world.due().await.intents.len(), due, "{quota}");
-    }
-    assert_eq!(world.counts().await.waiting.get("quota"), Some(&1));
-    let parked = [(world.due().await.intents[0].id, waiting)];
-    world.journal.park(&parked, world.now).await.expect("parks");
-    assert_eq!(world.due().await.intents.len(), 0);
     world.pass(HOUR);
     assert_eq!(world.due().await.intents.len(), 1);
 }

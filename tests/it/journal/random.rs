@@ -8,7 +8,7 @@ use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::intent::{Action, Outgoing, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
-use refreshd::domain::quota::{PerKind, QuotaKind, Reported};
+use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::Timestamp;
 use refreshd::domain::verdict::Verdict;
@@ -259,10 +259,6 @@ impl Pair {
     }
 
     async fn report(&mut self, a: u8, b: u8) {
-        if b.is_multiple_of(4) {
-            let quota = QuotaKind::ALL[usize::from(a) % QuotaKind::ALL.len()];
-            let _ = both!(self.unpark(&self.account, quota, self.now));
-        }
         let answer = Reported {
             quota: 8 + u64::from(a % 8),
             remain: u64::from(b % 12),
