@@ -8,7 +8,7 @@ use crate::cdn::{Cdn, TaskQuery};
 use crate::domain::ask::Target;
 use crate::domain::task::{TaskId, TaskRow};
 use crate::domain::time::Timestamp;
-use crate::domain::url::same_target;
+use crate::domain::url::listed_target;
 use crate::domain::verdict::Failure;
 use crate::journal::Doubt;
 
@@ -64,10 +64,6 @@ fn ours(doubt: &Doubt, row: &TaskRow) -> Option<Target> {
             .created_at
             .is_some_and(|created| created >= doubt.staged_at);
     let asks = batch.asks.iter().map(|ask| &ask.target);
-    after
-        .then(|| {
-            asks.into_iter()
-                .find(|target| same_target(target, &row.object_path))
-        })?
-        .cloned()
+    let listed = after.then(|| listed_target(batch.kind, &row.object_path))?;
+    asks.into_iter().find(|target| **target == listed).cloned()
 }
