@@ -376,6 +376,7 @@ impl Dispatch {
                     self.refusals,
                     self.clock.random(),
                 );
+                let now = self.clock.server_now();
                 self.no_look_before = now.plus(wait.max(Duration::from_secs(1)));
                 self.board.note(&explain(&failure));
                 if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
@@ -461,7 +462,9 @@ impl Dispatch {
                 if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
                     self.cdn.renew();
                 }
-                self.quota_at = now.plus(Duration::from_secs(60)).min(turn);
+                // The refusal may have set the clock right.
+                let after = self.clock.server_now();
+                self.quota_at = after.plus(Duration::from_secs(60)).min(turn);
             }
         }
         Ok(())

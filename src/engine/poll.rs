@@ -86,7 +86,7 @@ impl Poll {
                         self.clock.random(),
                     );
                     let wait = wait.max(failure.retry_after.unwrap_or(Duration::from_secs(1)));
-                    self.halted_until = now.plus(wait);
+                    self.halted_until = self.clock.server_now().plus(wait);
                     self.board.note(&explain(&failure));
                     if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
                         self.cdn.renew();

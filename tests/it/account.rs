@@ -55,6 +55,8 @@ struct FakeCdn {
     unspeakable: Mutex<Option<TaskId>>,
     /// Whether lists of tasks are answered 503 without a code.
     listing_fails: Mutex<bool>,
+    /// Whether the next question for the quota is refused for its date, which sets the clock.
+    quota_sets_clock: Mutex<bool>,
     /// What it says is left.
     reported: Mutex<PerKind<Option<Reported>>>,
     /// Targets whose task ends failed, this many times.
@@ -212,6 +214,11 @@ impl Cdn for FakeCdn {
     }
 
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
+        if std::mem::take(&mut *self.quota_sets_clock.lock().expect("not poisoned")) {
+            self.clock.learn_offset(0);
+            let code = Some("InvalidTimeStamp.Expired");
+            return Err(failure(Reached::Answered(400), code));
+        }
         Ok(*self.reported.lock().expect("not poisoned"))
     }
 
@@ -259,6 +266,7 @@ impl Bench {
             choking: Mutex::default(),
             unspeakable: Mutex::default(),
             listing_fails: Mutex::default(),
+            quota_sets_clock: Mutex::default(),
             reported: Mutex::default(),
             forced: Mutex::default(),
             polls: Mutex::default(),
@@ -949,4 +957,19 @@ async fn one_bad_url_in_a_thousand_is_isolated() {
     bench.pass(600).await;
     let counts = bench.journal.counts().await.expect("it works");
     assert_eq!((counts.done, counts.failed), (999, 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_hours_ahead_at_start_delays_nothing() {
+    use refreshd::domain::quota::QuotaKind;
+    let mut bench = plenty().await;
+    bench.clock.learn_offset(2 * 3600 * 1_000_000);
+    *bench.cdn.quota_sets_clock.lock().expect("not poisoned") = true;
+    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] = Some(Reported {
+        quota: 5,
+        remain: 2,
+    });
+    bench.turn().await;
+    bench.pass(60).await;
+    assert_eq!(bench.used(QuotaKind::Url).await, 3, "the quota was read");
 }
