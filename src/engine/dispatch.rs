@@ -35,6 +35,8 @@ const SENDS: u32 = 2;
 const ASIDE: Duration = Duration::from_secs(3600);
 /// The quota is asked again this often, for others spend it too.
 const QUOTA_EVERY: Duration = Duration::from_secs(3600);
+/// Each time, what ended long ago is forgotten, in this many small transactions at most.
+const PRUNINGS: u32 = 20;
 /// With nothing in flight or unknown for this long, the CDN's count replaces ours (rule 4).
 const QUIET: Duration = Duration::from_secs(60);
 /// The first look at a batch in doubt comes this long after the doubt.
@@ -441,7 +443,11 @@ impl Dispatch {
 
     /// Reads what the CDN says is left (rule 4), and when to ask again.
     async fn ask_quota(&mut self, now: Timestamp) -> Result<(), JournalError> {
-        self.journal.prune(now).await?;
+        for _ in 0..PRUNINGS {
+            if self.journal.prune(now).await? == 0 {
+                break;
+            }
+        }
         let turn = Day::of(now).next().start().plus(Duration::from_secs(2));
         match self.cdn.quota().await {
             Ok(reported) => {

@@ -973,3 +973,17 @@ async fn a_clock_that_was_hours_ahead_at_start_delays_nothing() {
     bench.pass(60).await;
     assert_eq!(bench.used(QuotaKind::Url).await, 3, "the quota was read");
 }
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten() {
+    let mut bench = plenty().await;
+    bench.refresh("page").await;
+    bench.turn().await;
+    bench.pass(600).await;
+    bench.assert_all_done(1).await;
+    bench.clock.advance(Duration::from_secs(92 * 86_400));
+    bench.turn().await;
+    let snapshot = bench.journal.snapshot().await.expect("it works");
+    assert!(snapshot.intents.is_empty(), "{:?}", snapshot.intents);
+    bench.assert_all_done(1).await;
+}
