@@ -200,7 +200,8 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Takes the CDN's answer about its quota, asked at `asked_at`. The ledger is replaced in both
     /// directions if nothing was in flight or unknown from `asked_at` minus `quiet` until now
-    /// (rule 4); else only a smaller remainder than ours is believed. Returns whether it replaced.
+    /// (rule 4); else only a smaller remainder than ours is believed. Returns whether it replaced:
+    /// then intents that wait for quota of a kind that has some left are due again.
     async fn quota_reported(
         &self,
         account: &AccountName,

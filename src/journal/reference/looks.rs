@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::memory::{Kept, Memory, Row};
 use crate::domain::ask::Target;
-use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait};
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
 use crate::domain::time::{Day, Timestamp};
@@ -59,6 +59,27 @@ impl Memory {
             if !restless || spent > ours {
                 let line = self.corrected.entry((account.clone(), day, kind));
                 *line.or_default() += spent - ours;
+            }
+            let waits = |row: &&mut Row| {
+                row.intent.account == *account
+                    && row.wait() == Some(Wait::Quota)
+                    && row.not_before > now
+                    && QuotaKind::of(row.intent.action, row.intent.target.kind) == kind
+            };
+            if !restless && answer.remain > 0 {
+                for row in self.intents.iter_mut().filter(waits) {
+                    row.not_before = now;
+                    if let State::Pending {
+                        waiting: Some(waiting),
+                        ..
+                    } = row.intent.state.clone()
+                    {
+                        row.set_pending(Some(Waiting {
+                            until: Some(now),
+                            ..waiting
+                        }));
+                    }
+                }
             }
         }
         Ok(!restless)
