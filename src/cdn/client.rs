@@ -14,11 +14,12 @@ use url::Url;
 
 use super::credentials::{CredentialError, CredentialFiles, Credentials};
 use super::sign::{Signable, canonical_query, hex_sha256};
-use super::transport::{endpoint_problem, failure, host_header, http_client, send};
+use super::transport::{failure, host_header, http_client, send};
 use super::wire::{self, Operation, QuotaReply, SubmitReply, Task, TasksReply, foreign_text};
 use super::{Accepted, Cdn, TaskPage, TaskQuery, refusal, skew};
 use crate::clock::SharedClock;
 use crate::domain::ask::{Kind, Target};
+use crate::domain::endpoint::endpoint_problem;
 use crate::domain::intent::Action;
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
@@ -175,8 +176,8 @@ impl Client {
     async fn exchange<T: Reply>(&self, operation: Operation, encoded: &str) -> Result<T, Failure> {
         let credentials = self.credentials();
         let request = self.request(operation, encoded, &credentials);
-        let mut received_at = self.clock.now();
-        let answer = send(request, || received_at = self.clock.now()).await?;
+        let mut received_at = self.clock.steady();
+        let answer = send(request, || received_at = self.clock.steady()).await?;
         let refused = || {
             let token = credentials.security_token.as_ref();
             let secrets = [

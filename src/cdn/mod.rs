@@ -23,7 +23,7 @@ pub mod wire;
 
 pub use client::{Client, ClientConfig, ClientError};
 pub use credentials::{CredentialError, CredentialFiles, Credentials};
-pub use transport::{endpoint_problem, http_client, local_client};
+pub use transport::{http_client, local_client};
 
 /// What the CDN answered to an accepted batch.
 #[derive(Clone, Debug, PartialEq, Eq)]

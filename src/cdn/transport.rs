@@ -1,10 +1,9 @@
 //! How calls travel: one request, one answer, nothing repeated behind the caller's back.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 use reqwest::header::HeaderMap;
-use url::{Host, Url};
+use url::Url;
 
 use super::client::ClientConfig;
 use super::wire::foreign_text;
@@ -54,30 +53,6 @@ pub fn local_client() -> reqwest::ClientBuilder {
 fn install_tls() {
     // An error says that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-/// Returns why `endpoint` is not one that may be called, if so: it must be https, or http to this
-/// machine, with nothing behind the host.
-#[must_use]
-pub fn endpoint_problem(endpoint: &Url) -> Option<&'static str> {
-    let is_loopback = match endpoint.host() {
-        None => return Some("it names no host"),
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-    };
-    let is_bare = endpoint.path() == "/"
-        && endpoint.query().is_none()
-        && endpoint.fragment().is_none()
-        && endpoint.username().is_empty()
-        && endpoint.password().is_none();
-    match endpoint.scheme() {
-        "https" | "http" if !is_bare => Some("it must be a scheme and a host alone"),
-        "https" => None,
-        "http" if is_loopback => None,
-        "http" => Some("plain http is for 127.0.0.1, ::1 and localhost only; use https"),
-        _ => Some("it must begin with https://"),
-    }
 }
 
 /// Returns the `Host` header for `endpoint`: the port only where it is not the scheme's own.

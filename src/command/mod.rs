@@ -18,7 +18,6 @@ mod plan;
 mod printer;
 mod run;
 mod sandbox;
-mod site;
 mod status;
 mod wish;
 

@@ -298,7 +298,7 @@ fn print(answer: &Answer, printer: &mut Printer) {
         printer.line(&format!("waits: {}: {}", waits.url, waits.why));
     }
     for unmapped in &answer.unmapped {
-        printer.line(&format!("no url: {}: {}", unmapped.path, unmapped.why));
+        printer.line(&format!("no URL: {}: {}", unmapped.path, unmapped.why));
     }
     let cost: Vec<String> = answer
         .cost

@@ -19,7 +19,7 @@ use super::{ConfigArg, Exit, Failed, Printer, check, control};
 pub(super) struct RefreshArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// What to refresh: urls, unless an option below says otherwise.
+    /// What to refresh: URLs, unless an option below says otherwise.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     /// The targets are directories: everything below a prefix that ends in `/`.
@@ -28,10 +28,10 @@ pub(super) struct RefreshArgs {
     /// The targets are expressions of `[0-9]`, `[a-z]`, `[^/]*` and `.*`.
     #[arg(long)]
     regex: bool,
-    /// Refresh every cached query variant of each url.
+    /// Refresh every cached query variant of each URL.
     #[arg(long)]
     ignore_params: bool,
-    /// Drop cached copies instead of only revalidating them (urls are always dropped).
+    /// Drop cached copies instead of only revalidating them (URLs are always dropped).
     #[arg(long)]
     force: bool,
     /// Whose CDN, if the host doesn't tell.
@@ -47,7 +47,7 @@ pub(super) struct RefreshArgs {
 pub(super) struct PrefetchArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// The urls to fetch and store before visitors ask.
+    /// The URLs to fetch and store before visitors ask.
     #[arg(required = true, value_name = "URL")]
     targets: Vec<String>,
     /// Whose CDN, if the host doesn't tell.

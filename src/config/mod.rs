@@ -21,7 +21,7 @@ mod section;
 mod timed;
 mod value;
 
-pub use problem::{Problem, ProblemRow, Problems};
+pub use problem::{ProblemRow, Problems};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,17 +26,20 @@ pub(super) fn origin(
 ) -> Option<Placed> {
     let root = section.required("root", "\"/srv/www\"", value::path, findings);
     let account = account_of(&mut section, accounts, findings);
-    let domains = domains(&mut section, findings);
-    let index = section.list("index", value::file_name, findings);
+    if !section.has("domains") {
+        section.missing("domains", "[\"https://www.example.com\"]", findings);
+    }
+    let domains = section.list("domains", value::text, findings);
+    let index = section.list("index", value::text, findings);
     let directory_urls = section.or(
         "directory_urls",
         DirectoryUrls::default(),
         value::directory_urls,
         findings,
     );
-    let exclude = section.list("exclude", value::glob, findings);
+    let exclude = section.list("exclude", value::text, findings);
     let exclude_defaults = section.or("exclude_defaults", true, value::boolean, findings);
-    let prefetch = section.list("prefetch", value::glob, findings);
+    let prefetch = section.list("prefetch", value::text, findings);
     let short = value::time(MILLISECOND..=HOUR);
     let settle = timed(&mut section, "settle", SECOND, &short, findings);
     let mut deploy_deadline = timed(
@@ -72,42 +75,39 @@ pub(super) fn origin(
         findings,
     );
     section.finish(findings);
-    let (root, account, domains) = (root?, account?, domains?);
-    let spec = Spec {
-        account: account.clone(),
-        domains: texts(Some(&domains)).unwrap_or_default(),
-        index: texts(index.as_ref()).unwrap_or_else(|| vec!["index.html".to_owned()]),
+    let domains = domains?;
+    let lists = [
+        Some(&domains),
+        index.as_ref(),
+        exclude.as_ref(),
+        prefetch.as_ref(),
+    ];
+    let [domain_texts, index_texts, exclude_texts, prefetch_texts] = lists.map(texts);
+    let mapping = Mapping::new(Spec {
+        // Without one the origin is refused below; what else is wrong is said all the same.
+        account: account.clone().unwrap_or_else(|| "".into()),
+        domains: domain_texts.unwrap_or_default(),
+        index: index_texts.unwrap_or_else(|| vec!["index.html".to_owned()]),
         directory_urls,
-        exclude: texts(exclude.as_ref()).unwrap_or_default(),
+        exclude: exclude_texts.unwrap_or_default(),
         exclude_defaults,
-        prefetch: texts(prefetch.as_ref()).unwrap_or_default(),
-    };
-    let place = |error: &MappingError| {
-        let list = match error.field {
-            Field::Domains => Some(&domains),
-            Field::Index => index.as_ref(),
-            Field::Exclude => exclude.as_ref(),
-            Field::Prefetch => prefetch.as_ref(),
-        };
-        let item = list.and_then(|list| list.value.get(error.item?));
-        item.map_or_else(|| root.span.clone(), |found| found.span.clone())
-    };
-    let mapping = match Mapping::new(spec) {
-        Ok(mapping) => mapping,
-        // What was refused above is not refused a second time.
-        Err(_) if !findings.problems.is_empty() => return None,
-        Err(errors) => {
-            for error in errors {
-                let message = format!("`{}`: {}", error.field.as_str(), error.why);
-                findings.refuse(
-                    place(&error),
-                    "this value",
-                    Wrong::new(message, "change this value"),
-                );
+        prefetch: prefetch_texts.unwrap_or_default(),
+    });
+    let mapping = mapping.map_err(|errors| {
+        for error in errors {
+            let [domains, index, exclude, prefetch] = lists;
+            let list = match error.field {
+                Field::Domains => domains,
+                Field::Index => index,
+                Field::Exclude => exclude,
+                Field::Prefetch => prefetch,
+            };
+            if let Some(list) = list {
+                refuse(&error, list, findings);
             }
-            return None;
         }
-    };
+    });
+    let (root, account, mapping) = (root?, account?, mapping.ok()?);
     Some(Placed {
         origin: Origin {
             name: OriginName::from(name),
@@ -163,57 +163,28 @@ fn account_of(
     }
 }
 
-/// Reads `domains`: at least one, none twice.
-fn domains(
-    section: &mut Section<'_>,
-    findings: &mut Findings,
-) -> Option<Found<Vec<Found<String>>>> {
-    const EXAMPLE: &str = "[\"https://www.example.com\"]";
-    if !section.has("domains") {
-        section.missing("domains", EXAMPLE, findings);
+/// Refuses what the mapping refused, where it stands.
+fn refuse(error: &MappingError, list: &Found<Vec<Found<String>>>, findings: &mut Findings) {
+    let item = error.item.and_then(|item| list.value.get(item));
+    let span = item.map_or(&list.span, |item| &item.span);
+    let is_within = |place: &Range<usize>| span.start <= place.start && place.end <= span.end;
+    let mut places = findings
+        .problems
+        .iter()
+        .filter_map(|problem| problem.span.as_ref());
+    if item.is_none() && places.any(is_within) {
+        // The list is empty because all that it held was refused.
+        return;
     }
-    let Found { value: list, span } = section.list("domains", value::domain, findings)?;
-    let mut domains: Vec<Found<String>> = Vec::with_capacity(list.len());
-    for found in list {
-        let domain = &found.value;
-        if domains
-            .iter()
-            .any(|other| bare(&other.value) == bare(domain))
-        {
-            let wrong = Wrong::new(
-                format!("`domains` names \"{domain}\" twice"),
-                "name it once: http and https share a cache entry",
-            );
-            findings.refuse(found.span.clone(), "again", wrong);
+    let help = match error.field {
+        Field::Domains => "write it like \"https://www.example.com\"",
+        Field::Index => "write the name alone, like \"index.html\"",
+        Field::Exclude | Field::Prefetch => {
+            "write it like \"*.html\" or \"news/**\"; `\\` before a character takes it literally"
         }
-        domains.push(found);
-    }
-    if domains.is_empty()
-        && !findings
-            .problems
-            .iter()
-            .any(|problem| within(problem, &span))
-    {
-        let wrong = Wrong::new("`domains` is empty", format!("write `domains = {EXAMPLE}`"));
-        findings.refuse(span.clone(), "this list", wrong);
-    }
-    Some(Found {
-        value: domains,
-        span,
-    })
-}
-
-fn within(problem: &super::Problem, span: &Range<usize>) -> bool {
-    problem
-        .span
-        .as_ref()
-        .is_some_and(|inner| span.start <= inner.start && inner.end <= span.end)
-}
-
-/// Returns a base URL without what does not tell cache entries apart.
-fn bare(domain: &str) -> String {
-    let rest = domain.split_once("://").map_or(domain, |(_, rest)| rest);
-    rest.trim_end_matches('/').to_ascii_lowercase()
+    };
+    let message = format!("`{}`: {}", error.field.as_str(), error.why);
+    findings.refuse(span.clone(), "this value", Wrong::new(message, help));
 }
 
 /// Refuses a state directory that the daemon would watch while it writes there.

@@ -11,15 +11,15 @@ use serde::Serialize;
 
 /// One thing that is wrong, with its place in the file and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(super) struct Problem {
     /// What is wrong, in one sentence.
-    pub message: String,
+    pub(super) message: String,
     /// What to do about it.
-    pub help: String,
+    pub(super) help: String,
     /// Where, as byte offsets into the text; none when the file as a whole is meant.
-    pub span: Option<Range<usize>>,
+    pub(super) span: Option<Range<usize>>,
     /// What to write at the caret.
-    pub label: String,
+    pub(super) label: String,
 }
 
 /// Everything that is wrong with one configuration file, in the order of the file; never empty.
@@ -73,13 +73,7 @@ impl Problems {
         }
     }
 
-    /// Returns the problems, in the order of the file.
-    #[must_use]
-    pub fn list(&self) -> &[Problem] {
-        &self.list
-    }
-
-    /// Returns the problems as rows for `--json`.
+    /// Returns the problems, in the order of the file, as rows for `--json`.
     #[must_use]
     pub fn rows(&self) -> Vec<ProblemRow> {
         let file = self.path.display().to_string();

@@ -9,6 +9,7 @@ use super::origin::{Placed, origin, outside, twice};
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Account, Config, Log, LogFormat, LogLevel, value};
+use crate::domain::endpoint::is_loopback;
 use crate::domain::names::AccountName;
 use crate::domain::quota::{PerKind, QuotaKind};
 
@@ -160,7 +161,7 @@ fn account(
     let timeout = section.or(
         "timeout",
         10 * SECOND,
-        value::time(100 * MILLISECOND..=5 * MINUTE),
+        value::time(100 * MILLISECOND..=30 * SECOND),
         findings,
     );
     let batch = section.or("batch", 100, value::count(1..=1_000), findings);
@@ -188,7 +189,7 @@ fn account(
         findings,
     );
     if let Some(endpoint) = &endpoint
-        && !value::is_loopback(&endpoint.value)
+        && !is_loopback(&endpoint.value)
         && doubt_gap.value < DOUBT_GAP
     {
         let wrong = Wrong::new(

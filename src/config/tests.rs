@@ -26,11 +26,7 @@ fn config(text: &str) -> Config {
 /// The messages of a text that must be refused.
 fn messages(text: &str) -> Vec<String> {
     let problems = parse(text).expect_err("must be refused");
-    problems
-        .list()
-        .iter()
-        .map(|problem| problem.message.clone())
-        .collect()
+    problems.rows().into_iter().map(|row| row.message).collect()
 }
 
 /// The minimal text with `old` replaced by `new`.
@@ -184,11 +180,12 @@ fn each_slip_in_a_path_or_address_is_named() {
         ),
         (
             with("https://cdn", "http://cdn"),
-            "`endpoint` would send signed requests over plain http",
+            "`endpoint` can't be `http://cdn.aliyuncs.com`: plain http is for this machine \
+             only: use https",
         ),
         (
             with("aliyuncs.com", "aliyuncs.com/v1"),
-            "`endpoint` has a path, `/v1`",
+            "`endpoint` can't be `https://cdn.aliyuncs.com/v1`: it must be a scheme and a host alone",
         ),
         (
             with("[account.main]", "[account.Main]"),
@@ -196,30 +193,31 @@ fn each_slip_in_a_path_or_address_is_named() {
         ),
         (
             with("[\"https://www", "[\"https://*"),
-            "`domains` has a wildcard in \"https://*.example.com\"",
+            "`domains`: `*.example.com` is a wildcard: the CDN refreshes concrete host names only, so \
+             name each one",
         ),
         (
             with("www.example.com", "www.example.com:8443"),
-            "`domains` has a port, 8443, in \"https://www.example.com:8443\"",
+            "`domains`: the CDN serves the scheme's own port only: remove `:8443`",
         ),
         (
             with("www.example.com", "www.example.com/?q"),
-            "`domains` has a query or fragment",
+            "`domains`: a base URL takes no query: remove `?` and what follows it",
         ),
         (
             with("[\"https://www", "[\"www"),
-            "`domains` is a URL, and \"www.example.com\" is not: relative URL without a base",
+            "`domains`: `www.example.com` has no scheme: write `https://www.example.com`",
         ),
         (
             with("[\"https://www.example.com\"]", "[]"),
-            "`domains` is empty",
+            "`domains`: no domain is named: write at least one, such as `https://www.example.com`",
         ),
         (
             with(
                 "[\"https://www.example.com\"]",
                 "[\"https://a.example\", \"http://A.example/\"]",
             ),
-            "`domains` names \"http://A.example/\" twice",
+            "`domains`: `http://A.example/` is named twice: http and https share a cache entry",
         ),
         (
             with("[\"https://www.example.com\"]", "\"https://a.example\""),
@@ -267,11 +265,11 @@ fn each_slip_in_a_value_is_named() {
         ),
         (
             adding("", "exclude = [\"a[\"]"),
-            "`exclude` has the glob \"a[\", which can't be read: unclosed character class; missing ']'",
+            "`exclude`: `a[` is not a glob: unclosed character class; missing ']'",
         ),
         (
             adding("", "index = [\"a/b\"]"),
-            "`index` has \"a/b\", which is not a file name",
+            "`index`: `a/b` is not a file name: write one such as `index.html`",
         ),
         (
             adding("", "directory_urls = \"booth\""),
@@ -288,6 +286,27 @@ fn each_slip_in_a_value_is_named() {
         ),
     ];
     refused(&rows);
+}
+
+#[test]
+fn what_is_wrong_with_a_mapping_is_said_beside_other_problems() {
+    let text = adding("batch = 0", "exclude = [\"!keep\", \"\"]").replace("root =", "rot =");
+    let said = messages(&text);
+    let begin = [
+        "`batch` can't be 0",
+        "`[origin.www]` lacks `root`",
+        "`exclude`: `!keep`:",
+    ];
+    assert!(
+        begin
+            .iter()
+            .all(|begin| said.iter().any(|line| line.starts_with(begin))),
+        "{said:#?}"
+    );
+    assert_eq!(
+        messages(&with("[\"https://www.example.com\"]", "[5]")).len(),
+        1
+    );
 }
 
 #[test]
@@ -412,7 +431,7 @@ proptest::proptest! {
         text.insert_str(at, &junk);
         if let Err(problems) = parse(&text) {
             assert!(!problems.render(false).is_empty());
-            assert_eq!(problems.rows().len(), problems.list().len());
+            assert!(!problems.rows().is_empty());
         }
     }
 }

@@ -1,14 +1,15 @@
-//! What single values may be: durations, numbers, paths, addresses, globs.
+//! What single values may be: texts, numbers, durations, paths, the endpoint.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeValue;
-use url::{Host, Url};
+use url::Url;
 
 use super::section::{Wrong, kind_of, nearest};
 use super::{LogFormat, LogLevel, duration};
+use crate::domain::endpoint::endpoint_problem;
 use crate::domain::mapping::DirectoryUrls;
 
 /// The directory that systemd puts credentials in, as it may be written in a path.
@@ -119,95 +120,12 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
 /// Reads the address of the CDN's API: https, or http to this machine.
 pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
     let text = text(value)?;
-    let help = "write it like \"https://cdn.aliyuncs.com\"";
-    let url = address(&text, help)?;
-    if url.scheme() == "http" && !is_loopback(&url) {
-        let help = format!(
-            "write \"https://{}\"; plain http is for this machine only (127.0.0.1, ::1, localhost)",
-            &url[url::Position::BeforeHost..url::Position::AfterPort],
-        );
-        return Err(Wrong::new(
-            "would send signed requests over plain http",
-            help,
-        ));
-    }
-    if url.path() != "/" {
-        return Err(Wrong::new(format!("has a path, `{}`", url.path()), help));
-    }
-    Ok(url)
-}
-
-/// Reads the base URL under which a domain serves an origin.
-pub(super) fn domain(value: &DeValue<'_>) -> Read<String> {
-    let text = text(value)?;
-    let help = "write it like \"https://www.example.com\"";
-    if text.contains('*') {
-        let help = "name each domain: a refresh is asked for one host at a time";
-        return Err(Wrong::new(format!("has a wildcard in \"{text}\""), help));
-    }
-    let url = address(&text, help)?;
-    if let Some(port) = url.port() {
-        let help = "leave the port out: the CDN serves a domain at the default ports only";
-        return Err(Wrong::new(
-            format!("has a port, {port}, in \"{text}\""),
-            help,
-        ));
-    }
-    Ok(text)
-}
-
-/// Reads scheme and host, and refuses what neither an endpoint nor a domain may have.
-fn address(text: &str, help: &str) -> Read<Url> {
-    let url = Url::parse(text)
-        .map_err(|error| Wrong::new(format!("is a URL, and \"{text}\" is not: {error}"), help))?;
-    let wrong = if !matches!(url.scheme(), "http" | "https") {
-        Some(format!("has the scheme `{}`", url.scheme()))
-    } else if url.query().is_some() || url.fragment().is_some() {
-        Some("has a query or fragment".to_owned())
-    } else if !url.username().is_empty() || url.password().is_some() {
-        Some("has a user name in it".to_owned())
-    } else {
-        None
+    let wrong = |why: &str| {
+        let message = format!("can't be `{text}`: {why}");
+        Wrong::new(message, "write it like \"https://cdn.aliyuncs.com\"")
     };
-    wrong.map_or(Ok(url), |message| Err(Wrong::new(message, help)))
-}
-
-/// Returns whether a URL leads to this machine only.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// Reads a glob.
-pub(super) fn glob(value: &DeValue<'_>) -> Read<String> {
-    let text = text(value)?;
-    match globset::Glob::new(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Wrong::new(
-            format!(
-                "has the glob \"{text}\", which can't be read: {}",
-                error.kind()
-            ),
-            "write it like \"*.html\" or \"news/**\"; `\\` before a character takes it literally",
-        )),
-    }
-}
-
-/// Reads the name of an index file.
-pub(super) fn file_name(value: &DeValue<'_>) -> Read<String> {
-    let text = text(value)?;
-    if text.contains('/') || text == "." || text == ".." {
-        let message = format!("has \"{text}\", which is not a file name");
-        return Err(Wrong::new(
-            message,
-            "write the name alone, like \"index.html\"",
-        ));
-    }
-    Ok(text)
+    let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
+    endpoint_problem(&url).map_or(Ok(url), |why| Err(wrong(why)))
 }
 
 /// Reads one of a few words.

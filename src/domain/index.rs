@@ -145,9 +145,6 @@ impl Directory {
     }
 }
 
-/// Files at or below a path, in the order of the index.
-type Entries<'index> = Box<dyn Iterator<Item = (RelPath, &'index Entry)> + 'index>;
-
 impl Index {
     /// Makes an empty index.
     #[must_use]
@@ -210,48 +207,24 @@ impl Index {
         self.directories.len() as u64
     }
 
-    /// Returns the file at `path`, if there is one, and every file below it.
-    #[must_use]
-    pub fn at_or_below<'a>(&'a self, path: &'a RelPath) -> Entries<'a> {
-        let itself = self
-            .directories
-            .get(path.parent().as_ref().unwrap_or(path))
-            .and_then(|directory| {
-                let (_, piece) = directory.piece(path.name())?;
-                let (_, entry) = piece.entries.get(piece.find(path.name()).ok()?)?;
-                Some((path.clone(), entry))
-            });
-        let below = self
-            .directories_at_or_below(path)
-            .flat_map(|(directory, held)| {
-                held.entries()
-                    .filter_map(|(name, entry)| Some((directory.join(name).ok()?, entry)))
-            });
-        Box::new(itself.into_iter().chain(below))
-    }
-
     /// Returns the directories at or below `path` that hold files themselves.
     pub fn directories_below<'a>(&'a self, path: &'a RelPath) -> impl Iterator<Item = &'a RelPath> {
-        self.directories_at_or_below(path)
-            .filter(|(_, directory)| !directory.pieces.is_empty())
-            .map(|(path, _)| path)
-    }
-
-    fn directories_at_or_below<'a>(
-        &'a self,
-        path: &'a RelPath,
-    ) -> impl Iterator<Item = (&'a RelPath, &'a Directory)> {
         // `a/` sorts after `a-b`: the directory itself stands apart from what lies below it.
         let from: Vec<u8> = if path.is_root() {
             vec![0]
         } else {
             [path.as_bytes(), b"/"].concat()
         };
-        self.directories.get_key_value(path).into_iter().chain(
-            self.directories
-                .range::<[u8], _>((Bound::Included(from.as_slice()), Bound::Unbounded))
-                .take_while(move |(directory, _)| directory.is_within(path)),
-        )
+        self.directories
+            .get_key_value(path)
+            .into_iter()
+            .chain(
+                self.directories
+                    .range::<[u8], _>((Bound::Included(from.as_slice()), Bound::Unbounded))
+                    .take_while(move |(directory, _)| directory.is_within(path)),
+            )
+            .filter(|(_, directory)| !directory.pieces.is_empty())
+            .map(|(path, _)| path)
     }
 
     /// Returns the names of the files in one directory, sorted, with what is held of them.

@@ -295,16 +295,23 @@ fn read_bases(domains: &[String], errors: &mut Vec<MappingError>) -> Vec<Base> {
             why: "no domain is named: write at least one, such as `https://www.example.com`".into(),
         });
     }
+    let mut refuse = |item, why| {
+        errors.push(MappingError {
+            field: Field::Domains,
+            item: Some(item),
+            why,
+        });
+    };
     for (item, text) in domains.iter().enumerate() {
         match Base::parse(text) {
-            // http and https of one domain are one.
-            Ok(base) if bases.contains(&base) => {}
+            Ok(base) if bases.contains(&base) => {
+                refuse(
+                    item,
+                    format!("`{text}` is named twice: http and https share a cache entry"),
+                );
+            }
             Ok(base) => bases.push(base),
-            Err(why) => errors.push(MappingError {
-                field: Field::Domains,
-                item: Some(item),
-                why: why.to_string(),
-            }),
+            Err(why) => refuse(item, why.to_string()),
         }
     }
     bases

@@ -135,7 +135,7 @@ pub struct Reported {
 /// Returns whether a call begun at `server_now` (the server's time) ends before the quota day does:
 /// `Ok`, or the instant at which to begin instead.
 ///
-/// Rule 8 of the design: no call starts so late that its time-out could cross 00:00 UTC+8. One
+/// Rule 8: no call starts so late that its time-out could cross 00:00 UTC+8. One
 /// second more on both sides covers the API's whole-second clock.
 pub fn may_call(server_now: Timestamp, timeout: Duration) -> Result<Day, Timestamp> {
     let margin = Duration::from_secs(1);

@@ -5,9 +5,10 @@
 
 use std::io::IsTerminal as _;
 
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
@@ -50,9 +51,8 @@ pub fn start(log: &Log) -> Result<(), TelemetryError> {
             time: false,
         } => Box::new(lines.with_ansi(colour).without_time()),
     };
-    let filter = EnvFilter::new(directives(log.level));
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
+        .with(lines.with_filter(targets(log.level)))
         .try_init()?;
     Ok(())
 }
@@ -68,15 +68,23 @@ fn form(format: LogFormat, stderr: Stderr) -> Form {
 }
 
 /// The level is refreshd's own; the libraries below it are heard from `warn` on.
-fn directives(level: LogLevel) -> String {
-    match level {
-        LogLevel::Error => "error".to_owned(),
-        level => format!("warn,refreshd={}", level.as_str()),
-    }
+fn targets(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("refreshd", level)
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     #[test]
@@ -108,12 +116,24 @@ mod tests {
     }
 
     #[test]
-    fn every_level_is_a_filter() {
-        for level in LogLevel::ALL {
-            let text = directives(level);
-            let filter: EnvFilter = text.parse().expect("valid directives");
-            let loudest = filter.max_level_hint().map(|hint| hint.to_string());
-            assert_eq!(loudest, Some(level.as_str().to_owned()), "{text}");
+    fn libraries_are_heard_up_to_warn() {
+        let levels = [
+            Level::ERROR,
+            Level::WARN,
+            Level::INFO,
+            Level::DEBUG,
+            Level::TRACE,
+        ];
+        for (louder, level) in LogLevel::ALL.into_iter().enumerate() {
+            let targets = targets(level);
+            let heard = |target| {
+                levels
+                    .iter()
+                    .filter(|level| targets.would_enable(target, level))
+                    .count()
+            };
+            assert_eq!(heard("refreshd::engine"), louder + 1, "{level:?}");
+            assert_eq!(heard("hyper"), (louder + 1).min(2), "{level:?}");
         }
     }
 }

@@ -78,7 +78,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
         problems.push("no target was named".to_owned());
     }
     if request.action == Action::Prefetch && request.kind != Kind::Url {
-        problems.push("only urls can be prefetched".to_owned());
+        problems.push("only URLs can be prefetched".to_owned());
     }
     for text in &request.targets {
         let target = canonical_target(request.kind, text).map_err(|error| error.to_string());

@@ -285,6 +285,38 @@ fn traces(files: &[File]) -> Vec<String> {
     files.iter().flat_map(of).collect()
 }
 
+/// Every invariant of ARCHITECTURE.md names a test, as `part_of_its_path::name`, that there is.
+fn broken_promises(architecture: &str, files: &[File]) -> Vec<String> {
+    let is_mark = |line: &str| {
+        ["#[test]", "#[tokio::test"]
+            .iter()
+            .any(|mark| line.trim().starts_with(mark))
+    };
+    let is_test = |name: &str| {
+        let mut parts: Vec<_> = name.split("::").collect();
+        let head = format!("fn {}(", parts.pop().unwrap_or_default());
+        files.iter().any(|file| {
+            let places: Vec<_> = file.path.split(['/', '.']).collect();
+            let lines: Vec<_> = file.text.lines().collect();
+            let mut pairs = lines.windows(2);
+            parts.iter().all(|part| places.contains(part))
+                && pairs.any(|pair| is_mark(pair[0]) && pair[1].contains(&head))
+        })
+    };
+    let mut broken = Vec::new();
+    for promise in architecture.split("**Invariant:**").skip(1) {
+        let promise = promise.split("\n\n").next().unwrap_or_default();
+        let quoted = promise.split('`').skip(1).step_by(2);
+        let tests: Vec<_> = quoted.filter(|quoted| quoted.contains("::")).collect();
+        if tests.is_empty() {
+            broken.push(format!("no test holds:{promise}"));
+        }
+        let lost = tests.into_iter().filter(|test| !is_test(test));
+        broken.extend(lost.map(|test| format!("there is no test {test}")));
+    }
+    broken
+}
+
 const NONE: [&str; 0] = [];
 
 #[test]
@@ -413,4 +445,29 @@ fn nothing_leads_to_where_it_was_written() {
     assert_eq!(traces(&files("")), NONE);
     let planted = File::planted("README.md", concat!("fine\nsee /wo", "rk/notes\n"));
     assert_eq!(traces(&[planted]), ["README.md:2"]);
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    let mut all = files("src");
+    all.extend(files("tests"));
+    let architecture = files("ARCHITECTURE.md").remove(0).text;
+    assert!(architecture.contains("**Invariant:**"));
+    assert_eq!(broken_promises(&architecture, &all), NONE);
+    let planted = [File::planted(
+        "tests/it/crash.rs",
+        "#[tokio::test(flavor = \"multi_thread\")]\nasync fn nothing_is_lost() {}\nfn helper() {}\n",
+    )];
+    let text = "**Invariant:** a. Held by `crash::nothing_is_lost`.\n\
+        **Invariant:** b. Held by `crash::nothing_is_last`, `flow::nothing_is_lost` and `crash::helper`.\n\
+        **Invariant:** c.\n\nMore.";
+    assert_eq!(
+        broken_promises(text, &planted),
+        [
+            "there is no test crash::nothing_is_last",
+            "there is no test flow::nothing_is_lost",
+            "there is no test crash::helper",
+            "no test holds: c.",
+        ]
+    );
 }

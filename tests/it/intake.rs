@@ -16,7 +16,7 @@ use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
 use refreshd::engine::intake::{Intake, Settings};
 use refreshd::source::watch::inotify::Inotify;
-use refreshd::source::watch::{Backend, Counters, Watch, WatchError};
+use refreshd::source::watch::{Backend, Watch, WatchError};
 use refreshd::source::{Excluded, HintSender};
 use refreshd::store::Store;
 use tempfile::TempDir;
@@ -26,13 +26,9 @@ use tokio_util::sync::CancellationToken;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A watch that hears nothing: tests hint by hand.
-struct Deaf(Arc<Counters>);
+struct Deaf;
 
-impl Watch for Deaf {
-    fn counters(&self) -> &Arc<Counters> {
-        &self.0
-    }
-}
+impl Watch for Deaf {}
 
 struct DeafBackend;
 
@@ -42,7 +38,7 @@ impl Backend for DeafBackend {
     }
 
     fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
-        Ok(Box::new(Deaf(Arc::default())))
+        Ok(Box::new(Deaf))
     }
 }
 

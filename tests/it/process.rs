@@ -188,9 +188,11 @@ async fn sigterm_under_load_ends_well_and_repeats_nothing() {
     assert_eq!(daemon.terminate(), Some(0));
     let _daemon = world.start();
     wait_for("all", || (world.targets().len() >= 200).then_some(())).expect("accepted");
-    world.wait_quiet();
+    let status = world.wait_quiet();
     let mut targets = world.targets();
     assert_eq!(targets.len(), 200, "each once");
+    assert_eq!(status["quota"]["main"]["url"]["used"], 200, "{status}");
+    assert_eq!(status["intents"]["done"], 200, "{status}");
     targets.sort();
     targets.dedup();
     assert_eq!(targets.len(), 200, "all of them");
@@ -321,11 +323,36 @@ async fn what_the_quota_parks_is_shown_and_goes_out_once_it_is_raised() {
         status["intents"]["waiting"]["quota"] == 7 && status["intents"]["done"] == 5
     });
     let why = status["attention"][0]["why"].as_str().unwrap_or_default();
-    assert!(why.contains("today's 5 url refreshes"), "{status}");
+    assert!(why.contains("today's 5 URL refreshes"), "{status}");
     assert!(world.log().contains("parked: today's 5"), "{}", world.log());
     assert_eq!(daemon.terminate(), Some(0));
     world.configure("[account.main.quota]\nurl = 100", "");
     let _daemon = world.start();
     world.wait_status("the rest", |status| status["intents"]["done"] == 12);
     assert_eq!(world.targets().len(), 12, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_well_though_nobody_answers_and_somebody_asks_half_a_question() {
+    use std::io::Write as _;
+    let world = World::new().await;
+    world.write("a.html", "one");
+    // Connections are made and never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent_at = silent.local_addr().expect("an address").to_string();
+    let config = std::fs::read_to_string(world.config()).expect("it is read");
+    let config = config
+        .replace(&world.sandbox.api.to_string(), &silent_at)
+        .replace("[account.main]\n", "[account.main]\ntimeout = \"5s\"\n");
+    std::fs::write(world.config(), config).expect("it is written");
+    let daemon = world.start();
+    world.wait_ready();
+    let mut asking = std::os::unix::net::UnixStream::connect(world.path("state/control.sock"))
+        .expect("the door is open");
+    asking
+        .write_all(b"GET /status HTTP/1.1\r\n")
+        .expect("half a question");
+    world.write("a.html", "two");
+    let (_call, _) = silent.accept().expect("a call");
+    assert_eq!(daemon.terminate(), Some(0));
 }

@@ -49,19 +49,6 @@ impl ErrorBody {
             recommend: xml_child(text, "Recommend"),
         })
     }
-
-    /// Writes the body as XML, the API's form for callers that do not ask for JSON.
-    #[must_use]
-    pub fn to_xml(&self) -> String {
-        format!(
-            "<?xml version='1.0' encoding='UTF-8'?><Error><RequestId>{}</RequestId>\
-             <HostId>{}</HostId><Code>{}</Code><Message>{}</Message></Error>",
-            xml_escape(&self.request_id),
-            xml_escape(&self.host_id),
-            xml_escape(&self.code),
-            xml_escape(&self.message),
-        )
-    }
 }
 
 const ENTITIES: [(&str, &str); 5] = [
@@ -89,14 +76,5 @@ fn xml_unescape(text: &str) -> String {
         .iter()
         .fold(text.to_owned(), |text, (entity, plain)| {
             text.replace(entity, plain)
-        })
-}
-
-fn xml_escape(text: &str) -> String {
-    ENTITIES
-        .iter()
-        .rev()
-        .fold(text.to_owned(), |text, (entity, plain)| {
-            text.replace(plain, entity)
         })
 }

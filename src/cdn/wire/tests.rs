@@ -145,6 +145,25 @@ fn submit_replies_hold_one_of_two_ids() {
     );
 }
 
+/// Writes a body as the API does for callers that do not ask for JSON.
+fn xml(error: &ErrorBody) -> String {
+    let escape = |text: &str| {
+        let text = text
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        text.replace('"', "&quot;").replace('\'', "&apos;")
+    };
+    format!(
+        "<?xml version='1.0' encoding='UTF-8'?><Error><RequestId>{}</RequestId>\
+         <HostId>{}</HostId><Code>{}</Code><Message>{}</Message></Error>",
+        escape(&error.request_id),
+        escape(&error.host_id),
+        escape(&error.code),
+        escape(&error.message),
+    )
+}
+
 #[test]
 fn error_bodies_are_json_or_xml() {
     let expected = |request: &str| ErrorBody {
@@ -156,7 +175,7 @@ fn error_bodies_are_json_or_xml() {
     };
     let error = expected("R1");
     assert_eq!(
-        ErrorBody::parse(error.to_xml().as_bytes()),
+        ErrorBody::parse(xml(&error).as_bytes()),
         Some(error.clone())
     );
     let written = serde_json::to_vec(&error).expect("JSON");
@@ -204,7 +223,7 @@ proptest! {
         // Blanks at the ends are not kept: servers indent their XML.
         let error = ErrorBody { code, message: message.trim().to_owned(), ..ErrorBody::default() };
         prop_assume!(!error.message.contains("<html"));
-        prop_assert_eq!(ErrorBody::parse(error.to_xml().as_bytes()), Some(error));
+        prop_assert_eq!(ErrorBody::parse(xml(&error).as_bytes()), Some(error));
     }
 
     #[test]

@@ -47,9 +47,16 @@ impl Stored {
 }
 
 fn all(index: &Index) -> Vec<(RelPath, Entry)> {
+    let of = |directory: &RelPath| {
+        let path = |name| directory.join(name).expect("a name");
+        let names = index.names(directory);
+        names
+            .map(|(name, entry)| (path(name), *entry))
+            .collect::<Vec<_>>()
+    };
     index
-        .at_or_below(&RelPath::root())
-        .map(|(path, entry)| (path, *entry))
+        .directories_below(&RelPath::root())
+        .flat_map(of)
         .collect()
 }
 
@@ -153,20 +160,20 @@ fn a_change_in_a_large_directory_writes_one_small_chunk() {
 }
 
 #[test]
-fn files_are_found_at_and_below_a_path_only() {
+fn directories_are_found_at_and_below_a_path_only() {
     let mut index = Index::new();
     for text in ["a", "a-b/x", "b/c/y", "b/x", "b0", "bb/x"] {
         index.apply(&path(text), Some(entry(1)));
     }
     let below = |text: &str| -> Vec<String> {
         index
-            .at_or_below(&path(text))
-            .map(|(path, _)| path.to_string())
+            .directories_below(&path(text))
+            .map(ToString::to_string)
             .collect()
     };
-    assert_eq!(below("b"), ["b/x", "b/c/y"]);
-    assert_eq!(below("a"), ["a"]);
-    assert_eq!(below("").len(), 6);
+    assert_eq!(below("b"), ["b", "b/c"]);
+    assert!(below("a").is_empty());
+    assert_eq!(below(""), ["", "a-b", "b", "b/c", "bb"]);
     // The root, a-b, b, b/c, bb.
     assert_eq!(index.directories(), 5);
     index.apply(&path("b/c/y"), None);

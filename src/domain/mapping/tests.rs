@@ -32,15 +32,9 @@ fn urls(mapping: &Mapping, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_path_has_a_url_on_each_domain_once() {
+fn a_path_has_a_url_on_each_domain() {
     let mapping = mapping(|spec| {
-        spec.domains = [
-            "https://a.example",
-            "http://A.example/",
-            "https://b.example/docs",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        spec.domains = vec!["https://a.example".into(), "http://b.example/docs".into()];
     });
     assert_eq!(
         urls(&mapping, "x y.html"),
@@ -184,7 +178,11 @@ fn bytes_that_are_not_utf_8_can_be_matched() {
 #[test]
 fn all_that_is_wrong_is_said_at_once() {
     let mut spec = spec();
-    spec.domains = vec!["https://a.example".into(), "www.example.com".into()];
+    spec.domains = vec![
+        "https://a.example".into(),
+        "www.example.com".into(),
+        "http://A.example/".into(),
+    ];
     spec.index = vec!["index.html".into(), "a/b".into(), String::new()];
     spec.exclude = vec![
         "ok".into(),
@@ -203,6 +201,7 @@ fn all_that_is_wrong_is_said_at_once() {
         places,
         [
             ("domains", Some(1)),
+            ("domains", Some(2)),
             ("index", Some(1)),
             ("index", Some(2)),
             ("prefetch", Some(0)),
@@ -213,6 +212,7 @@ fn all_that_is_wrong_is_said_at_once() {
         ]
     );
     assert!(errors[0].to_string().contains("https://www.example.com"));
+    assert!(errors[1].to_string().contains("twice"));
     let none = Mapping::new(Spec {
         domains: Vec::new(),
         ..self::spec()

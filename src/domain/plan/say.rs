@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 /// Says why what doesn't fit into the day waits.
 pub(super) fn spent(kind: QuotaKind, allowance: Allowance, refill: Timestamp) -> String {
     let what = match kind {
-        QuotaKind::Url => "url refreshes",
+        QuotaKind::Url => "URL refreshes",
         QuotaKind::Directory => "directory refreshes",
         QuotaKind::Regex => "regex refreshes",
         QuotaKind::IgnoreParams => "ignore-params refreshes",
@@ -36,10 +36,10 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
     };
     let count = batch.len();
     let (one, many) = match first.target.kind {
-        Kind::Url => ("url", "urls"),
+        Kind::Url => ("URL", "URLs"),
         Kind::Directory => ("directory", "directories"),
         Kind::Regex => ("expression", "expressions"),
-        Kind::IgnoreParams => ("url with every query", "urls with every query"),
+        Kind::IgnoreParams => ("URL with every query", "URLs with every query"),
     };
     let noun = if count == 1 { one } else { many };
     // A batch's reasons are its own intents' reasons, not those of what it happens to carry.

@@ -260,7 +260,7 @@ fn the_oldest_go_and_the_rest_waits_for_the_next_day() {
     assert_eq!((id.0, plan.waiting.len()), (3, 1));
     assert_eq!(
         waiting.why,
-        "today's 20 url refreshes go to older changes; goes out after 00:00 UTC+8 \
+        "today's 20 URL refreshes go to older changes; goes out after 00:00 UTC+8 \
          (2026-11-22T16:00:00Z)"
     );
     assert_eq!(waiting.until, Timestamp::parse("2026-11-22T16:00:01Z"));
@@ -270,7 +270,7 @@ fn the_oldest_go_and_the_rest_waits_for_the_next_day() {
         spent.waiting[0]
             .1
             .why
-            .starts_with("today's 20 url refreshes are spent; ")
+            .starts_with("today's 20 URL refreshes are spent; ")
     );
 }
 
@@ -415,9 +415,9 @@ fn a_batch_says_why_it_is_asked() {
     assert_eq!(
         why,
         [
-            "3 urls changed in www or asked for by an operator",
+            "3 URLs changed in www or asked for by an operator",
             "1 directory changed in www, standing for 1 narrower refresh too",
-            "1 url to be fetched ahead after changes in www",
+            "1 URL to be fetched ahead after changes in www",
         ]
     );
 }

@@ -1,15 +1,13 @@
 //! The watch over inotify, one kernel watch a directory.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use notify::event::{AccessKind, CreateKind, EventKind, ModifyKind, RenameMode};
 use notify::{
     Config, ErrorKind, Event, EventKindMask, INotifyWatcher, RecursiveMode, Watcher as _,
 };
 
-use super::{Backend, Counters, Watch, WatchError};
+use super::{Backend, Watch, WatchError};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 use crate::source::{Excluded, HintSender};
@@ -23,17 +21,10 @@ pub struct Inotify;
 /// writer that keeps its file open, say nothing else; the kernel merges repeated ones.
 const MASK: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
 
-struct Armed {
-    counters: Arc<Counters>,
-    /// Ends its thread when dropped.
-    _watcher: INotifyWatcher,
-}
+/// Its thread ends when it is dropped.
+struct Armed(#[expect(dead_code, reason = "held to be dropped")] INotifyWatcher);
 
-impl Watch for Armed {
-    fn counters(&self) -> &Arc<Counters> {
-        &self.counters
-    }
-}
+impl Watch for Armed {}
 
 impl Backend for Inotify {
     fn name(&self) -> &'static str {
@@ -46,12 +37,10 @@ impl Backend for Inotify {
         door: HintSender,
         excluded: Excluded,
     ) -> Result<Box<dyn Watch>, WatchError> {
-        let counters = Arc::new(Counters::default());
         let listener = Listener {
             root: root.to_owned(),
             door,
             excluded,
-            counters: Arc::clone(&counters),
         };
         let config = Config::default()
             .with_event_kinds(MASK)
@@ -64,10 +53,7 @@ impl Backend for Inotify {
         watcher
             .watch(root, RecursiveMode::Recursive)
             .map_err(|error| explain(&error))?;
-        Ok(Box::new(Armed {
-            counters,
-            _watcher: watcher,
-        }))
+        Ok(Box::new(Armed(watcher)))
     }
 }
 
@@ -88,7 +74,6 @@ struct Listener {
     root: PathBuf,
     door: HintSender,
     excluded: Excluded,
-    counters: Arc<Counters>,
 }
 
 impl Listener {
@@ -96,7 +81,6 @@ impl Listener {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                self.counters.errors.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     root = %self.root.display(),
                     error = %explain(&error),
@@ -105,9 +89,7 @@ impl Listener {
                 return self.send(RelPath::root(), Reach::Subtree);
             }
         };
-        self.counters.events.fetch_add(1, Ordering::Relaxed);
         if event.need_rescan() {
-            self.counters.overflows.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 root = %self.root.display(),
                 "the kernel dropped events; the whole tree is compared"

@@ -3,40 +3,10 @@
 //! Polling and fanotify have their place beside [`inotify`].
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Excluded, HintSender};
 
 pub mod inotify;
-
-/// What a watch counted since it was armed.
-#[derive(Debug, Default)]
-pub struct Counters {
-    events: AtomicU64,
-    overflows: AtomicU64,
-    errors: AtomicU64,
-}
-
-impl Counters {
-    /// Returns how many events came.
-    #[must_use]
-    pub fn events(&self) -> u64 {
-        self.events.load(Ordering::Relaxed)
-    }
-
-    /// Returns how often the kernel dropped events.
-    #[must_use]
-    pub fn overflows(&self) -> u64 {
-        self.overflows.load(Ordering::Relaxed)
-    }
-
-    /// Returns how many errors came instead of events.
-    #[must_use]
-    pub fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-}
 
 /// Why a tree can't be watched; the message names the remedy where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +29,4 @@ pub trait Backend: Send + Sync + 'static {
 }
 
 /// An armed watch; dropping it ends it.
-pub trait Watch: Send + Sync + 'static {
-    /// Returns what it counted.
-    fn counters(&self) -> &Arc<Counters>;
-}
+pub trait Watch: Send + Sync + 'static {}
