@@ -1,6 +1,6 @@
 //! The index: what an origin's tree was at the last reconcile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::ops::Bound;
 
@@ -49,6 +49,15 @@ pub struct Fingerprint {
     pub changed_ns: i64,
     /// Inode number.
     pub inode: u64,
+}
+
+impl Fingerprint {
+    /// Returns what all names of a file share, links to it included, until its bytes change: inode,
+    /// size, modification time.
+    #[must_use]
+    pub const fn shared(&self) -> (u64, u64, i64) {
+        (self.inode, self.size, self.modified_ns)
+    }
 }
 
 /// What the index holds of a file.
@@ -225,6 +234,17 @@ impl Index {
             )
             .filter(|(_, directory)| !directory.pieces.is_empty())
             .map(|(path, _)| path)
+    }
+
+    /// Returns the files of which [`Fingerprint::shared`] is among these.
+    #[must_use]
+    pub fn sharing(&self, shared: &HashSet<(u64, u64, i64)>) -> Vec<RelPath> {
+        self.directories
+            .iter()
+            .flat_map(|(path, directory)| directory.entries().map(move |entry| (path, entry)))
+            .filter(|(_, (_, entry))| shared.contains(&entry.fingerprint.shared()))
+            .filter_map(|(path, (name, _))| path.join(name).ok())
+            .collect()
     }
 
     /// Returns the names of the files in one directory, sorted, with what is held of them.

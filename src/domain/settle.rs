@@ -252,6 +252,15 @@ impl Settler {
         });
     }
 
+    /// Counts every absence from now on: it was not watched whether the path came back.
+    pub fn restart_absences(&mut self, now: Duration) {
+        for dirty in self.dirty.values_mut() {
+            if let Some(absence) = &mut dirty.absence {
+                absence.since = now;
+            }
+        }
+    }
+
     /// Returns the open deploy if it can be closed: nothing but waiting absences is dirty, or its
     /// deadline passed and what was due by then has been looked at.
     #[must_use]

@@ -24,7 +24,7 @@ use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
 use crate::domain::settle::{Settler, Waits};
-use crate::source::watch::{Backend, Watch};
+use crate::source::watch::{Backend, Gap, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
 use crate::store::{OriginRecord, Record, Store, StoreError};
 
@@ -114,7 +114,13 @@ enum Trouble {
 /// The root that is being watched, or polled if no watch could be had.
 struct Armed {
     identity: tree::Identity,
-    watch: Option<Box<dyn Watch>>,
+    watch: Option<Arc<dyn Watch>>,
+}
+
+impl Armed {
+    fn gap(&self) -> Option<Gap> {
+        self.watch.as_ref().and_then(|watch| watch.gap())
+    }
 }
 
 /// The intake of one origin.
@@ -251,11 +257,15 @@ impl Intake {
         }
         match self.turn().await {
             Ok(worked) => {
-                if self.retry.take().is_some() {
+                // That it could be armed says little: it may be empty.
+                let compared = !self.subtrees.contains_key(&RelPath::root());
+                if compared && self.retry.take().is_some() {
                     self.facts.note.clear();
                     tracing::info!(origin = %self.settings.origin, "the origin is well again");
                 }
-                self.facts.state = self.origin_state();
+                if self.retry.is_none() {
+                    self.facts.state = self.origin_state();
+                }
                 Ok(Step {
                     worked,
                     wake_at: self.wake_at(),
@@ -326,8 +336,9 @@ impl Intake {
         }
         let is_reconcile_due = self.next_reconcile.is_none_or(|at| at <= self.clock.boot());
         if is_reconcile_due {
-            // Perhaps a watch can be had by now.
-            self.armed.take_if(|armed| armed.watch.is_none());
+            // Perhaps a watch can be had by now, or one that hears of more.
+            self.armed
+                .take_if(|armed| armed.watch.is_none() || armed.gap().is_some());
         }
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {
             self.arm().await?;
@@ -350,7 +361,13 @@ impl Intake {
         } else {
             worked |= self.mark_suspects();
         }
-        Ok(self.look(identity).await? || worked)
+        worked |= self.look(identity).await?;
+        // After the work, so that it goes on though events are dropped again and again.
+        let broken = self
+            .armed
+            .take_if(|armed| armed.gap() == Some(Gap::Lost))
+            .is_some();
+        Ok(worked || broken)
     }
 
     /// Names a deploy, in case one opens now.
@@ -376,14 +393,6 @@ impl Intake {
 
     fn prior(&self, path: &RelPath) -> (RelPath, Option<Entry>) {
         (path.clone(), self.index.get(path))
-    }
-
-    /// Forgets what was shown of a path: it is well again.
-    fn hide_unmapped(&mut self, path: &RelPath) {
-        if !self.facts.unmapped.is_empty() {
-            let path = path.to_string();
-            self.facts.unmapped.retain(|known| known.path != path);
-        }
     }
 
     fn show_unmapped(&mut self, path: &RelPath, why: String) {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, stat};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, stat};
 use rustix::io::Errno;
 
 use super::{Unavailable, io_text};
@@ -41,6 +41,18 @@ impl Root {
         } else {
             Err(Unavailable::Replaced(self.path.clone()))
         }
+    }
+
+    /// Returns whether it holds no name at all.
+    pub fn is_empty(&self) -> Result<bool, Unavailable> {
+        let refuse = |error| refuse(&self.path, error);
+        let mut listing = Dir::read_from(&self.fd).map_err(refuse)?;
+        while let Some(entry) = listing.read() {
+            if !matches!(entry.map_err(refuse)?.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns the path it was opened by.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use refreshd::clock::{Clock, ManualClock, SharedClock, SystemClock};
@@ -16,7 +16,7 @@ use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
 use refreshd::engine::intake::{Intake, Settings};
 use refreshd::source::watch::inotify::Inotify;
-use refreshd::source::watch::{Backend, Watch, WatchError};
+use refreshd::source::watch::{Backend, Gap, Watch, WatchError};
 use refreshd::source::{Excluded, HintSender};
 use refreshd::store::Store;
 use tempfile::TempDir;
@@ -28,7 +28,13 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A watch that hears nothing: tests hint by hand.
 struct Deaf;
 
-impl Watch for Deaf {}
+impl Watch for Deaf {
+    fn catch_up(&self) {}
+
+    fn gap(&self) -> Option<Gap> {
+        None
+    }
+}
 
 struct DeafBackend;
 
@@ -52,6 +58,49 @@ impl Backend for NoWatches {
 
     fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
         Err(WatchError("no watches left".to_owned()))
+    }
+}
+
+/// A watch that does as it is told.
+#[derive(Default)]
+struct Script {
+    /// How often a watch was armed.
+    arms: u32,
+    /// What the watch that was armed first does not hear of.
+    gap: Option<Gap>,
+    /// A file that is written, once, before the watch has caught up.
+    late: Option<PathBuf>,
+}
+
+#[derive(Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Scripted {
+    fn change<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
+        change(&mut self.0.lock().expect("nobody panicked"))
+    }
+}
+
+impl Watch for Scripted {
+    fn catch_up(&self) {
+        if let Some(path) = self.change(|script| script.late.take()) {
+            fs::write(path, "late").expect("written");
+        }
+    }
+
+    fn gap(&self) -> Option<Gap> {
+        self.change(|script| script.gap.filter(|_| script.arms == 1))
+    }
+}
+
+impl Backend for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
+        self.change(|script| script.arms += 1);
+        Ok(Box::new(self.clone()))
     }
 }
 
@@ -463,6 +512,105 @@ async fn a_root_that_is_gone_or_emptied_deletes_nothing() {
         (facts.state, facts.note.as_str()),
         (OriginState::Watching, "")
     );
+}
+
+#[tokio::test]
+async fn an_emptied_root_deletes_nothing_though_each_deletion_was_heard() {
+    let mut world = World::new(&[("a", "a"), ("d/b", "b"), ("d/c", "c")]).await;
+    world.pass(SECOND).await;
+    fs::remove_file(world.root().join("a")).expect("removed");
+    fs::remove_dir_all(world.root().join("d")).expect("removed");
+    for name in ["a", "d/b", "d/c", "d"] {
+        world.hint(name, Reach::Subtree);
+    }
+    world.pass(SECOND * 100).await;
+    let facts = world.intake.facts();
+    assert_eq!(
+        (facts.state, facts.files),
+        (OriginState::Unavailable, 3),
+        "{}",
+        facts.note
+    );
+    assert!(facts.note.contains("is empty"), "{}", facts.note);
+    // It comes back in two steps: what is absent then is only absent since.
+    world.write("a", "a");
+    for _ in 0..60 {
+        if world.intake.facts().state == OriginState::Watching {
+            break;
+        }
+        world.pass(SECOND).await;
+    }
+    assert_eq!(world.intake.facts().state, OriginState::Watching);
+    world.pass(SECOND * 20).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    world.write("d/b", "other");
+    world.hint("d", Reach::Subtree);
+    world.pass(SECOND * 100).await;
+    let mut urls = world.refreshed().await;
+    urls.sort();
+    assert_eq!(urls, ["/d/b", "/d/c!"]);
+}
+
+#[tokio::test]
+async fn links_to_a_changed_file_change_with_it() {
+    let mut world = World::new(&[("v1", "1"), ("page", "1"), ("alone", "1")]).await;
+    fs::hard_link(world.root().join("page"), world.root().join("same")).expect("linked");
+    std::os::unix::fs::symlink("v1", world.root().join("latest")).expect("linked");
+    world.pass(SECOND).await;
+    world.change("page", "changed").await;
+    world.change("new", "2").await;
+    fs::rename(world.root().join("new"), world.root().join("v1")).expect("moved");
+    world.hint("new", Reach::Subtree);
+    world.hint("v1", Reach::Subtree);
+    world.pass(SECOND * 5).await;
+    let mut urls = world.refreshed().await;
+    urls.sort();
+    assert_eq!(urls, ["/latest", "/new", "/page", "/same", "/v1"]);
+}
+
+#[tokio::test]
+async fn a_new_directory_is_walked_only_once_it_is_watched() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let script = Scripted::default();
+    let mut world = World::at(&[("a", "a")], now, Arc::new(script.clone())).await;
+    world.pass(SECOND).await;
+    fs::create_dir(world.root().join("d")).expect("made");
+    script.change(|script| script.late = Some(world.root().join("d/late")));
+    world.hint("d", Reach::Subtree);
+    world.pass(SECOND * 5).await;
+    assert_eq!(world.refreshed().await, ["/d/late"]);
+}
+
+#[tokio::test]
+async fn a_watch_that_lost_events_is_armed_again_and_the_tree_compared() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let script = Scripted::default();
+    let mut world = World::at(&[("a", "a")], now, Arc::new(script.clone())).await;
+    world.pass(SECOND).await;
+    world.write("unheard", "b");
+    script.change(|script| script.gap = Some(Gap::Lost));
+    world.hint("", Reach::Subtree);
+    world.pass(SECOND * 5).await;
+    assert_eq!(script.change(|script| script.arms), 2);
+    assert_eq!(world.refreshed().await, ["/unheard"]);
+    assert_eq!(world.intake.facts().state, OriginState::Watching);
+}
+
+#[tokio::test]
+async fn a_directory_that_becomes_readable_is_watched_and_walked() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let script = Scripted::default();
+    let mut world = World::at(&[("a", "a")], now, Arc::new(script.clone())).await;
+    world.pass(SECOND).await;
+    world.write("d/b", "b");
+    script.change(|script| script.gap = Some(Gap::Unreadable));
+    world.pass(SECOND * 5).await;
+    assert_eq!(script.change(|script| script.arms), 1, "nothing moved");
+    // Its mode changed: the kernel tells of the directory, not of what is in it.
+    world.hint("d", Reach::Path);
+    world.pass(SECOND * 5).await;
+    assert_eq!(script.change(|script| script.arms), 2);
+    assert_eq!(world.refreshed().await, ["/d/b"]);
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ impl Intake {
         let watch = match watch {
             Ok(watch) => {
                 self.facts.watch = self.backend.name().into();
-                Some(watch)
+                Some(Arc::from(watch))
             }
             Err(error) => {
                 let why = format!("polling: {error}");
@@ -98,6 +98,7 @@ impl Intake {
             identity: root.identity(),
             watch,
         });
+        self.settler.restart_absences(self.clock.boot());
         self.subtrees.insert(RelPath::root(), Witness::Scan);
         // That scan is a reconcile; without this, a watch that can't be had would be tried for ever.
         self.next_reconcile = Some(self.next_reconcile());

@@ -50,7 +50,12 @@ impl Intake {
         let device = self.state.as_ref().map(|state| state.device);
         let (path, index) = (self.settings.root.clone(), Arc::clone(&self.index));
         let excluded = Arc::clone(&self.excluded);
+        let watch = self.armed.as_ref().and_then(|armed| armed.watch.clone());
         let found = spawn_blocking(move || {
+            // Files made in a new directory before it was watched were not heard of.
+            if let Some(watch) = watch {
+                watch.catch_up();
+            }
             tree::scan_all(&path, identity, &subtrees, &index, device, &excluded)
         })
         .await??;

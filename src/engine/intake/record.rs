@@ -1,5 +1,6 @@
 //! From looks to what is committed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::store::Record;
 
 /// An open deploy's wishes are planned this long after its deadline even if its closing is lost.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+/// How the reason begins that is shown of a path until it can be read.
+const UNREADABLE: &str = "it cannot be read: ";
 
 impl Intake {
     /// Looks at the next paths of a baseline: what is older than it is taken as it is, everything
@@ -37,7 +40,7 @@ impl Intake {
             .take(count)
             .map(|path| self.prior(path))
             .collect();
-        let seen = self.see(identity, &paths).await?;
+        let seen = self.see(identity, &paths, None).await?;
         let (now, fresh) = (self.clock.boot(), self.fresh());
         let index = Arc::make_mut(&mut self.index);
         for ((path, prior), seen) in paths.iter().zip(seen) {
@@ -74,10 +77,14 @@ impl Intake {
     /// Looks at paths whose time has come, records what follows, and closes the deploy when it may
     /// be closed. Returns whether there was anything to do.
     pub(super) async fn look(&mut self, identity: tree::Identity) -> Result<bool, Trouble> {
+        // What was touched while the tree was walked is left alone until it rests.
+        let heard = self.take_hints();
         let fresh = self.fresh();
         let looks = self.settler.due(self.clock.boot(), CHUNK, &fresh);
         let paths: Vec<_> = looks.iter().map(|look| self.prior(&look.path)).collect();
-        let seen = match self.see(identity, &paths).await {
+        let removing = looks.iter().any(|look| look.removal.is_some());
+        let removing = removing.then(|| self.index.files());
+        let seen = match self.see(identity, &paths, removing).await {
             Ok(seen) => seen,
             Err(trouble) => {
                 self.give_back(looks);
@@ -86,8 +93,9 @@ impl Intake {
         };
         let closing = self.settler.closing(self.clock.boot()).is_some();
         if looks.is_empty() && !closing {
-            return Ok(false);
+            return Ok(heard);
         }
+        let saw_directory = seen.contains(&Seen::Directory);
         let judged = self.judge(&looks, paths, seen);
         let (record, closes) = self.draft(judged);
         let opened = record.outgoing.iter().find_map(|outgoing| match outgoing {
@@ -103,6 +111,10 @@ impl Intake {
             self.settler.closed();
             self.announced = None;
         }
+        if saw_directory {
+            // Perhaps one that could not be watched and can be now.
+            self.armed.take_if(|armed| armed.gap().is_some());
+        }
         Ok(true)
     }
 
@@ -117,6 +129,7 @@ impl Intake {
         &self,
         identity: tree::Identity,
         paths: &[(RelPath, Option<Entry>)],
+        removing: Option<u64>,
     ) -> Result<Vec<Seen>, Trouble> {
         if paths.is_empty() {
             return Ok(Vec::new());
@@ -124,7 +137,8 @@ impl Intake {
         let (root, clock) = (self.settings.root.clone(), Arc::clone(&self.clock));
         let paths = paths.to_vec();
         let seen =
-            spawn_blocking(move || tree::look_all(&root, identity, &paths, &clock)).await??;
+            spawn_blocking(move || tree::look_all(&root, identity, &paths, removing, &clock))
+                .await??;
         Ok(seen)
     }
 
@@ -142,6 +156,7 @@ impl Intake {
             .filter(|state| !state.baseline_done)
             .map(|state| state.baseline_at);
         let mut judged = Vec::with_capacity(looks.len());
+        let mut outdated = HashSet::new();
         for ((look, (path, prior)), seen) in looks.iter().zip(paths).zip(seen) {
             let mut judgement = judge(look, prior.as_ref(), seen, baseline);
             if self.mapping.excluded(&path, false).is_some() {
@@ -154,11 +169,25 @@ impl Intake {
                 IndexStep::Hold(entry) => Arc::make_mut(&mut self.index).apply(&path, Some(entry)),
                 IndexStep::Forget => Arc::make_mut(&mut self.index).apply(&path, None),
             }
-            if let Some(why) = &judgement.trouble {
-                self.show_unmapped(&path, format!("it cannot be read: {why}"));
+            if let Some(why) = judgement.trouble.take() {
+                self.show_unmapped(&path, format!("{UNREADABLE}{why}"));
+            } else if !self.facts.unmapped.is_empty() {
+                let shown = path.to_string();
+                self.facts
+                    .unmapped
+                    .retain(|known| known.path != shown || !known.why.starts_with(UNREADABLE));
+            }
+            if judgement.change.is_some() {
+                outdated.extend(prior.map(|prior| prior.fingerprint.shared()));
             }
             self.settler.found(look, judgement.found, now);
             judged.push((look.witness, judgement));
+        }
+        // Links to a file change with it, and the watch hears of the one name that was used.
+        if let Some(look) = looks.first().filter(|_| !outdated.is_empty()) {
+            for path in self.index.sharing(&outdated) {
+                self.settler.mark(&path, Witness::Scan, now, &look.deploy);
+            }
         }
         judged
     }
@@ -183,9 +212,6 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
-            if mapped.unmappable.is_empty() && judgement.trouble.is_none() {
-                self.hide_unmapped(&change.path);
-            }
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }

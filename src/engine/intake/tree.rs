@@ -45,11 +45,13 @@ pub(super) fn scan_all(
     Ok(all)
 }
 
-/// Looks at paths, in order.
+/// Looks at paths, in order. `removing` is how many files the index holds, where a path that is
+/// absent may count as removed: a root without any name in it then says nothing about its files.
 pub(super) fn look_all(
     path: &Path,
     expected: Identity,
     paths: &[(RelPath, Option<Entry>)],
+    removing: Option<u64>,
     clock: &SharedClock,
 ) -> Result<Vec<Seen>, Unavailable> {
     let root = open(path, expected)?;
@@ -57,6 +59,12 @@ pub(super) fn look_all(
         .iter()
         .map(|(path, prior)| look(&root, path, prior.as_ref(), clock.now()))
         .collect();
+    if let Some(files) = removing
+        && root.is_empty()?
+    {
+        let root = path.to_owned();
+        return Err(Unavailable::Empty { root, files });
+    }
     root.is_still_there()?;
     Ok(seen)
 }

@@ -1,13 +1,15 @@
 //! The watch over inotify, one kernel watch a directory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::event::{AccessKind, CreateKind, EventKind, ModifyKind, RenameMode};
 use notify::{
     Config, ErrorKind, Event, EventKindMask, INotifyWatcher, RecursiveMode, Watcher as _,
 };
 
-use super::{Backend, Watch, WatchError};
+use super::{Backend, Gap, Watch, WatchError};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 use crate::source::{Excluded, HintSender};
@@ -21,10 +23,37 @@ pub struct Inotify;
 /// writer that keeps its file open, say nothing else; the kernel merges repeated ones.
 const MASK: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
 
-/// Its thread ends when it is dropped.
-struct Armed(#[expect(dead_code, reason = "held to be dropped")] INotifyWatcher);
+#[derive(Debug, Default)]
+struct Gaps {
+    unreadable: AtomicBool,
+    lost: AtomicBool,
+}
 
-impl Watch for Armed {}
+/// Its thread ends when it is dropped.
+struct Armed {
+    gaps: Arc<Gaps>,
+    watcher: INotifyWatcher,
+}
+
+impl Watch for Armed {
+    fn catch_up(&self) {
+        // The thread hands out the hints of all events it could read, then watches the new
+        // directories among them, and only then answers a question.
+        if self.watcher.watched_paths().is_err() {
+            self.gaps.lost.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn gap(&self) -> Option<Gap> {
+        if self.gaps.lost.load(Ordering::Relaxed) {
+            Some(Gap::Lost)
+        } else if self.gaps.unreadable.load(Ordering::Relaxed) {
+            Some(Gap::Unreadable)
+        } else {
+            None
+        }
+    }
+}
 
 impl Backend for Inotify {
     fn name(&self) -> &'static str {
@@ -37,10 +66,12 @@ impl Backend for Inotify {
         door: HintSender,
         excluded: Excluded,
     ) -> Result<Box<dyn Watch>, WatchError> {
+        let gaps = Arc::new(Gaps::default());
         let listener = Listener {
             root: root.to_owned(),
             door,
             excluded,
+            gaps: Arc::clone(&gaps),
         };
         let config = Config::default()
             .with_event_kinds(MASK)
@@ -53,7 +84,7 @@ impl Backend for Inotify {
         watcher
             .watch(root, RecursiveMode::Recursive)
             .map_err(|error| explain(&error))?;
-        Ok(Box::new(Armed(watcher)))
+        Ok(Box::new(Armed { gaps, watcher }))
     }
 }
 
@@ -74,6 +105,7 @@ struct Listener {
     root: PathBuf,
     door: HintSender,
     excluded: Excluded,
+    gaps: Arc<Gaps>,
 }
 
 impl Listener {
@@ -81,6 +113,13 @@ impl Listener {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
+                // Without watches left a new watch is refused, and the tree polled. A directory that
+                // can't be watched is no reason to begin anew for ever.
+                let gap = match error.kind {
+                    ErrorKind::MaxFilesWatch => &self.gaps.lost,
+                    _ => &self.gaps.unreadable,
+                };
+                gap.store(true, Ordering::Relaxed);
                 tracing::warn!(
                     root = %self.root.display(),
                     error = %explain(&error),
@@ -90,6 +129,7 @@ impl Listener {
             }
         };
         if event.need_rescan() {
+            self.gaps.lost.store(true, Ordering::Relaxed);
             tracing::warn!(
                 root = %self.root.display(),
                 "the kernel dropped events; the whole tree is compared"

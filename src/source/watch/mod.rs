@@ -28,5 +28,21 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<Box<dyn Watch>, WatchError>;
 }
 
+/// What a watch no longer hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// Directories that can't be watched while they can't be read.
+    Unreadable,
+    /// Nobody knows what: events were dropped, and with them perhaps new directories.
+    Lost,
+}
+
 /// An armed watch; dropping it ends it.
-pub trait Watch: Send + Sync + 'static {}
+pub trait Watch: Send + Sync + 'static {
+    /// Waits until every directory that was hinted at is watched itself. What a scan that begins
+    /// afterwards comes too early for is hinted at. It may block.
+    fn catch_up(&self);
+
+    /// Returns what it no longer hears of; only a new watch may mend that.
+    fn gap(&self) -> Option<Gap>;
+}

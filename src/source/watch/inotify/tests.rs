@@ -93,6 +93,7 @@ fn an_overflow_asks_for_the_whole_tree() {
         root: PathBuf::from("/srv/www"),
         door: sender,
         excluded: Arc::new(|_, _| false),
+        gaps: Arc::default(),
     };
     let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
     for event in [Ok(overflow), Err(notify::Error::generic("broken"))] {
