@@ -176,8 +176,8 @@ impl Client {
     async fn exchange<T: Reply>(&self, operation: Operation, encoded: &str) -> Result<T, Failure> {
         let credentials = self.credentials();
         let request = self.request(operation, encoded, &credentials);
-        let mut received_at = self.clock.now();
-        let answer = send(request, || received_at = self.clock.now()).await?;
+        let mut received_at = self.clock.steady();
+        let answer = send(request, || received_at = self.clock.steady()).await?;
         let refused = || {
             let token = credentials.security_token.as_ref();
             let secrets = [

@@ -63,9 +63,9 @@ pub struct CredentialFiles {
 pub enum CredentialError {
     /// The file can't be read.
     #[error(
-        "cannot read the {what} from `{}`: {source}; the file must exist and be readable for the \
-         user that refreshd runs as",
-        path.display()
+        "cannot read the {what} from `{}`: {source}; {}",
+        path.display(),
+        remedy(path)
     )]
     Unreadable {
         /// What it should hold.
@@ -89,6 +89,15 @@ pub enum CredentialError {
         /// What is wrong with it.
         reason: &'static str,
     },
+}
+
+fn remedy(path: &Path) -> &'static str {
+    if path.is_absolute() {
+        "the file must exist and be readable for the user that refreshd runs as"
+    } else {
+        "`%d` is known inside the systemd unit only; outside it set $CREDENTIALS_DIRECTORY to the \
+         directory of the key files"
+    }
 }
 
 impl CredentialFiles {

@@ -13,7 +13,7 @@ mod tests;
 /// travelled.
 const TOLERANCE: u64 = 2_000_000;
 
-/// Compares an answer's `Date` with `received_at`, our time when its head came, and teaches the
+/// Compares an answer's `Date` with `received_at`, our steady time when its head came, and teaches the
 /// clock a difference that matters and is news.
 pub(super) fn learn(clock: &dyn Clock, headers: &HeaderMap, received_at: Timestamp) {
     let Some(server) = headers.get(DATE).and_then(parse) else {

@@ -21,15 +21,20 @@ pub trait Clock: Send + Sync + 'static {
     /// Returns 64 random bits: for nonces, keys and jitter, not for secrets.
     fn random(&self) -> u64;
 
-    /// Returns microseconds to add to [`now`](Self::now) to get the CDN's time.
+    /// Returns the wall time at which the clock was made, carried on by the time since: unlike
+    /// [`now`](Self::now) it never steps.
+    fn steady(&self) -> Timestamp;
+
+    /// Returns microseconds to add to [`steady`](Self::steady) to get the CDN's time.
     fn offset(&self) -> i64;
 
     /// Sets the offset, as learnt from an answer's `Date`.
     fn learn_offset(&self, micros: i64);
 
-    /// Returns the CDN's time, which decides the quota day and signs requests.
+    /// Returns the CDN's time, which decides the quota day, signs requests and is what is stored. A
+    /// step of the wall clock doesn't move it: what waits goes on waiting as long as it was to.
     fn server_now(&self) -> Timestamp {
-        Timestamp::from_micros(self.now().as_micros().saturating_add(self.offset()))
+        Timestamp::from_micros(self.steady().as_micros().saturating_add(self.offset()))
     }
 }
 
@@ -37,9 +42,36 @@ pub trait Clock: Send + Sync + 'static {
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The machine's own clock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SystemClock {
+    /// Wall time less the time since boot, when the clock was made.
+    booted_at: Timestamp,
     offset: AtomicI64,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self {
+            booted_at: wall_time().minus(time_since_boot()),
+            offset: AtomicI64::new(0),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this room is where time is asked for"
+)]
+fn wall_time() -> Timestamp {
+    Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+}
+
+fn time_since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 impl SystemClock {
@@ -51,20 +83,16 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this room is where time is asked for"
-    )]
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+        wall_time()
     }
 
     fn boot(&self) -> Duration {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::new(
-            u64::try_from(time.tv_sec).unwrap_or(0),
-            u32::try_from(time.tv_nsec).unwrap_or(0),
-        )
+        time_since_boot()
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.booted_at.plus(self.boot())
     }
 
     #[expect(
@@ -88,6 +116,7 @@ impl Clock for SystemClock {
 /// A clock that moves only when told to: for tests and for virtual time.
 #[derive(Debug)]
 pub struct ManualClock {
+    started_at: Timestamp,
     now: AtomicI64,
     boot: AtomicU64,
     offset: AtomicI64,
@@ -99,6 +128,7 @@ impl ManualClock {
     #[must_use]
     pub fn new(now: Timestamp, seed: u64) -> Arc<Self> {
         Arc::new(Self {
+            started_at: now,
             now: AtomicI64::new(now.as_micros()),
             boot: AtomicU64::new(0),
             offset: AtomicI64::new(0),
@@ -127,6 +157,10 @@ impl Clock for ManualClock {
 
     fn boot(&self) -> Duration {
         Duration::from_micros(self.boot.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.started_at.plus(self.boot())
     }
 
     /// `SplitMix64` over the seed, so that a test repeats.

@@ -23,7 +23,11 @@ pub(super) async fn ask(
 ) -> Result<(u16, Value), Failed> {
     let mut tried = Vec::new();
     for socket in candidates(config) {
-        match try_one(&socket, path, body).await {
+        let answer = match is_ours(&socket, config).await {
+            Ok(()) => try_one(&socket, path, body).await,
+            Err(why) => Err(why),
+        };
+        match answer {
             Ok(answer) => return Ok(answer),
             Err(why) => tried.push(format!("  {}: {why}", socket.display())),
         }
@@ -46,13 +50,30 @@ fn candidates(config: &Config) -> Vec<PathBuf> {
     )
 }
 
+/// Checks that a socket which the configuration does not name is that of its own daemon: a machine
+/// may run another one, and a wish must not reach the wrong CDN.
+async fn is_ours(socket: &Path, config: &Config) -> Result<(), String> {
+    if socket != Path::new(RUN_SOCKET) || config.control_socket.is_some() {
+        return Ok(());
+    }
+    let (_, status) = try_one(socket, "/status", None::<&()>).await?;
+    match status["state_dir"].as_str() {
+        Some(other) if Path::new(other) != config.state_dir => Err(format!(
+            "it is another daemon's, whose state_dir is {other}"
+        )),
+        _ => Ok(()),
+    }
+}
+
 async fn try_one(
     socket: &Path,
     path: &str,
     body: Option<&impl Serialize>,
 ) -> Result<(u16, Value), String> {
-    if !socket.exists() {
-        return Err("there is no socket".to_owned());
+    match socket.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err("there is no socket".to_owned()),
+        Err(error) => return Err(reason(&error)),
     }
     let client = crate::cdn::local_client()
         .unix_socket(socket)
@@ -75,10 +96,22 @@ async fn try_one(
     Ok((status, value))
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    error
+        .downcast_ref::<std::io::Error>()
+        .map_or_else(|| error.to_string(), reason)
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "not for this user; ask as root, as the daemon's user or from its group".to_owned()
+        }
+        std::io::ErrorKind::ConnectionRefused => "its daemon is gone".to_owned(),
+        _ => error.to_string(),
+    }
 }

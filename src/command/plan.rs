@@ -131,28 +131,26 @@ fn wishes_of(
     let mut reasons = Vec::new();
     let mut known = false;
     for origin in config.origins.values() {
-        let relative = if path.is_absolute() {
-            RelPath::below(&origin.root, path)
-        } else {
-            RelPath::new(
-                path.as_os_str()
-                    .as_bytes()
-                    .strip_prefix(b"./")
-                    .unwrap_or(path.as_os_str().as_bytes()),
-            )
-            .ok()
-        };
-        let Some(relative) = relative.filter(|relative| !relative.is_root()) else {
+        // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
+        let full: PathBuf = origin.root.join(path).components().collect();
+        let Some(relative) = RelPath::below(&origin.root, &full) else {
             continue;
         };
         known = true;
+        if full.is_dir() {
+            reasons.push(format!(
+                "origin {}: it is a directory; name the files in it",
+                origin.name
+            ));
+            continue;
+        }
         if let Some(glob) = origin.mapping.excluded(&relative, false) {
             reasons.push(format!("origin {}: excluded by `{glob}`", origin.name));
             continue;
         }
         let change = Change {
             path: relative.clone(),
-            kind: if relative.under(&origin.root).exists() {
+            kind: if full.exists() {
                 ChangeKind::Modified
             } else {
                 ChangeKind::Removed

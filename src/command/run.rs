@@ -118,7 +118,7 @@ impl Daemon {
             cdns,
         })
         .await
-        .map_err(|error| Failed::new(Exit::Software, error))?;
+        .map_err(io)?;
         let desk = Desk {
             store,
             journal,

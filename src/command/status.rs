@@ -76,6 +76,16 @@ fn render(status: &Value) -> String {
     for (wait, number) in entries(&intents["waiting"]) {
         let _ = writeln!(text, "  waiting for {wait}: {number}");
     }
+    if status["intents"]["unknown"]
+        .as_u64()
+        .is_some_and(|batches| batches > 0)
+    {
+        let _ = writeln!(
+            text,
+            "  calls whose answer was lost, to be looked up: {}",
+            status["intents"]["unknown"]
+        );
+    }
     for (account, kinds) in entries(&status["quota"]) {
         let parts: Vec<String> = entries(kinds)
             .map(|(kind, quota)| format!("{kind} {}/{}", quota["left"], quota["limit"]))
@@ -117,7 +127,7 @@ fn render(status: &Value) -> String {
         for unmapped in origin["unmapped"].as_array().into_iter().flatten() {
             let _ = writeln!(
                 text,
-                "  {name}: {} has no URL: {}",
+                "  {name}: {}: {}",
                 word(&unmapped["path"]),
                 word(&unmapped["why"])
             );

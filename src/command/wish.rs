@@ -100,7 +100,10 @@ async fn ask(
         printer.json(&answer);
     } else if status == 202 {
         for target in strings(&answer["recorded"]) {
-            printer.line(&format!("recorded: {} {target}", request.action));
+            printer.line(&match request.kind {
+                Kind::Url => format!("recorded: {} {target}", request.action),
+                kind => format!("recorded: {} {kind} {target}", request.action),
+            });
         }
     } else {
         printer.problem("nothing was recorded:");

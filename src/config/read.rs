@@ -170,7 +170,7 @@ fn account(
     let timeout = section.or(
         "timeout",
         10 * SECOND,
-        value::time(100 * MILLISECOND..=5 * MINUTE),
+        value::time(100 * MILLISECOND..=30 * SECOND),
         findings,
     );
     let batch = section.or("batch", 100, value::count(1..=1_000), findings);

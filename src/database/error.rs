@@ -1,6 +1,7 @@
 //! What goes wrong with a database file, in an operator's words and with a remedy.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -55,7 +56,11 @@ pub enum DatabaseError {
         /// What the operating system said.
         why: String,
     },
-    /// A statement failed for another reason: a mistake of refreshd, or another process's lock.
+    /// Another process holds the lock, a backup or a curious shell: nothing was written, and it is
+    /// free again when that process ends.
+    #[error("another process holds the lock of the database ({0}); it is tried again")]
+    Busy(String),
+    /// A statement failed for another reason: a mistake of refreshd.
     #[error("a database statement failed: {0}")]
     Statement(String),
     /// The writer has ended: the process is going down.
@@ -64,16 +69,29 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// Says why a directory or file can't be made or opened.
+    pub(super) fn open(path: &Path, why: &io::Error) -> Self {
+        match why.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full(why.to_string())
+            }
+            _ => Self::Open {
+                path: path.to_owned(),
+                why: why.to_string(),
+            },
+        }
+    }
+
     /// Returns whether nothing can be written any more until a restart.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         matches!(self, Self::Corrupt(_) | Self::Io(_) | Self::Closed)
     }
 
-    /// Returns whether the disk is full: it passes by itself once there is space.
+    /// Returns whether it passes by itself: the disk is full, or another process holds the lock.
     #[must_use]
-    pub const fn is_full(&self) -> bool {
-        matches!(self, Self::Full(_))
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Busy(_))
     }
 }
 
@@ -85,6 +103,7 @@ impl From<rusqlite::Error> for DatabaseError {
         };
         match failure.code {
             ErrorCode::DiskFull => Self::Full(why),
+            ErrorCode::DatabaseBusy => Self::Busy(why),
             ErrorCode::SystemIoFailure if failure.extended_code == IOERR_SHMSIZE => Self::Full(why),
             ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen => {
                 Self::Io(why)

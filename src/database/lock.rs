@@ -41,10 +41,7 @@ impl StateLock {
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         place::prepare_directory(directory)?;
         let path = directory.join("refreshd.lock");
-        let failed = |why: std::io::Error| DatabaseError::Open {
-            path: path.clone(),
-            why: why.to_string(),
-        };
+        let failed = |why: std::io::Error| DatabaseError::open(&path, &why);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -35,10 +35,7 @@ pub fn network_file_system(magic: u64) -> Option<&'static str> {
 
 /// Makes the directory (mode 0700) if it is missing, and refuses one on a network file system.
 pub(super) fn prepare_directory(directory: &Path) -> Result<(), DatabaseError> {
-    let open = |why: io::Error| DatabaseError::Open {
-        path: directory.to_owned(),
-        why: why.to_string(),
-    };
+    let open = |why: io::Error| DatabaseError::open(directory, &why);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -69,8 +66,5 @@ pub(super) fn prepare_file(path: &Path) -> Result<(), DatabaseError> {
         .mode(0o600)
         .open(path)
         .map(drop)
-        .map_err(|why| DatabaseError::Open {
-            path: path.to_owned(),
-            why: why.to_string(),
-        })
+        .map_err(|why| DatabaseError::open(path, &why))
 }

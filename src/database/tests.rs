@@ -24,6 +24,13 @@ fn a_newer_schema_is_refused() {
     );
 }
 
+#[test]
+fn a_lock_that_another_process_holds_passes() {
+    let busy = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(5), None);
+    let busy = DatabaseError::from(busy);
+    assert!(busy.may_pass() && !busy.is_fatal(), "{busy}");
+}
+
 #[tokio::test]
 async fn the_file_is_private_durable_and_in_wal_mode() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::url::literal_start;
+
 /// What a refresh names. The wire calls it `ObjectType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,6 +96,16 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Returns whether refreshing `self` may reach what `narrow` names: as
+    /// [`covers`](Self::covers), and an expression may reach every URL that begins as it does.
+    #[must_use]
+    pub fn may_reach(&self, narrow: &Self) -> bool {
+        self.covers(narrow)
+            || (self.kind == Kind::Regex && narrow.text.starts_with(literal_start(&self.text)))
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
@@ -122,6 +134,9 @@ mod tests {
         assert!(variants.covers(&target(Kind::Url, "https://a.example/x?q=1")));
         assert!(variants.covers(&target(Kind::Url, "https://a.example/x")));
         assert!(!variants.covers(&target(Kind::Url, "https://a.example/xy")));
+        let expression = target(Kind::Regex, "https://a.example/d/[0-9].*");
+        assert!(expression.may_reach(&target(Kind::Url, "https://a.example/d/7")));
+        assert!(!expression.may_reach(&target(Kind::Url, "https://a.example/e/7")));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use target::{canonical_target, literal_start, same_target};
+pub use target::{canonical_target, listed_target, literal_start};
 
 /// The longest URL that the CDN takes, in characters (API reference, section 0).
 pub const MAX_LENGTH: usize = 1_024;

@@ -3,20 +3,20 @@
 //! One turn is [`Dispatch::step`]. Each call is written down before it is made (rule 3), and its
 //! answer before anything else happens; an answer that can't be written is kept and tried again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
-use crate::domain::intent::{Intent, IntentId, State, Waiting};
+use crate::domain::intent::{Action, Intent, IntentId, State, Wait, Waiting};
 use crate::domain::plan::{self, Limits, PlannedBatch};
 use crate::domain::quota;
 use crate::domain::task::{Batch, BatchKey, Fence};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::{Failure, Verdict, judge};
-use crate::journal::{Doubt, Due, Journal, JournalError, Staged};
+use crate::journal::{Doubt, Journal, JournalError, Staged};
 
 use super::account::AccountBoard;
 use super::backoff::full_jitter;
@@ -26,8 +26,17 @@ use super::step::Step;
 const DUE: usize = 20_000;
 /// With more than that due, prefetches that wait for a refresh stand aside this long.
 const CROWDED: Duration = Duration::from_secs(600);
+/// A plan is followed for this long; then what has come meanwhile is planned with the rest.
+const PLAN_LASTS: Duration = Duration::from_secs(10);
+/// A batch that was sent this often, each time without an answer or a trace, is taken apart, so that
+/// a target that the CDN chokes on can't hold up its kind for ever …
+const SENDS: u32 = 2;
+/// … and once alone, waits this long.
+const ASIDE: Duration = Duration::from_secs(3600);
 /// The quota is asked again this often, for others spend it too.
 const QUOTA_EVERY: Duration = Duration::from_secs(3600);
+/// Each time, what ended long ago is forgotten, in this many small transactions at most.
+const PRUNINGS: u32 = 20;
 /// With nothing in flight or unknown for this long, the CDN's count replaces ours (rule 4).
 const QUIET: Duration = Duration::from_secs(60);
 /// The first look at a batch in doubt comes this long after the doubt.
@@ -51,6 +60,11 @@ pub struct Dispatch {
     unwritten: Option<(Batch, Result<Accepted, Failure>)>,
     /// No call before this instant: the account was throttled, refused or is unreachable.
     halted_until: Timestamp,
+    /// No look at a batch in doubt before this instant: the last one failed.
+    no_look_before: Timestamp,
+    /// Batches planned at `planned_at` and not sent yet.
+    planned: VecDeque<PlannedBatch>,
+    planned_at: Timestamp,
     /// Refusals in a row, for the back-off.
     refusals: u32,
     /// When the quota is asked next.
@@ -76,6 +90,9 @@ impl Dispatch {
             fence,
             unwritten: None,
             halted_until: Timestamp::EPOCH,
+            no_look_before: Timestamp::EPOCH,
+            planned: VecDeque::new(),
+            planned_at: Timestamp::EPOCH,
             refusals: 0,
             quota_at: Timestamp::EPOCH,
         })
@@ -100,15 +117,24 @@ impl Dispatch {
             self.ask_quota(now).await?;
             return Ok(Step::Worked);
         }
-        let (doubts, next_doubt) = self.journal.doubts(&self.account.name, now).await?;
-        if let Some(doubt) = doubts.into_iter().next() {
-            self.resolve(doubt).await?;
+        let (doubts, mut next_doubt) = self.journal.doubts(&self.account.name, now).await?;
+        for doubt in doubts {
+            if doubt.negatives >= 2 || now >= self.no_look_before {
+                self.resolve(doubt).await?;
+                return Ok(Step::Worked);
+            }
+            next_doubt = Some(self.no_look_before);
+        }
+        if now.since(self.planned_at) >= PLAN_LASTS || now < self.planned_at {
+            self.planned.clear();
+        }
+        if let Some(planned) = self.planned.pop_front() {
+            let batch = self.draw_up(planned, now);
+            self.send_staged(batch, now).await?;
             return Ok(Step::Worked);
         }
-        let due = self.journal.due(&self.account.name, now, DUE).await?;
-        let next_due = due.next_at;
-        if let Some(batch) = self.plan(&due, now).await? {
-            self.send_staged(batch, now).await?;
+        let next_due = self.plan(now).await?;
+        if !self.planned.is_empty() {
             return Ok(Step::Worked);
         }
         Ok(Step::Idle {
@@ -119,10 +145,13 @@ impl Dispatch {
         })
     }
 
-    /// Plans what is due, parks what has to wait, and draws up the first batch.
-    async fn plan(&self, due: &Due, now: Timestamp) -> Result<Option<Batch>, JournalError> {
+    /// Plans what is due and parks what has to wait; returns when more is due. The batches are sent
+    /// in the next turns, each staged just before its call, until one isn't accepted: then the plan
+    /// is void.
+    async fn plan(&mut self, now: Timestamp) -> Result<Option<Timestamp>, JournalError> {
+        let due = self.journal.due(&self.account.name, now, DUE).await?;
         if due.intents.is_empty() {
-            return Ok(None);
+            return Ok(due.next_at);
         }
         let allowances = self
             .journal
@@ -148,12 +177,28 @@ impl Dispatch {
         let news = newly_waiting(&due.intents, waiting);
         if !news.is_empty() {
             self.journal.park(&news, now).await?;
+            self.tell_parked(&news);
         }
-        Ok(plan
-            .batches
-            .into_iter()
-            .next()
-            .map(|planned| self.draw_up(planned, now)))
+        // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
+        let mut batches = plan.batches.into_iter();
+        self.planned.extend(batches.next());
+        self.planned
+            .extend(batches.filter(|batch| batch.action == Action::Refresh));
+        self.planned_at = now;
+        Ok(due.next_at)
+    }
+
+    /// Tells of what the day's quota leaves waiting, a line for each reason.
+    fn tell_parked(&self, news: &[(IntentId, Waiting)]) {
+        let mut parked: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, waiting) in news {
+            if waiting.wait == Wait::Quota {
+                *parked.entry(&waiting.why).or_default() += 1;
+            }
+        }
+        for (why, intents) in parked {
+            tracing::warn!(account = %self.account.name, intents, "parked: {why}");
+        }
     }
 
     fn draw_up(&self, planned: PlannedBatch, now: Timestamp) -> Batch {
@@ -177,7 +222,10 @@ impl Dispatch {
         {
             Staged::Ready => self.call(batch).await,
             // The ledger moved between planning and staging: plan again with what it says now.
-            Staged::OverBudget | Staged::Stale => Ok(()),
+            Staged::OverBudget | Staged::Stale => {
+                self.planned.clear();
+                Ok(())
+            }
         }
     }
 
@@ -238,6 +286,7 @@ impl Dispatch {
             }
             Err(failure) => failure,
         };
+        self.planned.clear();
         let verdict = match judge(failure) {
             Verdict::Split if batch.asks.len() == 1 => Verdict::Never,
             verdict => verdict,
@@ -248,6 +297,7 @@ impl Dispatch {
             self.journal
                 .doubted(&batch.key, self.fence, &why, look_at, now)
                 .await?;
+            self.board.note(&why);
             tracing::warn!(batch.key = %batch.key, "a call's outcome is unknown and will be looked up: {why}");
             return Ok(());
         }
@@ -324,13 +374,17 @@ impl Dispatch {
                 .journal
                 .resend(&doubt.batch.key, self.fence, now)
                 .await?;
+            if doubt.sends >= SENDS {
+                return self.take_apart(&batch, doubt.sends, now).await;
+            }
             tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
             return self.call(batch).await;
         }
         let found = match self.look_up(&doubt, now).await {
             Ok(found) => found,
             Err(failure) => {
-                // Not a negative look: nothing was learnt. Come back when the CDN answers again.
+                // Not a negative look: nothing was learnt. Look when the CDN answers again; other
+                // kinds go on.
                 self.refusals = self.refusals.saturating_add(1);
                 let wait = full_jitter(
                     BACKOFF_BASE,
@@ -338,8 +392,12 @@ impl Dispatch {
                     self.refusals,
                     self.clock.random(),
                 );
-                self.halted_until = now.plus(wait.max(Duration::from_secs(1)));
+                let now = self.clock.server_now();
+                self.no_look_before = now.plus(wait.max(Duration::from_secs(1)));
                 self.board.note(&explain(&failure));
+                if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
+                    self.cdn.renew();
+                }
                 return Ok(());
             }
         };
@@ -361,6 +419,34 @@ impl Dispatch {
         Ok(())
     }
 
+    /// Gives up a batch that leaves no trace however often it is sent: its intents come back in
+    /// smaller ones, behind what waits already.
+    async fn take_apart(
+        &mut self,
+        batch: &Batch,
+        sends: u32,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let why = format!("the CDN was asked {sends} times and neither answered nor lists it");
+        tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "a batch is taken apart: {why}");
+        let not_before = if batch.asks.len() > 1 {
+            now
+        } else {
+            now.plus(ASIDE)
+        };
+        self.planned.clear();
+        self.journal
+            .refused(
+                &batch.key,
+                self.fence,
+                &Verdict::Split,
+                &why,
+                not_before,
+                now,
+            )
+            .await
+    }
+
     async fn look_up(
         &self,
         doubt: &Doubt,
@@ -371,6 +457,11 @@ impl Dispatch {
 
     /// Reads what the CDN says is left (rule 4), and when to ask again.
     async fn ask_quota(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        for _ in 0..PRUNINGS {
+            if self.journal.prune(now).await? == 0 {
+                break;
+            }
+        }
         let turn = Day::of(now).next().start().plus(Duration::from_secs(2));
         match self.cdn.quota().await {
             Ok(reported) => {
@@ -391,7 +482,9 @@ impl Dispatch {
                 if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
                     self.cdn.renew();
                 }
-                self.quota_at = now.plus(Duration::from_secs(60)).min(turn);
+                // The refusal may have set the clock right.
+                let after = self.clock.server_now();
+                self.quota_at = after.plus(Duration::from_secs(60)).min(turn);
             }
         }
         Ok(())

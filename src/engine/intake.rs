@@ -396,7 +396,7 @@ impl Intake {
     }
 
     fn show_unmapped(&mut self, path: &RelPath, why: String) {
-        tracing::warn!(origin = %self.settings.origin, ?path, %why, "cannot be refreshed");
+        tracing::warn!(origin = %self.settings.origin, ?path, "something is wrong with a changed file: {why}");
         let shown = Unmapped {
             path: path.to_string(),
             why,

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::cdn::wire::row_type;
 use crate::cdn::{Cdn, TaskQuery};
 use crate::domain::ask::Target;
 use crate::domain::task::{TaskId, TaskRow};
 use crate::domain::time::Timestamp;
-use crate::domain::url::same_target;
+use crate::domain::url::listed_target;
 use crate::domain::verdict::Failure;
 use crate::journal::Doubt;
 
@@ -56,14 +57,13 @@ pub async fn look_up(
 }
 
 fn ours(doubt: &Doubt, row: &TaskRow) -> Option<Target> {
-    let after = row
-        .created_at
-        .is_some_and(|created| created >= doubt.staged_at);
-    let asks = doubt.batch.asks.iter().map(|ask| &ask.target);
-    after
-        .then(|| {
-            asks.into_iter()
-                .find(|target| same_target(target, &row.object_path))
-        })?
-        .cloned()
+    let batch = &doubt.batch;
+    let kind = row_type(batch.action, batch.kind);
+    let after = row.object_type.eq_ignore_ascii_case(kind)
+        && row
+            .created_at
+            .is_some_and(|created| created >= doubt.staged_at);
+    let asks = batch.asks.iter().map(|ask| &ask.target);
+    let listed = after.then(|| listed_target(batch.kind, &row.object_path))?;
+    asks.into_iter().find(|target| **target == listed).cloned()
 }

@@ -65,13 +65,13 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns whether the trouble may pass by itself: the disk is full. Everything else ends the
-    /// process, for a database that fails must not be written on.
+    /// Returns whether the trouble may pass by itself: the disk is full, or another process
+    /// holds the database's lock. Everything else ends the process, for a database that fails must not be written on.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Store(StoreError::Database(error))
-            | Self::Journal(JournalError::Database(error)) => error.is_full(),
+            | Self::Journal(JournalError::Database(error)) => error.may_pass(),
             _ => false,
         }
     }

@@ -1,16 +1,17 @@
 //! Poll: follows accepted jobs until the CDN has ended every (task id, target).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
 use crate::config::Account;
+use crate::domain::ask::Target;
 use crate::domain::task::{TaskId, TaskRow, TaskStatus};
 use crate::domain::time::Timestamp;
-use crate::domain::url::same_target;
-use crate::domain::verdict::{Verdict, judge};
+use crate::domain::url::listed_target;
+use crate::domain::verdict::{Failure, Verdict, judge};
 use crate::journal::{Job, Journal, JournalError, Observation, Retry};
 
 use super::account::AccountBoard;
@@ -74,7 +75,7 @@ impl Poll {
         let ids: Vec<TaskId> = ids.into_iter().cloned().collect();
         let mut rows = Vec::new();
         for ten in ids.chunks(IDS) {
-            match self.cdn.tasks_by_id(ten).await {
+            match self.ask(ten).await {
                 Ok(more) => rows.extend(more),
                 Err(failure) => {
                     self.failures = self.failures.saturating_add(1);
@@ -85,9 +86,9 @@ impl Poll {
                         self.clock.random(),
                     );
                     let wait = wait.max(failure.retry_after.unwrap_or(Duration::from_secs(1)));
-                    self.halted_until = now.plus(wait);
+                    self.halted_until = self.clock.server_now().plus(wait);
                     self.board.note(&explain(&failure));
-                    if judge(&failure) == Verdict::Renew {
+                    if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
                         self.cdn.renew();
                     }
                     return Ok(Step::Worked);
@@ -103,16 +104,44 @@ impl Poll {
         Ok(Step::Worked)
     }
 
+    /// Asks for up to ten ids. If the CDN won't have one of them, the others are asked alone, and
+    /// that one brings no rows: its job is given up in time.
+    async fn ask(&self, ids: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
+        let is_bad = |failure: &Failure| matches!(judge(failure), Verdict::Never | Verdict::Split);
+        match self.cdn.tasks_by_id(ids).await {
+            Err(failure) if is_bad(&failure) => {
+                let mut rows = Vec::new();
+                for id in ids {
+                    match self.cdn.tasks_by_id(std::slice::from_ref(id)).await {
+                        Ok(more) => rows.extend(more),
+                        Err(failure) if is_bad(&failure) => {
+                            tracing::warn!(task.id = %id, "the CDN knows no such task: {}", explain(&failure));
+                        }
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                Ok(rows)
+            }
+            answer => answer,
+        }
+    }
+
     async fn observe(&self, job: &Job, rows: &[TaskRow]) -> Result<(), JournalError> {
         let now = self.clock.server_now();
+        // Read once, not once for each ask: an id that batches share brings thousands of rows. Of
+        // two for one target the first counts.
+        let listed: HashMap<Target, &TaskStatus> = rows
+            .iter()
+            .rev()
+            .filter(|row| job.tasks.contains(&row.task))
+            .map(|row| (listed_target(job.kind, &row.object_path), &row.status))
+            .collect();
         let news: Vec<_> = job
             .asks
             .iter()
             .filter_map(|ask| {
-                let row = rows.iter().find(|row| {
-                    job.tasks.contains(&row.task) && same_target(&ask.target, &row.object_path)
-                })?;
-                Some((ask.target.clone(), row.status.clone()))
+                let status = listed.get(&ask.target)?;
+                Some((ask.target.clone(), (*status).clone()))
             })
             .collect();
         for (target, status) in &news {

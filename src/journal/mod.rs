@@ -60,7 +60,8 @@ pub enum JournalError {
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
     /// Takes the lead for an account: raises its fencing number. Batches that were being submitted
-    /// when the last lead died become unknown.
+    /// when the last lead died become unknown, and what waited for quota is planned anew: the
+    /// configuration may allow more by now.
     async fn lead(&self, account: &AccountName, now: Timestamp) -> Result<Fence, JournalError>;
 
     /// Takes in what a node recorded, in sequence. Numbers at or below the node's last accepted one
@@ -200,7 +201,8 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Takes the CDN's answer about its quota, asked at `asked_at`. The ledger is replaced in both
     /// directions if nothing was in flight or unknown from `asked_at` minus `quiet` until now
-    /// (rule 4); else only a smaller remainder than ours is believed. Returns whether it replaced.
+    /// (rule 4); else only a smaller remainder than ours is believed. Returns whether it replaced:
+    /// then intents that wait for quota of a kind that has some left are due again.
     async fn quota_reported(
         &self,
         account: &AccountName,

@@ -5,8 +5,10 @@
 //! **Invariant:** nothing here speaks to the CDN or waits for it.
 
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -60,13 +62,24 @@ pub fn router(desk: Desk) -> Router {
         .with_state(desk)
 }
 
+/// How long answers that were begun may take once the daemon stops: nobody's half a request may hold
+/// up its end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Serves the control socket until told to stop, then finishes what it has begun.
 pub async fn serve(
     listener: UnixListener,
     desk: Desk,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(desk))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let served =
+        axum::serve(listener, router(desk)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = served.into_future() => served,
+        () = patience => Ok(()),
+    }
 }

@@ -37,6 +37,10 @@ enum Say {
     ExecuteSilently,
     /// Loses it on the way.
     Lose,
+    /// Executes it and names this task.
+    Name(&'static str),
+    /// Executes it, and the answer comes with a request id too long for a full disk.
+    AnswerAtLength(Database),
 }
 
 /// A CDN that accepts, unless told otherwise.
@@ -45,11 +49,25 @@ struct FakeCdn {
     script: Mutex<VecDeque<Say>>,
     /// A target that is refused whatever batch it is in.
     bad: Mutex<Option<String>>,
+    /// A target that makes it answer 502 without a code, whatever batch it is in.
+    choking: Mutex<Option<String>>,
+    /// A task id that it refuses to speak of.
+    unspeakable: Mutex<Option<TaskId>>,
+    /// Whether lists of tasks are answered 503 without a code.
+    listing_fails: Mutex<bool>,
+    /// Whether the next question for the quota is refused for its date, which sets the clock.
+    quota_sets_clock: Mutex<bool>,
+    /// What it says is left.
+    reported: Mutex<PerKind<Option<Reported>>>,
     /// Targets whose task ends failed, this many times.
     failing: Mutex<BTreeMap<String, u32>>,
     /// Whether accepted tasks are listed at all.
     silent_tasks: Mutex<bool>,
     accepted: Mutex<Vec<(Action, Kind, Vec<String>)>>,
+    /// Whether each accepted call was forced.
+    forced: Mutex<Vec<bool>>,
+    /// How often tasks were asked for by id.
+    polls: Mutex<u32>,
     rows: Mutex<Vec<TaskRow>>,
 }
 
@@ -79,7 +97,9 @@ impl FakeCdn {
                         _ => "file".to_owned(),
                     },
                     status,
-                    created_at: Some(Timestamp::from_seconds(self.clock.now().as_seconds())),
+                    created_at: Some(Timestamp::from_seconds(
+                        self.clock.server_now().as_seconds(),
+                    )),
                 });
             }
         }
@@ -115,7 +135,7 @@ impl Cdn for FakeCdn {
         &self,
         action: Action,
         kind: Kind,
-        _force: bool,
+        force: bool,
         targets: &[Target],
     ) -> Result<Accepted, Failure> {
         let say = self.script.lock().expect("not poisoned").pop_front();
@@ -126,8 +146,26 @@ impl Cdn for FakeCdn {
                 Some("InvalidObjectPath.Malformed"),
             ));
         }
+        let choking = self.choking.lock().expect("not poisoned").clone();
+        if choking.is_some_and(|choking| targets.iter().any(|target| target.text == choking)) {
+            return Err(failure(Reached::Answered(502), None));
+        }
+        if matches!(say, None | Some(Say::Name(_) | Say::AnswerAtLength(_))) {
+            self.forced.lock().expect("not poisoned").push(force);
+        }
         match say {
             None => Ok(self.execute(action, kind, targets)),
+            Some(Say::Name(task)) => Ok(Accepted {
+                tasks: vec![TaskId(task.to_owned())],
+                ..self.execute(action, kind, targets)
+            }),
+            Some(Say::AnswerAtLength(database)) => {
+                limit_pages(&database, None).await;
+                Ok(Accepted {
+                    request_id: "R".repeat(1 << 20),
+                    ..self.execute(action, kind, targets)
+                })
+            }
             Some(Say::Refuse(code, status)) => Err(failure(Reached::Answered(status), Some(code))),
             Some(Say::ExecuteSilently) => {
                 // The call takes a while, so that its tasks are made in a later second.
@@ -140,6 +178,14 @@ impl Cdn for FakeCdn {
     }
 
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
+        *self.polls.lock().expect("not poisoned") += 1;
+        let unspeakable = self.unspeakable.lock().expect("not poisoned").clone();
+        if unspeakable.is_some_and(|task| tasks.contains(&task)) {
+            return Err(failure(
+                Reached::Answered(400),
+                Some("InvalidTaskId.Malformed"),
+            ));
+        }
         let rows = self.rows.lock().expect("not poisoned");
         Ok(rows
             .iter()
@@ -149,6 +195,9 @@ impl Cdn for FakeCdn {
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
+        if *self.listing_fails.lock().expect("not poisoned") {
+            return Err(failure(Reached::Answered(503), None));
+        }
         let rows = self.rows.lock().expect("not poisoned");
         let word = match (query.action, query.kind) {
             (Action::Prefetch, _) => "preload",
@@ -165,16 +214,34 @@ impl Cdn for FakeCdn {
     }
 
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
-        Ok(PerKind::default())
+        if std::mem::take(&mut *self.quota_sets_clock.lock().expect("not poisoned")) {
+            self.clock.learn_offset(0);
+            let code = Some("InvalidTimeStamp.Expired");
+            return Err(failure(Reached::Answered(400), code));
+        }
+        Ok(*self.reported.lock().expect("not poisoned"))
     }
 
     fn renew(&self) {}
+}
+
+/// Lets the database have no page more than it has, or than `most`.
+async fn limit_pages(database: &Database, most: Option<i64>) {
+    database
+        .call("test", move |tx| {
+            let pages = tx.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))?;
+            tx.pragma_update_and_check(None, "max_page_count", most.unwrap_or(pages), |_| Ok(()))?;
+            Ok::<_, refreshd::database::DatabaseError>(())
+        })
+        .await
+        .expect("it works");
 }
 
 /// One account with its loops, and time that moves when told to.
 struct Bench {
     clock: Arc<ManualClock>,
     cdn: Arc<FakeCdn>,
+    database: Database,
     journal: Arc<dyn Journal>,
     dispatch: Dispatch,
     poll: Poll,
@@ -184,6 +251,10 @@ struct Bench {
 
 impl Bench {
     async fn new(quota: PerKind<u64>) -> Self {
+        Self::with(account(quota)).await
+    }
+
+    async fn with(account: Account) -> Self {
         let folder = tempfile::tempdir().expect("it works");
         let noon = Timestamp::parse("2026-11-22T04:00:00Z").expect("it works");
         let clock = ManualClock::new(noon, 42);
@@ -192,14 +263,20 @@ impl Bench {
             clock: clock.clone(),
             script: Mutex::default(),
             bad: Mutex::default(),
+            choking: Mutex::default(),
+            unspeakable: Mutex::default(),
+            listing_fails: Mutex::default(),
+            quota_sets_clock: Mutex::default(),
+            reported: Mutex::default(),
+            forced: Mutex::default(),
+            polls: Mutex::default(),
             failing: Mutex::default(),
             silent_tasks: Mutex::default(),
             accepted: Mutex::default(),
             rows: Mutex::default(),
         });
         let database = Database::open(&folder.path().join("refreshd.db")).expect("it works");
-        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
-        let account = account(quota);
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database.clone()));
         let (facts, _) = tokio::sync::watch::channel(Facts::default());
         let board = AccountBoard::new(account.name.clone(), facts);
         let dispatch = Dispatch::lead(
@@ -215,6 +292,7 @@ impl Bench {
         Self {
             clock,
             cdn,
+            database,
             journal,
             dispatch,
             poll,
@@ -224,7 +302,7 @@ impl Bench {
     }
 
     async fn wish(&mut self, action: Action, target: Target, force: bool) {
-        let now = self.clock.now();
+        let now = self.clock.server_now();
         self.sequence += 1;
         let wish = Wish {
             account: "main".into(),
@@ -292,7 +370,7 @@ impl Bench {
         let limits = PerKind::from_fn(|_| 10_000);
         let name = AccountName::from("main");
         self.journal
-            .quota(&name, &limits, self.clock.now())
+            .quota(&name, &limits, self.clock.server_now())
             .await
             .expect("it works")[kind]
             .used
@@ -658,4 +736,254 @@ async fn a_url_refreshed_while_its_prefetch_runs_is_refreshed_again_after_it() {
         1
     );
     bench.assert_all_done(3).await;
+}
+
+#[tokio::test]
+async fn a_long_deploy_is_planned_once() {
+    let mut bench = plenty().await;
+    for number in 0..1_000 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    let mut turns = 0;
+    while bench.dispatch.step().await.expect("it works") == Step::Worked {
+        turns += 1;
+    }
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1_000);
+    assert_eq!(turns, 1 + 1 + 10, "the quota, the plan, ten calls");
+}
+
+#[tokio::test]
+async fn a_wish_that_comes_between_plan_and_call_is_heard() {
+    let mut bench = plenty().await;
+    bench.wish(Action::Refresh, directory("d/"), false).await;
+    for _ in ["the quota", "the plan"] {
+        assert_eq!(bench.dispatch.step().await.expect("it works"), Step::Worked);
+    }
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0);
+    bench.wish(Action::Refresh, directory("d/"), true).await;
+    bench.turn().await;
+    assert_eq!(*bench.cdn.forced.lock().expect("not poisoned"), [true]);
+    bench.pass(600).await;
+    bench.assert_all_done(1).await;
+}
+
+#[tokio::test]
+async fn a_plan_that_is_old_at_midnight_is_not_sent_before_it() {
+    use refreshd::domain::quota::QuotaKind;
+    let mut bench = plenty().await;
+    // 16:00 UTC is midnight UTC+8.
+    bench.clock.advance(Duration::from_secs(12 * 3600 - 15));
+    bench.refresh("page").await;
+    for _ in ["the quota", "the plan"] {
+        assert_eq!(bench.dispatch.step().await.expect("it works"), Step::Worked);
+    }
+    bench.clock.advance(Duration::from_secs(5));
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0);
+    assert_eq!(bench.used(QuotaKind::Url).await, 0);
+    bench.pass(20).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
+    assert_eq!(bench.used(QuotaKind::Url).await, 1, "the new day's");
+}
+
+#[tokio::test]
+async fn a_look_that_fails_holds_up_its_own_kind_only() {
+    let mut bench = plenty().await;
+    bench.refresh("page").await;
+    bench
+        .cdn
+        .script
+        .lock()
+        .expect("not poisoned")
+        .push_back(Say::Lose);
+    *bench.cdn.listing_fails.lock().expect("not poisoned") = true;
+    bench.turn().await;
+    bench.pass(600).await;
+    bench.wish(Action::Refresh, directory("d/"), true).await;
+    bench.refresh("other").await;
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/d/")]);
+    *bench.cdn.listing_fails.lock().expect("not poisoned") = false;
+    bench.pass(3600).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 3, "lost 0");
+    bench.assert_all_done(3).await;
+}
+
+#[tokio::test]
+async fn a_url_that_the_cdn_chokes_on_is_isolated_and_ends_visibly() {
+    let mut bench = plenty().await;
+    for number in 0..100 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    *bench.cdn.choking.lock().expect("not poisoned") = Some(format!("{SITE}/page37"));
+    bench.turn().await;
+    bench.pass(3600).await;
+    let targets = bench.cdn.targets(Action::Refresh);
+    assert_eq!(targets.len(), 99, "each of the others once");
+    let attention = bench.journal.attention(10).await.expect("it works");
+    assert_eq!(attention[0].intent.target, url("page37"));
+    bench.pass(12 * 3600).await;
+    let counts = bench.journal.counts().await.expect("it works");
+    assert_eq!((counts.done, counts.failed), (99, 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn hours_without_an_answer_lose_nothing() {
+    let mut bench = plenty().await;
+    bench.refresh("page").await;
+    let silence = std::iter::repeat_n(Say::Lose, 8);
+    bench
+        .cdn
+        .script
+        .lock()
+        .expect("not poisoned")
+        .extend(silence);
+    bench.turn().await;
+    bench.pass(6 * 3600).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/page")]);
+    bench.assert_all_done(1).await;
+}
+
+#[tokio::test]
+async fn a_task_id_that_the_cdn_refuses_does_not_hold_up_the_others() {
+    let mut bench = plenty().await;
+    bench
+        .cdn
+        .script
+        .lock()
+        .expect("not poisoned")
+        .push_back(Say::Name("odd"));
+    *bench.cdn.unspeakable.lock().expect("not poisoned") = Some(TaskId("odd".to_owned()));
+    bench.refresh("page").await;
+    bench.turn().await;
+    bench.refresh("other").await;
+    bench.turn().await;
+    bench.pass(600).await;
+    let counts = bench.journal.counts().await.expect("it works");
+    assert_eq!((counts.done, counts.submitted), (1, 1), "{counts:?}");
+    bench.pass(7 * 3600).await;
+    bench.assert_all_done(2).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_quota_goes_when_there_is_more() {
+    use refreshd::domain::quota::QuotaKind;
+    let mut bench = plenty().await;
+    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] = Some(Reported {
+        quota: 5,
+        remain: 5,
+    });
+    for number in 0..8 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    bench.turn().await;
+    let counts = bench.journal.counts().await.expect("it works");
+    assert_eq!(counts.waiting.get("quota"), Some(&3), "{counts:?}");
+    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] = Some(Reported {
+        quota: 50,
+        remain: 45,
+    });
+    bench.pass(3600).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 8);
+    assert_eq!(bench.used(QuotaKind::Url).await, 8);
+}
+
+#[tokio::test]
+async fn a_step_of_the_wall_clock_moves_no_wait() {
+    let mut bench = plenty().await;
+    let hours = Duration::from_secs(2 * 3600);
+    bench.refresh("page").await;
+    bench
+        .cdn
+        .script
+        .lock()
+        .expect("not poisoned")
+        .push_back(Say::Lose);
+    bench.turn().await;
+    bench.clock.step_wall(bench.clock.now().plus(hours));
+    bench.turn().await;
+    assert_eq!(
+        bench.cdn.targets(Action::Refresh).len(),
+        0,
+        "two looks apart"
+    );
+    bench.pass(300).await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
+    bench.clock.step_wall(bench.clock.now().plus(hours));
+    bench.turn().await;
+    assert_eq!(*bench.cdn.polls.lock().expect("not poisoned"), 0, "not yet");
+    bench.clock.step_wall(bench.clock.now().minus(2 * hours));
+    bench.pass(600).await;
+    bench.assert_all_done(1).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_a_full_disk_cannot_take_is_kept() {
+    let mut bench = plenty().await;
+    bench.refresh("page").await;
+    let say = Say::AnswerAtLength(bench.database.clone());
+    bench
+        .cdn
+        .script
+        .lock()
+        .expect("not poisoned")
+        .push_back(say);
+    for _ in ["the quota", "the plan"] {
+        assert_eq!(bench.dispatch.step().await.expect("it works"), Step::Worked);
+    }
+    for _ in 0..3 {
+        let error = bench.dispatch.step().await.expect_err("the disk is full");
+        assert!(refreshd::engine::EngineError::from(error).may_pass());
+    }
+    limit_pages(&bench.database, Some(i64::from(u32::MAX - 1))).await;
+    bench.turn().await;
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
+    bench.pass(600).await;
+    bench.assert_all_done(1).await;
+}
+
+#[tokio::test]
+async fn one_bad_url_in_a_thousand_is_isolated() {
+    let mut bench = Bench::with(Account {
+        batch: 1_000,
+        ..account(PerKind::from_fn(|_| 10_000))
+    })
+    .await;
+    for number in 0..1_000 {
+        bench.refresh(&format!("page{number}")).await;
+    }
+    *bench.cdn.bad.lock().expect("not poisoned") = Some(format!("{SITE}/page370"));
+    bench.turn().await;
+    bench.pass(600).await;
+    let counts = bench.journal.counts().await.expect("it works");
+    assert_eq!((counts.done, counts.failed), (999, 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_hours_ahead_at_start_delays_nothing() {
+    use refreshd::domain::quota::QuotaKind;
+    let mut bench = plenty().await;
+    bench.clock.learn_offset(2 * 3600 * 1_000_000);
+    *bench.cdn.quota_sets_clock.lock().expect("not poisoned") = true;
+    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] = Some(Reported {
+        quota: 5,
+        remain: 2,
+    });
+    bench.turn().await;
+    bench.pass(60).await;
+    assert_eq!(bench.used(QuotaKind::Url).await, 3, "the quota was read");
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten() {
+    let mut bench = plenty().await;
+    bench.refresh("page").await;
+    bench.turn().await;
+    bench.pass(600).await;
+    bench.assert_all_done(1).await;
+    bench.clock.advance(Duration::from_secs(92 * 86_400));
+    bench.turn().await;
+    let snapshot = bench.journal.snapshot().await.expect("it works");
+    assert!(snapshot.intents.is_empty(), "{:?}", snapshot.intents);
+    bench.assert_all_done(1).await;
 }

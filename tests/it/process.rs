@@ -188,10 +188,171 @@ async fn sigterm_under_load_ends_well_and_repeats_nothing() {
     assert_eq!(daemon.terminate(), Some(0));
     let _daemon = world.start();
     wait_for("all", || (world.targets().len() >= 200).then_some(())).expect("accepted");
-    world.wait_quiet();
+    let status = world.wait_quiet();
     let mut targets = world.targets();
     assert_eq!(targets.len(), 200, "each once");
+    assert_eq!(status["quota"]["main"]["url"]["used"], 200, "{status}");
+    assert_eq!(status["intents"]["done"], 200, "{status}");
     targets.sort();
     targets.dedup();
     assert_eq!(targets.len(), 200, "all of them");
+}
+
+/// Asserts that an object has exactly these keys.
+fn has_keys(value: &serde_json::Value, keys: &[&str]) {
+    let object = value
+        .as_object()
+        .unwrap_or_else(|| panic!("no object: {value}"));
+    let found: Vec<&str> = object.keys().map(String::as_str).collect();
+    assert_eq!(found, keys, "{value}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_has_the_promised_keys() {
+    let world = World::new().await;
+    world.write("docs/a.html", "one");
+    let _daemon = world.start();
+    let status = world.wait_ready();
+    assert_eq!(world.command(&["status"]).status.code(), Some(0));
+    let number = |value: &serde_json::Value| assert!(value.is_u64(), "{value} in {status}");
+    assert!(status["version"].is_string(), "{status}");
+    let origin = &status["origins"]["www"];
+    assert_eq!(origin["state"], "watching");
+    assert!(origin["watch"].is_string(), "{origin}");
+    assert_eq!(
+        (&origin["files"], &origin["directories"]),
+        (&1.into(), &2.into())
+    );
+    for state in ["pending", "submitting", "submitted", "done", "failed"] {
+        number(&status["intents"][state]);
+    }
+    assert!(status["intents"]["waiting"].is_object(), "{status}");
+    let quota = status["quota"]["main"].as_object().expect("by kind");
+    for kind in ["url", "directory", "regex", "ignore_params", "prefetch"] {
+        has_keys(&quota[kind], &["left", "limit", "used"]);
+        quota[kind]
+            .as_object()
+            .expect("numbers")
+            .values()
+            .for_each(number);
+    }
+    number(&status["oldest_open_seconds"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_has_the_promised_keys_and_says_what_does_not_fit() {
+    let world = World::new().await;
+    world.configure("[account.main.quota]\nurl = 1", "prefetch = [\"b.html\"]");
+    world.write("b.html", "one");
+    world.write("docs/a.html", "one");
+    let output = world.command(&["plan", "--json", "a.html", "b.html", "docs/", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    has_keys(&plan, &["batches", "cost", "unmapped", "waiting"]);
+    let batch = ["account", "action", "force", "kind", "targets", "why"];
+    has_keys(&plan["batches"][0], &batch);
+    has_keys(&plan["waiting"][0], &["url", "waits", "why"]);
+    assert_eq!(plan["waiting"][0]["waits"], serde_json::json!(["quota"]));
+    assert_eq!(plan["waiting"][1]["waits"], serde_json::json!(["refresh"]));
+    assert_eq!(plan["cost"], serde_json::json!({ "url": 1 }));
+    for unmapped in plan["unmapped"].as_array().expect("a list") {
+        has_keys(unmapped, &["path", "why"]);
+        let why = unmapped["why"].as_str().unwrap_or_default();
+        assert!(why.contains("directory"), "{plan}");
+    }
+    assert_eq!(plan["unmapped"].as_array().map(Vec::len), Some(2), "{plan}");
+}
+
+#[test]
+fn the_sandbox_first_tells_where_it_listens_and_a_key() {
+    use std::io::BufRead;
+    let mut sandbox = Command::new(env!("CARGO_BIN_EXE_refreshd"))
+        .args(["sandbox", "--origin", "http://127.0.0.1:9"])
+        .args(["--api", "127.0.0.1:0", "--edge", "127.0.0.1:0"])
+        .args(["--time-scale", "300", "--quota"])
+        .arg("url=5,directory=4,regex=3,ignore_params=2,prefetch=1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let mut lines = std::io::BufReader::new(sandbox.stdout.take().expect("its output"));
+    lines.read_line(&mut line).expect("a line");
+    let said: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let keys = ["access_key_id", "access_key_secret", "api", "edge"];
+    has_keys(&said, &keys);
+    for listens in ["api", "edge"] {
+        let address = said[listens]
+            .as_str()
+            .and_then(|url| url.strip_prefix("http://"));
+        std::net::TcpStream::connect(address.expect("a URL")).expect("it listens");
+    }
+    let pid = rustix::process::Pid::from_child(&sandbox);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+    assert_eq!(sandbox.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn the_demo_ends_with_one_json_object() {
+    let output = Command::new(env!("CARGO_BIN_EXE_refreshd"))
+        .args(["demo", "--json"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let last = said.lines().last().expect("a last line");
+    let demo: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    has_keys(&demo, &["ok", "steps"]);
+    assert_eq!(demo["ok"], true);
+    for step in demo["steps"].as_array().expect("steps") {
+        has_keys(step, &["name", "ok", "seen"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_quota_parks_is_shown_and_goes_out_once_it_is_raised() {
+    let world = World::new().await;
+    world.configure("[account.main.quota]\nurl = 5", "");
+    let daemon = world.start();
+    world.wait_ready();
+    for number in 0..12 {
+        world.write(&format!("page{number}.html"), "one");
+    }
+    let status = world.wait_status("parking", |status| {
+        status["intents"]["waiting"]["quota"] == 7 && status["intents"]["done"] == 5
+    });
+    let why = status["attention"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains("today's 5 URL refreshes"), "{status}");
+    assert!(world.log().contains("parked: today's 5"), "{}", world.log());
+    assert_eq!(daemon.terminate(), Some(0));
+    world.configure("[account.main.quota]\nurl = 100", "");
+    let _daemon = world.start();
+    world.wait_status("the rest", |status| status["intents"]["done"] == 12);
+    assert_eq!(world.targets().len(), 12, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_well_though_nobody_answers_and_somebody_asks_half_a_question() {
+    use std::io::Write as _;
+    let world = World::new().await;
+    world.write("a.html", "one");
+    // Connections are made and never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent_at = silent.local_addr().expect("an address").to_string();
+    let config = std::fs::read_to_string(world.config()).expect("it is read");
+    let config = config
+        .replace(&world.sandbox.api.to_string(), &silent_at)
+        .replace("[account.main]\n", "[account.main]\ntimeout = \"5s\"\n");
+    std::fs::write(world.config(), config).expect("it is written");
+    let daemon = world.start();
+    world.wait_ready();
+    let mut asking = std::os::unix::net::UnixStream::connect(world.path("state/control.sock"))
+        .expect("the door is open");
+    asking
+        .write_all(b"GET /status HTTP/1.1\r\n")
+        .expect("half a question");
+    world.write("a.html", "two");
+    let (_call, _) = silent.accept().expect("a call");
+    assert_eq!(daemon.terminate(), Some(0));
 }

@@ -23,7 +23,8 @@ pub(super) fn spent(kind: QuotaKind, allowance: Allowance, refill: Timestamp) ->
     let state = match (limit, allowance.left()) {
         (0, _) => format!("the account is allowed no {what} today"),
         (_, 0) => format!("today's {limit} {what} are spent"),
-        (_, left) => format!("the {left} left of today's {limit} {what} go to older changes"),
+        // Still true when it is read after they are gone.
+        _ => format!("today's {limit} {what} go to older changes"),
     };
     format!("{state}; goes out after 00:00 UTC+8 ({refill})")
 }

@@ -260,7 +260,7 @@ fn the_oldest_go_and_the_rest_waits_for_the_next_day() {
     assert_eq!((id.0, plan.waiting.len()), (3, 1));
     assert_eq!(
         waiting.why,
-        "the 2 left of today's 20 URL refreshes go to older changes; goes out after 00:00 UTC+8 \
+        "today's 20 URL refreshes go to older changes; goes out after 00:00 UTC+8 \
          (2026-11-22T16:00:00Z)"
     );
     assert_eq!(waiting.until, Timestamp::parse("2026-11-22T16:00:01Z"));

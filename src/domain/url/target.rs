@@ -29,18 +29,15 @@ pub fn canonical_target(kind: Kind, text: &str) -> Result<Target, UrlError> {
     }
 }
 
-/// Returns whether the CDN's spelling of a row names our target: it may say `http`, leave the
-/// scheme out, or encode other bytes than we do.
+/// Returns the target that a row of the CDN's names: it may say `http`, leave the scheme out, or
+/// encode other bytes than we do. What is no target of this kind is taken as it stands.
 #[must_use]
-pub fn same_target(ours: &Target, object_path: &str) -> bool {
-    if ours.text == object_path {
-        return true;
-    }
-    let spelled = match canonical_target(ours.kind, object_path) {
-        Err(UrlError::NoScheme(bare)) => canonical_target(ours.kind, &format!("https://{bare}")),
+pub fn listed_target(kind: Kind, object_path: &str) -> Target {
+    let spelled = match canonical_target(kind, object_path) {
+        Err(UrlError::NoScheme(bare)) => canonical_target(kind, &format!("https://{bare}")),
         spelled => spelled,
     };
-    spelled.is_ok_and(|theirs| theirs == *ours)
+    spelled.unwrap_or_else(|_| Target::new(kind, object_path))
 }
 
 /// Returns what every URL that a canonical expression matches begins with.

@@ -11,6 +11,10 @@ fn base() -> Base {
     Base::parse("https://www.example.com").expect("valid")
 }
 
+fn same_target(ours: &Target, object_path: &str) -> bool {
+    listed_target(ours.kind, object_path) == *ours
+}
+
 #[test]
 fn one_object_has_one_spelling() {
     for (written, canonical) in [

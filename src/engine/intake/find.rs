@@ -78,7 +78,7 @@ impl Intake {
                 .first()
                 .map_or_else(String::new, |(path, why)| {
                     format!(
-                        "{} places could not be read, first {path:?}: {why}",
+                        "not everything could be read ({} in all), first {path:?}: {why}",
                         found.unknown.len()
                     )
                 });

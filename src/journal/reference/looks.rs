@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::memory::{Kept, Memory, Row};
 use crate::domain::ask::Target;
-use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait};
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
 use crate::domain::time::{Day, Timestamp};
@@ -60,8 +60,34 @@ impl Memory {
                 let line = self.corrected.entry((account.clone(), day, kind));
                 *line.or_default() += spent - ours;
             }
+            if !restless && answer.remain > 0 {
+                self.release(account, &[kind], now);
+            }
         }
         Ok(!restless)
+    }
+
+    /// Lets what waits for these quotas be planned anew.
+    pub(super) fn release(&mut self, account: &AccountName, kinds: &[QuotaKind], now: Timestamp) {
+        let waits = |row: &&mut Row| {
+            row.intent.account == *account
+                && row.wait() == Some(Wait::Quota)
+                && row.not_before > now
+                && kinds.contains(&QuotaKind::of(row.intent.action, row.intent.target.kind))
+        };
+        for row in self.intents.iter_mut().filter(waits) {
+            row.not_before = now;
+            if let State::Pending {
+                waiting: Some(waiting),
+                ..
+            } = row.intent.state.clone()
+            {
+                row.set_pending(Some(Waiting {
+                    until: Some(now),
+                    ..waiting
+                }));
+            }
+        }
     }
 
     pub(super) fn counts(&mut self) -> Answer<Counts> {
@@ -151,10 +177,19 @@ impl Memory {
                 ask.intents.retain(|id| !gone.contains(id));
             }
         }
-        self.batches.retain(|_, kept| {
+        let is_old = |kept: &Kept| {
             let old = kept.settled_at.is_some_and(|at| at < before);
-            kept.is_live() || kept.has_job() || !old
-        });
+            !kept.is_live() && !kept.has_job() && old
+        };
+        // A day's line may be kept longer than some of its batches: it must still add up.
+        for kept in self.batches.values().filter(|kept| is_old(kept)) {
+            let (account, kind) = (&kept.batch.account, kept.batch.quota_kind());
+            for (day, _, amount) in &kept.debits {
+                let line = self.corrected.entry((account.clone(), *day, kind));
+                *line.or_default() += amount.cast_signed();
+            }
+        }
+        self.batches.retain(|_, kept| !is_old(kept));
         let charged: BTreeSet<(AccountName, Day, QuotaKind)> = self.debited();
         self.corrected
             .retain(|key, _| key.1 >= day || charged.contains(key));

@@ -357,7 +357,7 @@ impl Memory {
                 row.overlapped |= ours
                     && places
                         .iter()
-                        .any(|place| batch.asks[*place].target.covers(&row.intent.target));
+                        .any(|place| batch.asks[*place].target.may_reach(&row.intent.target));
             }
         }
         Ok(())

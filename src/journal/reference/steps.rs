@@ -6,7 +6,7 @@ use super::memory::{Kept, Memory};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
-use crate::domain::quota::PerKind;
+use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::Verdict;
@@ -78,6 +78,7 @@ impl Memory {
                 kept.last_negative = None;
             }
         }
+        self.release(account, &QuotaKind::ALL, now);
         Ok(fence)
     }
 

@@ -38,6 +38,10 @@ UPDATE batch SET negatives = negatives + 1, last_negative = ?2 WHERE key = ?1";
 const LOOK_AT: &str = "-- journal.look_at
 UPDATE batch SET look_at = ?2 WHERE key = ?1";
 
+const RELEASE_ALL: &str = "-- journal.release_all
+UPDATE intent SET not_before = ?2, wait_until = ?2 WHERE account = ?1 AND state = 'pending'
+AND wait = 'quota' AND not_before > ?2";
+
 pub(super) fn lead(
     tx: &Transaction<'_>,
     account: &AccountName,
@@ -45,6 +49,7 @@ pub(super) fn lead(
 ) -> Result<Fence, JournalError> {
     let fence = first(tx, RAISE, [account.as_str()], |row| Ok(Fence(row.get(0)?)))?;
     run(tx, ORPHANS, params![account.as_str(), now.as_micros()])?;
+    run(tx, RELEASE_ALL, params![account.as_str(), now.as_micros()])?;
     fence.ok_or_else(|| JournalError::Inconsistent("no fencing number".to_owned()))
 }
 

@@ -267,7 +267,7 @@ pub(super) fn mark_overlapped(
         Ok((row.get::<_, i64>(0)?, target(row, 1)?))
     })?;
     for (id, target) in running {
-        if refreshed.iter().any(|wide| wide.covers(&target)) {
+        if refreshed.iter().any(|wide| wide.may_reach(&target)) {
             run(tx, OVERLAP, [id])?;
         }
     }

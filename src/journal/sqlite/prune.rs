@@ -13,10 +13,30 @@ const INTENTS: &str = "-- journal.prune_intents
 DELETE FROM intent WHERE id IN
 (SELECT id FROM intent WHERE state = 'ended' AND ended_at < ?1 ORDER BY ended_at, id LIMIT ?2)";
 
-const BATCHES: &str = "-- journal.prune_batches
-DELETE FROM batch WHERE settled_at IS NOT NULL AND settled_at < ?1
-AND state IN ('accepted', 'refused')
-AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch = batch.key AND job.ended_at IS NULL)";
+macro_rules! prunable {
+    () => {
+        "batch.settled_at IS NOT NULL AND batch.settled_at < ?1
+AND batch.state IN ('accepted', 'refused')
+AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch = batch.key AND job.ended_at IS NULL)"
+    };
+}
+
+/// A day's line may be kept longer than some of its batches: it must still add up.
+const FOLD: &str = concat!(
+    "-- journal.fold_debits
+UPDATE ledger SET corrected = corrected + gone.amount
+FROM (SELECT batch.account, batch.quota, debit.day, sum(debit.amount) AS amount
+FROM debit JOIN batch ON batch.key = debit.batch WHERE ",
+    prunable!(),
+    " GROUP BY batch.account, batch.quota, debit.day) AS gone
+WHERE ledger.account = gone.account AND ledger.quota = gone.quota AND ledger.day = gone.day"
+);
+
+const BATCHES: &str = concat!(
+    "-- journal.prune_batches
+DELETE FROM batch WHERE ",
+    prunable!()
+);
 
 const LEDGER: &str = "-- journal.prune_ledger
 DELETE FROM ledger WHERE day < ?1 AND NOT EXISTS (SELECT 1 FROM debit JOIN batch
@@ -30,6 +50,7 @@ pub(super) fn prune(tx: &Transaction<'_>, now: Timestamp) -> Result<u64, Journal
     let day = Day::from_number(Day::of(now).number() - KEPT_DAYS);
     let before = day.start().as_micros();
     let gone = run(tx, INTENTS, params![before, AT_MOST])?;
+    run(tx, FOLD, [before])?;
     run(tx, BATCHES, [before])?;
     run(tx, LEDGER, [day.number()])?;
     run(tx, DEPLOYS, [before])?;

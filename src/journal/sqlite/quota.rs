@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Transaction, params};
 
 use super::rows::{count, first, run};
+use crate::domain::intent::Action;
 use crate::domain::names::AccountName;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
 use crate::domain::time::{Day, Timestamp};
@@ -28,6 +29,11 @@ SELECT 1 FROM batch WHERE account = ?1 AND settled_at IS NOT NULL AND settled_at
 const CORRECT: &str = "-- journal.correct
 INSERT INTO ledger (account, day, quota, used, corrected) VALUES (?1, ?2, ?3, ?4, ?4)
 ON CONFLICT DO UPDATE SET corrected = corrected + excluded.used - used, used = excluded.used";
+
+const RELEASE: &str = "-- journal.release
+UPDATE intent SET not_before = ?4, wait_until = ?4 WHERE account = ?1 AND action = ?2
+AND (action = 'prefetch' OR kind = ?3) AND state = 'pending' AND wait = 'quota'
+AND not_before > ?4";
 
 pub(super) fn quota(
     tx: &Transaction<'_>,
@@ -96,6 +102,15 @@ pub(super) fn reported(
             let spent = i64::try_from(spent).unwrap_or(i64::MAX);
             let line = params![account.as_str(), day.number(), kind.as_str(), spent];
             run(tx, CORRECT, line)?;
+        }
+        if replace && answer.remain > 0 {
+            let action = match kind {
+                QuotaKind::Prefetch => Action::Prefetch,
+                _ => Action::Refresh,
+            };
+            let (account, action) = (account.as_str(), action.as_str());
+            let waiting = params![account, action, kind.as_str(), now.as_micros()];
+            run(tx, RELEASE, waiting)?;
         }
     }
     Ok(replace)
