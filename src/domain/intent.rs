@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ask::Target;
+use super::ask::{Kind, Target};
 use super::change::ChangeKind;
 use super::deploy::{Deploy, DeployId};
 use super::hint::Witness;
@@ -88,6 +88,14 @@ pub struct Wish {
     pub not_before: Timestamp,
     /// Why.
     pub cause: Cause,
+}
+
+impl Wish {
+    /// Returns whether the refresh of what is wished for may carry others.
+    #[must_use]
+    pub const fn is_wide_refresh(&self) -> bool {
+        matches!(self.action, Action::Refresh) && !matches!(self.target.kind, Kind::Url)
+    }
 }
 
 /// What travels from the store to the journal, in sequence.

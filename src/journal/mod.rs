@@ -67,6 +67,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Takes in what a node recorded, in sequence. Numbers at or below the node's last accepted one
     /// are passed over, so that a repetition changes nothing. A wish joins the pending, unheld
     /// intent of its (account, action, target) and adds its force, else it becomes an intent (rule 1).
+    /// A wide refresh lets what waits for quota be planned anew, for it may carry it.
     /// A closed deploy brings forward the `not_before` of pending intents that it opened.
     async fn accept(
         &self,

@@ -641,6 +641,29 @@ async fn what_the_day_cannot_pay_waits_for_the_next_one() {
 }
 
 #[tokio::test]
+async fn what_waits_for_quota_is_carried_by_a_wider_ask_that_comes_later() {
+    use refreshd::domain::quota::QuotaKind;
+    let mut quota = PerKind::from_fn(|_| 10_000);
+    quota[QuotaKind::Url] = 1;
+    let mut bench = Bench::new(quota).await;
+    for path in ["d/a", "d/b", "d/c", "elsewhere"] {
+        bench.refresh(path).await;
+    }
+    bench.turn().await;
+    let counts = bench.journal.counts().await.expect("counts");
+    assert_eq!(counts.waiting.get("quota"), Some(&3), "{counts:?}");
+    bench.wish(Action::Refresh, directory("d/"), true).await;
+    bench.pass(1200).await;
+    let counts = bench.journal.counts().await.expect("counts");
+    assert_eq!(counts.waiting.get("quota"), Some(&1), "{counts:?}");
+    assert_eq!(counts.done, 4, "{counts:?}");
+    assert_eq!(
+        bench.cdn.targets(Action::Refresh),
+        [format!("{SITE}/d/a"), format!("{SITE}/d/")]
+    );
+}
+
+#[tokio::test]
 async fn a_refusal_for_quota_waits_for_the_next_day() {
     let mut bench = plenty().await;
     bench.refresh("page").await;

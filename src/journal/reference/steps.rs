@@ -97,6 +97,11 @@ impl Memory {
                 continue;
             }
             result.through = *sequence;
+            if let Outgoing::Wish(wish) = item
+                && wish.is_wide_refresh()
+            {
+                self.release(&wish.account, &QuotaKind::ALL, now);
+            }
             match item {
                 Outgoing::Wish(wish) if self.enter(wish, now) => result.created += 1,
                 Outgoing::Wish(_) => result.absorbed += 1,

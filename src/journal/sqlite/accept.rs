@@ -2,6 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
+use super::doubt::RELEASE_ALL;
 use super::rows::{first, run, to_json};
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Cause, Outgoing, Wish};
@@ -65,6 +66,15 @@ pub(super) fn accept(
             continue;
         }
         result.through = *sequence;
+        if let Outgoing::Wish(wish) = item
+            && wish.is_wide_refresh()
+        {
+            run(
+                tx,
+                RELEASE_ALL,
+                params![wish.account.as_str(), now.as_micros()],
+            )?;
+        }
         match item {
             Outgoing::Wish(wish) if enter(tx, wish, now)? => result.created += 1,
             Outgoing::Wish(_) => result.absorbed += 1,

@@ -38,7 +38,8 @@ UPDATE batch SET negatives = negatives + 1, last_negative = ?2 WHERE key = ?1";
 const LOOK_AT: &str = "-- journal.look_at
 UPDATE batch SET look_at = ?2 WHERE key = ?1";
 
-const RELEASE_ALL: &str = "-- journal.release_all
+/// Lets what waits for quota be planned anew.
+pub(super) const RELEASE_ALL: &str = "-- journal.release_all
 UPDATE intent SET not_before = ?2, wait_until = ?2 WHERE account = ?1 AND state = 'pending'
 AND wait = 'quota' AND not_before > ?2";
 
