@@ -16,11 +16,13 @@ use crate::domain::quota;
 use crate::domain::task::{Batch, BatchKey, Fence};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::{Failure, Verdict, judge};
-use crate::journal::{Doubt, Journal, JournalError, Staged};
+use crate::journal::{Journal, JournalError, Staged};
 
 use super::account::AccountBoard;
 use super::backoff::full_jitter;
 use super::step::Step;
+
+mod doubt;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
 const DUE: usize = 20_000;
@@ -28,11 +30,6 @@ const DUE: usize = 20_000;
 const CROWDED: Duration = Duration::from_secs(600);
 /// A plan is followed for this long; then what has come meanwhile is planned with the rest.
 const PLAN_LASTS: Duration = Duration::from_secs(10);
-/// A batch that was sent this often, each time without an answer or a trace, is taken apart, so that
-/// a target that the CDN chokes on can't hold up its kind for ever …
-const SENDS: u32 = 2;
-/// … and once alone, waits this long.
-const ASIDE: Duration = Duration::from_secs(3600);
 /// The quota is asked again this often, for others spend it too.
 const QUOTA_EVERY: Duration = Duration::from_secs(3600);
 /// Each time, what ended long ago is forgotten, in this many small transactions at most.
@@ -364,95 +361,6 @@ impl Dispatch {
         if matches!(verdict, Verdict::Renew | Verdict::Operator) {
             self.cdn.renew();
         }
-    }
-
-    /// Looks a batch in doubt up (rule 4), or sends it again once two looks have found nothing.
-    async fn resolve(&mut self, doubt: Doubt) -> Result<(), JournalError> {
-        let now = self.clock.server_now();
-        if doubt.negatives >= 2 {
-            let batch = self
-                .journal
-                .resend(&doubt.batch.key, self.fence, now)
-                .await?;
-            if doubt.sends >= SENDS {
-                return self.take_apart(&batch, doubt.sends, now).await;
-            }
-            tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
-            return self.call(batch).await;
-        }
-        let found = match self.look_up(&doubt, now).await {
-            Ok(found) => found,
-            Err(failure) => {
-                // Not a negative look: nothing was learnt. Look when the CDN answers again; other
-                // kinds go on.
-                self.refusals = self.refusals.saturating_add(1);
-                let wait = full_jitter(
-                    BACKOFF_BASE,
-                    BACKOFF_CAP,
-                    self.refusals,
-                    self.clock.random(),
-                );
-                let now = self.clock.server_now();
-                self.no_look_before = now.plus(wait.max(Duration::from_secs(1)));
-                self.board.note(&explain(&failure));
-                if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
-                    self.cdn.renew();
-                }
-                return Ok(());
-            }
-        };
-        let now = self.clock.server_now();
-        let look_at = now.plus(self.account.doubt_gap);
-        let first_poll = now.plus(self.account.poll_first);
-        self.journal
-            .looked(
-                &doubt.batch.key,
-                self.fence,
-                &found,
-                look_at,
-                first_poll,
-                now,
-            )
-            .await?;
-        self.board.wake_poll();
-        tracing::info!(batch.key = %doubt.batch.key, found = found.len(), asks = doubt.batch.asks.len(), "looked up a batch in doubt");
-        Ok(())
-    }
-
-    /// Gives up a batch that leaves no trace however often it is sent: its intents come back in
-    /// smaller ones, behind what waits already.
-    async fn take_apart(
-        &mut self,
-        batch: &Batch,
-        sends: u32,
-        now: Timestamp,
-    ) -> Result<(), JournalError> {
-        let why = format!("the CDN was asked {sends} times and neither answered nor lists it");
-        tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "a batch is taken apart: {why}");
-        let not_before = if batch.asks.len() > 1 {
-            now
-        } else {
-            now.plus(ASIDE)
-        };
-        self.planned.clear();
-        self.journal
-            .refused(
-                &batch.key,
-                self.fence,
-                &Verdict::Split,
-                &why,
-                not_before,
-                now,
-            )
-            .await
-    }
-
-    async fn look_up(
-        &self,
-        doubt: &Doubt,
-        now: Timestamp,
-    ) -> Result<Vec<(crate::domain::ask::Target, crate::domain::task::TaskId)>, Failure> {
-        super::lookup::look_up(self.cdn.as_ref(), doubt, now).await
     }
 
     /// Reads what the CDN says is left (rule 4), and when to ask again.

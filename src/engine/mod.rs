@@ -30,7 +30,6 @@ pub mod backoff;
 pub mod dispatch;
 pub mod forward;
 pub mod intake;
-pub mod lookup;
 pub mod poll;
 pub mod step;
 
