@@ -103,10 +103,7 @@ impl Client {
             clock,
             credentials: RwLock::new(Arc::new(files.read()?)),
             files,
-            rates: Operation::ALL
-                .iter()
-                .map(|operation| rate(*operation))
-                .collect(),
+            rates: Operation::ALL.iter().map(|operation| rate(*operation)).collect(),
         })
     }
 
@@ -114,20 +111,14 @@ impl Client {
     /// Returns whether it is another one; if not, only a person can help.
     pub fn renew(&self) -> Result<bool, CredentialError> {
         let new = self.files.read()?;
-        let mut current = self
-            .credentials
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
         let is_new = !current.is_same(&new);
         *current = Arc::new(new);
         Ok(is_new)
     }
 
     fn credentials(&self) -> Arc<Credentials> {
-        let current = self
-            .credentials
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let current = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&current)
     }
 
@@ -143,10 +134,7 @@ impl Client {
             let message =
                 format!("the query would have {bytes} bytes; at most {MAX_QUERY} are sent");
             let code = Some(QUERY_TOO_LONG.to_owned());
-            return Err(Failure {
-                code,
-                ..failure(Reached::Nothing, &message)
-            });
+            return Err(Failure { code, ..failure(Reached::Nothing, &message) });
         }
         // Before signing, so that the date is fresh when the call leaves.
         self.rates[operation as usize].until_ready().await;
@@ -197,10 +185,7 @@ impl Client {
             Err(refused())
         };
         // Only what speaks the CDN's language may set the clock: a proxy's page may not.
-        if result
-            .as_ref()
-            .map_or_else(|failure| failure.code.is_some(), |_| true)
-        {
+        if result.as_ref().map_or_else(|failure| failure.code.is_some(), |_| true) {
             skew::learn(&*self.clock, &answer.headers, received_at);
         }
         result
@@ -213,11 +198,7 @@ impl Client {
         encoded: &str,
         credentials: &Credentials,
     ) -> reqwest::RequestBuilder {
-        let (query, body) = if operation.has_form() {
-            ("", encoded)
-        } else {
-            (encoded, "")
-        };
+        let (query, body) = if operation.has_form() { ("", encoded) } else { (encoded, "") };
         let payload_sha256 = hex_sha256(body.as_bytes());
         let nonce = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let mut headers = vec![
@@ -234,16 +215,10 @@ impl Client {
         if let Some(token) = &credentials.security_token {
             headers.push(("x-acs-security-token", token.expose_secret().to_owned()));
         }
-        let headers: Vec<_> = headers
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        let signable = Signable {
-            method: "POST",
-            query,
-            headers: &headers,
-            payload_sha256: &payload_sha256,
-        };
+        let headers: Vec<_> =
+            headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let signable =
+            Signable { method: "POST", query, headers: &headers, payload_sha256: &payload_sha256 };
         let authorization =
             signable.authorization(&credentials.key_id, credentials.secret.expose_secret());
 
@@ -252,9 +227,7 @@ impl Client {
         let request = self.http.post(url).header(ACCEPT, "application/json");
         headers
             .iter()
-            .fold(request, |request, (name, value)| {
-                request.header(name, value)
-            })
+            .fold(request, |request, (name, value)| request.header(name, value))
             .header(AUTHORIZATION, authorization)
             .body(body.to_owned())
     }
@@ -316,10 +289,7 @@ impl Cdn for Client {
         if tasks.is_empty() {
             // It may well have been accepted, but there is nothing to follow it by.
             let unread = failure(Reached::Answered(200), "the CDN agreed, but named no task");
-            return Err(Failure {
-                request_id: Some(request_id),
-                ..unread
-            });
+            return Err(Failure { request_id: Some(request_id), ..unread });
         }
         Ok(Accepted { tasks, request_id })
     }
@@ -327,15 +297,8 @@ impl Cdn for Client {
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
         let ids: Vec<_> = tasks.iter().map(|task| task.0.as_str()).collect();
         let parameters = [parameter("TaskId", &ids.join(","))];
-        let reply: TasksReply = self
-            .call(Operation::DescribeRefreshTaskById, &parameters)
-            .await?;
-        Ok(reply
-            .tasks
-            .into_rows()
-            .into_iter()
-            .map(Task::into_row)
-            .collect())
+        let reply: TasksReply = self.call(Operation::DescribeRefreshTaskById, &parameters).await?;
+        Ok(reply.tasks.into_rows().into_iter().map(Task::into_row).collect())
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
@@ -347,23 +310,13 @@ impl Cdn for Client {
             parameter("PageNumber", &query.page),
             parameter("PageSize", &wire::PAGE_SIZE),
         ];
-        let reply: TasksReply = self
-            .call(Operation::DescribeRefreshTasks, &parameters)
-            .await?;
-        let rows: Vec<_> = reply
-            .tasks
-            .into_rows()
-            .into_iter()
-            .map(Task::into_row)
-            .collect();
+        let reply: TasksReply = self.call(Operation::DescribeRefreshTasks, &parameters).await?;
+        let rows: Vec<_> = reply.tasks.into_rows().into_iter().map(Task::into_row).collect();
         // Without a total, a full page says that there may be another one.
         let size = u64::from(wire::PAGE_SIZE);
         let seen = u64::from(query.page.saturating_sub(1)) * size + rows.len() as u64;
         let guess = seen + u64::from(rows.len() as u64 >= size);
-        Ok(TaskPage {
-            rows,
-            total: reply.total_count.unwrap_or(guess),
-        })
+        Ok(TaskPage { rows, total: reply.total_count.unwrap_or(guess) })
     }
 
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
@@ -376,10 +329,7 @@ impl Cdn for Client {
                 QuotaKind::IgnoreParams => (reply.ignore_params_quota, reply.ignore_params_remain),
                 QuotaKind::Prefetch => (reply.preload_quota, reply.preload_remain),
             };
-            Some(Reported {
-                quota: quota?,
-                remain: remain?,
-            })
+            Some(Reported { quota: quota?, remain: remain? })
         }))
     }
 

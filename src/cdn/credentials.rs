@@ -36,11 +36,7 @@ impl Credentials {
     /// Returns whether both are the same key.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let token = |of: &Self| {
-            of.security_token
-                .as_ref()
-                .map(|it| it.expose_secret().to_owned())
-        };
+        let token = |of: &Self| of.security_token.as_ref().map(|it| it.expose_secret().to_owned());
         self.key_id == other.key_id
             && self.secret.expose_secret() == other.secret.expose_secret()
             && token(self) == token(other)
@@ -126,11 +122,7 @@ fn read_value(path: &Path, what: &'static str) -> Result<String, CredentialError
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes))
-        .map_err(|source| CredentialError::Unreadable {
-            what,
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| CredentialError::Unreadable { what, path: path.to_owned(), source })?;
     let value = bytes.trim_ascii_end();
     let reason = if value.is_empty() {
         "it is empty"
@@ -141,18 +133,12 @@ fn read_value(path: &Path, what: &'static str) -> Result<String, CredentialError
     } else {
         return Ok(value.iter().copied().map(char::from).collect());
     };
-    Err(CredentialError::Malformed {
-        what,
-        path: path.to_owned(),
-        reason,
-    })
+    Err(CredentialError::Malformed { what, path: path.to_owned(), reason })
 }
 
 fn warn_if_exposed(path: &Path, what: &str) {
     const READABLE_FOR_OTHERS: u32 = 0o004;
-    let mode = path
-        .metadata()
-        .map_or(0, |metadata| metadata.permissions().mode());
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
     if mode & READABLE_FOR_OTHERS != 0 {
         warn!(
             credentials.file = %path.display(),

@@ -27,10 +27,7 @@ pub(super) fn read(answer: &Answer, secrets: &[&str]) -> Failure {
     } else {
         let kind = header(CONTENT_TYPE.as_str()).unwrap_or_else(|| "no content type".to_owned());
         let status = answer.status;
-        failure(
-            reached,
-            &format!("HTTP {status} ({kind}) without an error code"),
-        )
+        failure(reached, &format!("HTTP {status} ({kind}) without an error code"))
     };
     refused.request_id = refused.request_id.or_else(|| header("x-acs-request-id"));
     refused.retry_after = wait(&answer.headers);
@@ -73,9 +70,7 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
         value("x-acs-retry-after").and_then(millis),
         time_left("x-ratelimit-user-api"),
         time_left("x-ratelimit-user"),
-        value("retry-after")
-            .and_then(|text| text.trim().parse().ok())
-            .map(Duration::from_secs),
+        value("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs),
     ]
     .into_iter()
     .flatten()

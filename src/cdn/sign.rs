@@ -12,11 +12,7 @@ use sha2::{Digest, Sha256};
 pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
 /// RFC 3986 unreserved characters stay; everything else is encoded.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Percent-encodes text as the canonical query wants it: UTF-8, upper-case digits, unreserved
 /// characters as they are.
@@ -82,10 +78,7 @@ impl Signable<'_> {
     /// Returns the string to sign.
     #[must_use]
     pub fn string_to_sign(&self) -> String {
-        format!(
-            "{ALGORITHM}\n{}",
-            hex_sha256(self.canonical_request().as_bytes())
-        )
+        format!("{ALGORITHM}\n{}", hex_sha256(self.canonical_request().as_bytes()))
     }
 
     /// Returns the lower-case hexadecimal signature under `secret`.
@@ -111,10 +104,7 @@ impl Signable<'_> {
     }
 
     fn mac(&self, secret: &str) -> Hmac<Sha256> {
-        #[expect(
-            clippy::expect_used,
-            reason = "HMAC takes a key of any length (RFC 2104)"
-        )]
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key length");
         mac.update(self.string_to_sign().as_bytes());
         mac
@@ -122,21 +112,17 @@ impl Signable<'_> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }
-    (0..32)
-        .map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).ok())
-        .collect()
+    (0..32).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -29,10 +29,7 @@ pub(super) fn learn(clock: &dyn Clock, headers: &HeaderMap, received_at: Timesta
         difference
     };
     if offset != known {
-        info!(
-            clock.offset_seconds = offset / 1_000_000,
-            "took over the time of the CDN"
-        );
+        info!(clock.offset_seconds = offset / 1_000_000, "took over the time of the CDN");
         clock.learn_offset(offset);
     }
 }

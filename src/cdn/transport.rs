@@ -43,10 +43,7 @@ pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Er
 /// Returns the beginnings of a client that asks this machine only, over a socket or plain http.
 pub fn local_client() -> reqwest::ClientBuilder {
     install_tls();
-    reqwest::Client::builder()
-        .no_proxy()
-        .http1_only()
-        .tls_certs_only([])
+    reqwest::Client::builder().no_proxy().http1_only().tls_certs_only([])
 }
 
 /// Makes ring the one TLS provider of the process.
@@ -80,10 +77,7 @@ pub(super) async fn send(
 ) -> Result<Answer, Failure> {
     let mut response = request.send().await.map_err(transport_failure)?;
     on_head();
-    let (status, headers) = (
-        response.status().as_u16(),
-        std::mem::take(response.headers_mut()),
-    );
+    let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_failure)? {
         body.extend_from_slice(&chunk);
@@ -91,20 +85,13 @@ pub(super) async fn send(
             return Err(failure(Reached::Sent, "the answer is longer than 64 MiB"));
         }
     }
-    Ok(Answer {
-        status,
-        headers,
-        body,
-    })
+    Ok(Answer { status, headers, body })
 }
 
 fn transport_failure(error: reqwest::Error) -> Failure {
     // Built wrongly or not connected: nothing was written. All else may have arrived.
-    let reached = if error.is_builder() || error.is_connect() {
-        Reached::Nothing
-    } else {
-        Reached::Sent
-    };
+    let reached =
+        if error.is_builder() || error.is_connect() { Reached::Nothing } else { Reached::Sent };
     // The URL holds the whole query; the sources hold what is worth reading.
     let error = error.without_url();
     let mut message = error.to_string();

@@ -120,9 +120,7 @@ pub fn parse_request_type(text: &str) -> Option<Kind> {
     if text == "ExQuery" {
         return Some(Kind::IgnoreParams);
     }
-    Kind::ALL
-        .into_iter()
-        .find(|kind| request_type(*kind) == text)
+    Kind::ALL.into_iter().find(|kind| request_type(*kind) == text)
 }
 
 /// Returns the `ObjectType` of a row in task lists, and of a question for such rows (1.7). No
@@ -156,18 +154,12 @@ pub fn parse_status(status: &str, process: &str, description: &str) -> TaskStatu
     if is_any(&["Complete"]) {
         TaskStatus::Complete
     } else if is_any(&["Failed", "Timeout", "Canceled"]) {
-        let cause = if description.trim().is_empty() {
-            status
-        } else {
-            description
-        };
+        let cause = if description.trim().is_empty() { status } else { description };
         TaskStatus::Failed(foreign_text(cause.trim()))
     } else {
         // `99.37%`, `99.37`, `99%`: the decimals are dropped.
         let digits = process.trim().split(['.', '%']).next().unwrap_or_default();
-        TaskStatus::Running {
-            percent: digits.parse::<u8>().unwrap_or(0).min(100),
-        }
+        TaskStatus::Running { percent: digits.parse::<u8>().unwrap_or(0).min(100) }
     }
 }
 

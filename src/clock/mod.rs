@@ -51,27 +51,18 @@ pub struct SystemClock {
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self {
-            booted_at: wall_time().minus(time_since_boot()),
-            offset: AtomicI64::new(0),
-        }
+        Self { booted_at: wall_time().minus(time_since_boot()), offset: AtomicI64::new(0) }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this room is where time is asked for"
-)]
+#[expect(clippy::disallowed_methods, reason = "this room is where time is asked for")]
 fn wall_time() -> Timestamp {
     Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
 }
 
 fn time_since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl SystemClock {
@@ -95,10 +86,7 @@ impl Clock for SystemClock {
         self.booted_at.plus(self.boot())
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this room is where randomness is asked for"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this room is where randomness is asked for")]
     fn random(&self) -> u64 {
         // Without randomness from the kernel nonces would repeat; the time still differs.
         getrandom::u64().unwrap_or_else(|_| self.now().as_micros().unsigned_abs())
@@ -140,8 +128,7 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         self.boot.fetch_add(micros, Ordering::SeqCst);
-        self.now
-            .fetch_add(i64::try_from(micros).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.now.fetch_add(i64::try_from(micros).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
     /// Steps the wall clock alone, as an administrator or NTP would.
@@ -166,10 +153,7 @@ impl Clock for ManualClock {
     /// `SplitMix64` over the seed, so that a test repeats.
     fn random(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut z = self
-            .seed
-            .fetch_add(STEP, Ordering::SeqCst)
-            .wrapping_add(STEP);
+        let mut z = self.seed.fetch_add(STEP, Ordering::SeqCst).wrapping_add(STEP);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

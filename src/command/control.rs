@@ -58,9 +58,9 @@ async fn is_ours(socket: &Path, config: &Config) -> Result<(), String> {
     }
     let (_, status) = try_one(socket, "/status", None::<&()>).await?;
     match status["state_dir"].as_str() {
-        Some(other) if Path::new(other) != config.state_dir => Err(format!(
-            "it is another daemon's, whose state_dir is {other}"
-        )),
+        Some(other) if Path::new(other) != config.state_dir => {
+            Err(format!("it is another daemon's, whose state_dir is {other}"))
+        }
         _ => Ok(()),
     }
 }
@@ -101,9 +101,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error
-        .downcast_ref::<std::io::Error>()
-        .map_or_else(|| error.to_string(), reason)
+    error.downcast_ref::<std::io::Error>().map_or_else(|| error.to_string(), reason)
 }
 
 fn reason(error: &std::io::Error) -> String {

@@ -61,15 +61,8 @@ pub(super) async fn run(
         quiet: args.json,
         steps: Vec::new(),
     };
-    show.say(&format!(
-        "site    {} (files in {})",
-        stage.site,
-        folder.site().display()
-    ));
-    show.say(&format!(
-        "edge    http://{}, a caching CDN edge in front of it",
-        stage.sandbox.edge
-    ));
+    show.say(&format!("site    {} (files in {})", stage.site, folder.site().display()));
+    show.say(&format!("edge    http://{}, a caching CDN edge in front of it", stage.sandbox.edge));
     show.say(
         "daemon  watches the files, with real signed API calls to a local stand-in for the CDN",
     );
@@ -105,15 +98,9 @@ async fn keep(
         printer.line("Left running until Ctrl-C. Change a file, then ask the edge:");
         printer.line(&format!("  files   {}", folder.site().display()));
         printer.line(&format!("  site    {}", stage.site));
-        printer.line(&format!(
-            "  edge    curl -i http://{}/index.html",
-            stage.sandbox.edge
-        ));
+        printer.line(&format!("  edge    curl -i http://{}/index.html", stage.sandbox.edge));
         printer.line(&format!("  API     http://{}", stage.sandbox.api));
-        printer.line(&format!(
-            "  daemon  refreshd status --config {}",
-            folder.config().display()
-        ));
+        printer.line(&format!("  daemon  refreshd status --config {}", folder.config().display()));
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -150,52 +137,33 @@ impl Show<'_> {
     /// Plays the steps; stops at the first that does not hold.
     async fn play(&mut self, folder: &Folder, stage: &Stage) -> bool {
         let began = self.clock.boot();
-        let ready = stage
-            .daemon
-            .facts()
-            .wait_for(|facts| facts.ready)
-            .await
-            .is_ok();
+        let ready = stage.daemon.facts().wait_for(|facts| facts.ready).await.is_ok();
         let waited = self.clock.boot().saturating_sub(began).as_millis();
-        if !self.step(
-            "daemon watches",
-            ready,
-            format!("baseline taken in {waited} ms"),
-        ) {
+        if !self.step("daemon watches", ready, format!("baseline taken in {waited} ms")) {
             return false;
         }
-        for (page, text) in [
-            ("index.html", "Welcome, version 1"),
-            ("news/today.html", "Nothing new yet"),
-        ] {
+        for (page, text) in
+            [("index.html", "Welcome, version 1"), ("news/today.html", "Nothing new yet")]
+        {
             let _ = stage.visit(page).await;
             let visit = stage.visit(page).await;
-            let name = if page == "index.html" {
-                "old page is a HIT"
-            } else {
-                "old news are a HIT"
-            };
-            if !self.step(
-                name,
-                visit.shows("HIT", text),
-                format!("GET /{page}: {visit}"),
-            ) {
+            let name =
+                if page == "index.html" { "old page is a HIT" } else { "old news are a HIT" };
+            if !self.step(name, visit.shows("HIT", text), format!("GET /{page}: {visit}")) {
                 return false;
             }
         }
         let saved = folder
             .page("index.html", "Welcome, version 2")
             .and_then(|()| folder.page("news/today.html", "Fresh news"));
-        let seen = saved.as_ref().map_or_else(ToString::to_string, |()| {
-            "index.html and news/today.html".to_owned()
-        });
+        let seen = saved
+            .as_ref()
+            .map_or_else(ToString::to_string, |()| "index.html and news/today.html".to_owned());
         if !self.step("files saved", saved.is_ok(), seen) {
             return false;
         }
         let visit = stage.visit("index.html").await;
-        self.say(&format!(
-            "        meanwhile the edge is stale: GET /index.html: {visit}"
-        ));
+        self.say(&format!("        meanwhile the edge is stale: GET /index.html: {visit}"));
         let url = format!("https://{DOMAIN}/index.html");
         let accepted = self.until(|| async { stage.task_of(&url) }).await;
         let (ok, seen) = told(accepted.map(|task| format!("task id {task} for {url}")));
@@ -209,11 +177,7 @@ impl Show<'_> {
         }
         let visit = stage.visit("index.html").await;
         let fresh = visit.text == "Welcome, version 2";
-        if !self.step(
-            "edge serves the new page",
-            fresh,
-            format!("GET /index.html: {visit}"),
-        ) {
+        if !self.step("edge serves the new page", fresh, format!("GET /index.html: {visit}")) {
             return false;
         }
         let complete = self.until(|| stage.all_done(folder, 4)).await;
@@ -248,8 +212,5 @@ impl Show<'_> {
 
 fn told(answer: Option<String>) -> (bool, String) {
     let ok = answer.is_some();
-    (
-        ok,
-        answer.unwrap_or_else(|| format!("nothing within {} s", PATIENCE.as_secs())),
-    )
+    (ok, answer.unwrap_or_else(|| format!("nothing within {} s", PATIENCE.as_secs())))
 }

@@ -58,10 +58,7 @@ pub struct Failed {
 impl Failed {
     /// Makes a failure.
     pub fn new(exit: Exit, message: impl std::fmt::Display) -> Self {
-        Self {
-            exit,
-            message: message.to_string(),
-        }
+        Self { exit, message: message.to_string() }
     }
 }
 
@@ -109,11 +106,7 @@ enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigArg {
     /// The configuration file.
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "/etc/refreshd/refreshd.toml"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "/etc/refreshd/refreshd.toml")]
     config: PathBuf,
 }
 
@@ -125,19 +118,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Ok
-            };
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
             return ExitCode::from(exit as u8);
         }
     };
     let clock: SharedClock = SystemClock::shared();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             printer.problem(&format!("the runtime could not be started: {error}"));

@@ -96,10 +96,7 @@ pub(super) async fn run(
     }
     for (account, wishes) in &wishes {
         let allowances = allowances(&config, account, args.live, &clock).await?;
-        let batch = config
-            .accounts
-            .get(account)
-            .map_or(100, |account| account.batch);
+        let batch = config.accounts.get(account).map_or(100, |account| account.batch);
         add_plan(&mut answer, account, wishes, &allowances, batch, now);
     }
     if args.json {
@@ -138,10 +135,8 @@ fn wishes_of(
         };
         known = true;
         if full.is_dir() {
-            reasons.push(format!(
-                "origin {}: it is a directory; name the files in it",
-                origin.name
-            ));
+            reasons
+                .push(format!("origin {}: it is a directory; name the files in it", origin.name));
             continue;
         }
         if let Some(glob) = origin.mapping.excluded(&relative, false) {
@@ -150,34 +145,19 @@ fn wishes_of(
         }
         let change = Change {
             path: relative.clone(),
-            kind: if full.exists() {
-                ChangeKind::Modified
-            } else {
-                ChangeKind::Removed
-            },
+            kind: if full.exists() { ChangeKind::Modified } else { ChangeKind::Removed },
             digest: None,
             force: false,
         };
         let mapped =
-            origin
-                .mapping
-                .wishes(&origin.name, &change, deploy, Witness::Operator, now, now);
+            origin.mapping.wishes(&origin.name, &change, deploy, Witness::Operator, now, now);
         all.extend(mapped.made);
-        reasons.extend(
-            mapped
-                .unmappable
-                .into_iter()
-                .map(|unmappable| unmappable.to_string()),
-        );
+        reasons.extend(mapped.unmappable.into_iter().map(|unmappable| unmappable.to_string()));
     }
     if !known {
         return Err("it lies below no origin's root".to_owned());
     }
-    if all.is_empty() {
-        Err(reasons.join("; "))
-    } else {
-        Ok(all)
-    }
+    if all.is_empty() { Err(reasons.join("; ")) } else { Ok(all) }
 }
 
 async fn allowances(
@@ -186,36 +166,23 @@ async fn allowances(
     live: bool,
     clock: &SharedClock,
 ) -> Result<PerKind<Allowance>, Failed> {
-    let configured = config
-        .accounts
-        .get(account)
-        .map(|account| account.quota)
-        .unwrap_or_default();
+    let configured = config.accounts.get(account).map(|account| account.quota).unwrap_or_default();
     if !live {
-        return Ok(PerKind::from_fn(|kind| Allowance {
-            limit: configured[kind],
-            used: 0,
-        }));
+        return Ok(PerKind::from_fn(|kind| Allowance { limit: configured[kind], used: 0 }));
     }
     let cdns = run::cdns(config, clock)?;
     let Some(cdn) = cdns.get(account) else {
         return Ok(PerKind::default());
     };
     let reported = cdn.quota().await.map_err(|failure| {
-        Failed::new(
-            Exit::No,
-            format!("the CDN did not tell its quota: {}", failure.message),
-        )
+        Failed::new(Exit::No, format!("the CDN did not tell its quota: {}", failure.message))
     })?;
     Ok(PerKind::from_fn(|kind| match reported[kind] {
         Some(told) => Allowance {
             limit: configured[kind].min(told.quota),
             used: configured[kind].min(told.quota).saturating_sub(told.remain),
         },
-        None => Allowance {
-            limit: configured[kind],
-            used: 0,
-        },
+        None => Allowance { limit: configured[kind], used: 0 },
     }))
 }
 
@@ -238,11 +205,7 @@ fn add_plan(
             created_at: now,
             cause: wish.cause.clone(),
             causes: 1,
-            state: State::Pending {
-                not_before: now,
-                attempt: 0,
-                waiting: None,
-            },
+            state: State::Pending { not_before: now, attempt: 0, waiting: None },
         })
         .collect();
     let plan = plan::plan(&plan::Input {
@@ -261,22 +224,14 @@ fn add_plan(
             action: planned.action.as_str(),
             kind: planned.kind.as_str(),
             force: planned.force,
-            targets: planned
-                .asks
-                .into_iter()
-                .map(|ask| ask.target.text)
-                .collect(),
+            targets: planned.asks.into_iter().map(|ask| ask.target.text).collect(),
             why: planned.why,
         });
     }
     for (id, waiting) in plan.waiting {
-        let intent = usize::try_from(id.0)
-            .ok()
-            .and_then(|number| intents.get(number));
+        let intent = usize::try_from(id.0).ok().and_then(|number| intents.get(number));
         answer.waiting.push(Parked {
-            url: intent
-                .map(|intent| intent.target.text.clone())
-                .unwrap_or_default(),
+            url: intent.map(|intent| intent.target.text.clone()).unwrap_or_default(),
             waits: vec![waiting.wait.as_str()],
             why: waiting.why,
         });
@@ -300,15 +255,8 @@ fn print(answer: &Answer, printer: &mut Printer) {
     for unmapped in &answer.unmapped {
         printer.line(&format!("no URL: {}: {}", unmapped.path, unmapped.why));
     }
-    let cost: Vec<String> = answer
-        .cost
-        .iter()
-        .map(|(kind, number)| format!("{number} {kind}"))
-        .collect();
-    let cost = if cost.is_empty() {
-        "nothing".to_owned()
-    } else {
-        cost.join(", ")
-    };
+    let cost: Vec<String> =
+        answer.cost.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
+    let cost = if cost.is_empty() { "nothing".to_owned() } else { cost.join(", ") };
     printer.line(&format!("cost: {cost}"));
 }

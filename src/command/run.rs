@@ -101,9 +101,7 @@ impl Daemon {
         })?;
         let cdns = cdns(&config, &clock)?;
         let database = Database::open(&config.state_dir.join(DATABASE)).map_err(io)?;
-        let store = Store::open(database.clone(), clock.random())
-            .await
-            .map_err(io)?;
+        let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
         let listener = bind(&socket)?;
@@ -136,11 +134,7 @@ impl Daemon {
             control = %socket.display(),
             "refreshd started"
         );
-        Ok(Self {
-            engine,
-            socket,
-            _lock: lock,
-        })
+        Ok(Self { engine, socket, _lock: lock })
     }
 
     /// Returns what the engine knows, as it changes.
@@ -185,11 +179,7 @@ pub(super) fn cdns(
         })?;
         Ok(Arc::new(client))
     };
-    config
-        .accounts
-        .values()
-        .map(|account| Ok((account.name.clone(), client(account)?)))
-        .collect()
+    config.accounts.values().map(|account| Ok((account.name.clone(), client(account)?))).collect()
 }
 
 /// Returns what the control socket knows of each account.
@@ -207,13 +197,7 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
         .accounts
         .values()
         .map(|account| {
-            (
-                account.name.clone(),
-                AccountDesk {
-                    quota: account.quota,
-                    hosts: hosts(account),
-                },
-            )
+            (account.name.clone(), AccountDesk { quota: account.quota, hosts: hosts(account) })
         })
         .collect()
 }
@@ -222,11 +206,10 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
 /// the state directory.
 fn socket_path(config: &Config) -> PathBuf {
     let runtime = || std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    config.control_socket.clone().unwrap_or_else(|| {
-        runtime()
-            .unwrap_or_else(|| config.state_dir.clone())
-            .join(SOCKET)
-    })
+    config
+        .control_socket
+        .clone()
+        .unwrap_or_else(|| runtime().unwrap_or_else(|| config.state_dir.clone()).join(SOCKET))
 }
 
 /// Binds the control socket in place of one that a dead daemon left; the state lock is held, so none

@@ -39,16 +39,12 @@ pub(super) struct Args {
 }
 
 fn allowance(text: &str) -> Result<(QuotaKind, u64), String> {
-    let (kind, number) = text
-        .split_once('=')
-        .ok_or("KIND=N is wanted, like url=100")?;
+    let (kind, number) = text.split_once('=').ok_or("KIND=N is wanted, like url=100")?;
     let kind = QuotaKind::parse(kind).ok_or_else(|| {
         let kinds = QuotaKind::ALL.map(QuotaKind::as_str).join(", ");
         format!("{kind:?} is no kind of quota; there are {kinds}")
     })?;
-    let number = number
-        .parse()
-        .map_err(|_| format!("{number:?} is no whole number"))?;
+    let number = number.parse().map_err(|_| format!("{number:?} is no whole number"))?;
     Ok((kind, number))
 }
 
@@ -71,10 +67,7 @@ pub(super) async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.map_err(|error| {
-            Failed::new(
-                Exit::Io,
-                format!("nothing can listen on {address}: {error}"),
-            )
+            Failed::new(Exit::Io, format!("nothing can listen on {address}: {error}"))
         })
     };
     let (api, edge) = (listen(args.api).await?, listen(args.edge).await?);
@@ -106,10 +99,7 @@ mod tests {
 
     #[test]
     fn an_allowance_names_a_kind_and_a_number() {
-        assert_eq!(
-            allowance("ignore_params=7"),
-            Ok((QuotaKind::IgnoreParams, 7))
-        );
+        assert_eq!(allowance("ignore_params=7"), Ok((QuotaKind::IgnoreParams, 7)));
         for bad in ["url", "url=", "urls=3", "url=-1"] {
             assert!(allowance(bad).is_err(), "{bad}");
         }

@@ -23,31 +23,20 @@ pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Faile
     let config = check::load(&args.config, printer)?;
     let (code, status) = control::ask(&config, "/status", None::<&()>).await?;
     if code != 200 {
-        return Err(Failed::new(
-            Exit::Io,
-            format!("the daemon could not answer: {status}"),
-        ));
+        return Err(Failed::new(Exit::Io, format!("the daemon could not answer: {status}")));
     }
     if args.json {
         printer.json(&status);
     } else {
         printer.line(render(&status).trim_end());
     }
-    Ok(if status["ready"] == true {
-        Exit::Ok
-    } else {
-        Exit::No
-    })
+    Ok(if status["ready"] == true { Exit::Ok } else { Exit::No })
 }
 
 /// Writes the status for a person: what is wrong comes last, where the eye rests.
 fn render(status: &Value) -> String {
     let mut text = String::new();
-    let ready = if status["ready"] == true {
-        "ready"
-    } else {
-        "not ready yet"
-    };
+    let ready = if status["ready"] == true { "ready" } else { "not ready yet" };
     let _ = writeln!(text, "refreshd {}: {ready}", word(&status["version"]));
     for (name, origin) in entries(&status["origins"]) {
         let _ = writeln!(
@@ -76,10 +65,7 @@ fn render(status: &Value) -> String {
     for (wait, number) in entries(&intents["waiting"]) {
         let _ = writeln!(text, "  waiting for {wait}: {number}");
     }
-    if status["intents"]["unknown"]
-        .as_u64()
-        .is_some_and(|batches| batches > 0)
-    {
+    if status["intents"]["unknown"].as_u64().is_some_and(|batches| batches > 0) {
         let _ = writeln!(
             text,
             "  calls whose answer was lost, to be looked up: {}",
@@ -97,20 +83,10 @@ fn render(status: &Value) -> String {
             let _ = writeln!(text, "account {account}: {note}");
         }
     }
-    if status["oldest_open_seconds"]
-        .as_u64()
-        .is_some_and(|seconds| seconds > 0)
-    {
-        let _ = writeln!(
-            text,
-            "oldest open intent: {} s",
-            status["oldest_open_seconds"]
-        );
+    if status["oldest_open_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
+        let _ = writeln!(text, "oldest open intent: {} s", status["oldest_open_seconds"]);
     }
-    let shown = status["attention"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let shown = status["attention"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !shown.is_empty() {
         let _ = writeln!(text, "to know:");
     }
@@ -125,12 +101,8 @@ fn render(status: &Value) -> String {
     }
     for (name, origin) in entries(&status["origins"]) {
         for unmapped in origin["unmapped"].as_array().into_iter().flatten() {
-            let _ = writeln!(
-                text,
-                "  {name}: {}: {}",
-                word(&unmapped["path"]),
-                word(&unmapped["why"])
-            );
+            let _ =
+                writeln!(text, "  {name}: {}: {}", word(&unmapped["path"]), word(&unmapped["why"]));
         }
     }
     text
@@ -138,10 +110,7 @@ fn render(status: &Value) -> String {
 
 fn baseline(micros: &Value) -> String {
     micros.as_i64().map_or_else(String::new, |micros| {
-        format!(
-            ", baseline at {}, changes before unknown",
-            Timestamp::from_micros(micros)
-        )
+        format!(", baseline at {}, changes before unknown", Timestamp::from_micros(micros))
     })
 }
 

@@ -11,10 +11,7 @@ use super::{ConfigArg, Exit, Failed, Printer, check, control};
 
 /// Arguments of `refreshd refresh`.
 #[derive(Debug, clap::Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group(clap::ArgGroup::new("kind").args(["directory", "regex", "ignore_params"])))]
 pub(super) struct RefreshArgs {
     #[command(flatten)]
@@ -122,9 +119,5 @@ async fn ask(
 }
 
 fn strings(value: &Value) -> impl Iterator<Item = &str> {
-    value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    value.as_array().into_iter().flatten().filter_map(Value::as_str)
 }

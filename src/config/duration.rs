@@ -4,13 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The units, longest first, in milliseconds.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Reads a duration: whole numbers, each with its unit, the larger unit first.
 ///
@@ -25,10 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.len()
-            - tail
-                .trim_start_matches(|c: char| c.is_ascii_lowercase())
-                .len();
+        let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_lowercase()).len();
         let (unit, tail) = tail.split_at(letters);
         if number.is_empty() {
             return Err(format!("has no whole number before `{rest}`"));
@@ -88,11 +80,7 @@ mod tests {
             ("2d", 172_800_000),
             ("0s", 0),
         ] {
-            assert_eq!(
-                parse(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }
 

@@ -67,13 +67,7 @@ pub enum LogLevel {
 
 impl LogLevel {
     /// All levels, the quietest first.
-    pub const ALL: [Self; 5] = [
-        Self::Error,
-        Self::Warn,
-        Self::Info,
-        Self::Debug,
-        Self::Trace,
-    ];
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
 
     /// Returns the word used in the configuration.
     #[must_use]

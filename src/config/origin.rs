@@ -31,57 +31,24 @@ pub(super) fn origin(
     }
     let domains = section.list("domains", value::text, findings);
     let index = section.list("index", value::text, findings);
-    let directory_urls = section.or(
-        "directory_urls",
-        DirectoryUrls::default(),
-        value::directory_urls,
-        findings,
-    );
+    let directory_urls =
+        section.or("directory_urls", DirectoryUrls::default(), value::directory_urls, findings);
     let exclude = section.list("exclude", value::text, findings);
     let exclude_defaults = section.or("exclude_defaults", true, value::boolean, findings);
     let prefetch = section.list("prefetch", value::text, findings);
     let short = value::time(MILLISECOND..=HOUR);
     let settle = timed(&mut section, "settle", SECOND, &short, findings);
-    let mut deploy_deadline = timed(
-        &mut section,
-        "deploy_deadline",
-        10 * SECOND,
-        &short,
-        findings,
-    );
+    let mut deploy_deadline = timed(&mut section, "deploy_deadline", 10 * SECOND, &short, findings);
     let mut unstable_after = timed(&mut section, "unstable_after", MINUTE, &short, findings);
-    in_order(
-        &section,
-        ("settle", &settle),
-        ("deploy_deadline", &mut deploy_deadline),
-        findings,
-    );
-    in_order(
-        &section,
-        ("settle", &settle),
-        ("unstable_after", &mut unstable_after),
-        findings,
-    );
-    let delete_settle = section.or(
-        "delete_settle",
-        30 * SECOND,
-        value::time(Duration::ZERO..=HOUR),
-        findings,
-    );
-    let reconcile_every = section.or(
-        "reconcile_every",
-        HOUR,
-        value::time(SECOND..=7 * DAY),
-        findings,
-    );
+    in_order(&section, ("settle", &settle), ("deploy_deadline", &mut deploy_deadline), findings);
+    in_order(&section, ("settle", &settle), ("unstable_after", &mut unstable_after), findings);
+    let delete_settle =
+        section.or("delete_settle", 30 * SECOND, value::time(Duration::ZERO..=HOUR), findings);
+    let reconcile_every =
+        section.or("reconcile_every", HOUR, value::time(SECOND..=7 * DAY), findings);
     section.finish(findings);
     let domains = domains?;
-    let lists = [
-        Some(&domains),
-        index.as_ref(),
-        exclude.as_ref(),
-        prefetch.as_ref(),
-    ];
+    let lists = [Some(&domains), index.as_ref(), exclude.as_ref(), prefetch.as_ref()];
     let [domain_texts, index_texts, exclude_texts, prefetch_texts] = lists.map(texts);
     let mapping = Mapping::new(Spec {
         // Without one the origin is refused below; what else is wrong is said all the same.
@@ -151,10 +118,7 @@ fn account_of(
     findings: &mut Findings,
 ) -> Option<AccountName> {
     let known: Vec<&str> = accounts.iter().map(String::as_str).collect();
-    let list = known
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>();
+    let list = known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>();
     let absent = !section.has("account");
     let read = |value: &toml::de::DeValue<'_>| {
         let name = value::text(value)?;
@@ -165,14 +129,9 @@ fn account_of(
             || format!("known accounts: {}", list.join(", ")),
             |near| format!("did you mean \"{near}\"?"),
         );
-        Err(Wrong::new(
-            format!("names \"{name}\", and there is no `[account.{name}]`"),
-            help,
-        ))
+        Err(Wrong::new(format!("names \"{name}\", and there is no `[account.{name}]`"), help))
     };
-    let named = section
-        .get("account", read, findings)
-        .map(|found| found.value);
+    let named = section.get("account", read, findings).map(|found| found.value);
     match (absent, known.as_slice()) {
         (true, [only]) => Some(AccountName::from(*only)),
         (true, [first, ..]) => {
@@ -188,10 +147,7 @@ fn refuse(error: &MappingError, list: &Found<Vec<Found<String>>>, findings: &mut
     let item = error.item.and_then(|item| list.value.get(item));
     let span = item.map_or(&list.span, |item| &item.span);
     let is_within = |place: &Range<usize>| span.start <= place.start && place.end <= span.end;
-    let mut places = findings
-        .problems
-        .iter()
-        .filter_map(|problem| problem.span.as_ref());
+    let mut places = findings.problems.iter().filter_map(|problem| problem.span.as_ref());
     if item.is_none() && places.any(is_within) {
         // The list is empty because all that it held was refused.
         return;
@@ -212,14 +168,8 @@ pub(super) fn outside(state_dir: &Found<PathBuf>, placed: &Placed, findings: &mu
     let root = &placed.origin.root;
     if state_dir.value.starts_with(root) {
         let wrong = Wrong::new(
-            format!(
-                "`state_dir` lies below the root of origin `{}`",
-                placed.origin.name
-            ),
-            format!(
-                "move it out of {}: the daemon would watch itself write",
-                root.display()
-            ),
+            format!("`state_dir` lies below the root of origin `{}`", placed.origin.name),
+            format!("move it out of {}: the daemon would watch itself write", root.display()),
         );
         findings.refuse(state_dir.span.clone(), "this value", wrong);
     }
@@ -239,11 +189,7 @@ pub(super) fn twice(placed: &Placed, other: &Origin, findings: &mut Findings) {
             domain.url()
         );
         let help = "each change would be asked for twice: make them one origin";
-        findings.refuse(
-            placed.root.clone(),
-            "the same root",
-            Wrong::new(message, help),
-        );
+        findings.refuse(placed.root.clone(), "the same root", Wrong::new(message, help));
     }
 }
 

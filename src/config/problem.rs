@@ -49,11 +49,7 @@ impl Problems {
     /// Gathers problems of one file; `None` when there are none.
     pub(super) fn gather(path: &Path, text: &str, mut list: Vec<Problem>) -> Option<Self> {
         list.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
-        (!list.is_empty()).then(|| Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            list,
-        })
+        (!list.is_empty()).then(|| Self { path: path.to_owned(), text: text.to_owned(), list })
     }
 
     /// Makes the problem of a file that can't be read.
@@ -62,10 +58,7 @@ impl Problems {
             path: path.to_owned(),
             text: String::new(),
             list: vec![Problem {
-                message: format!(
-                    "the configuration `{}` can't be read: {error}",
-                    path.display()
-                ),
+                message: format!("the configuration `{}` can't be read: {error}", path.display()),
                 help: "name a file this user may read, with `--config FILE`".to_owned(),
                 span: None,
                 label: String::new(),
@@ -95,24 +88,16 @@ impl Problems {
     /// Draws every problem with its line and a caret under the value; `colour` is for terminals.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        let theme = if colour {
-            GraphicalTheme::unicode()
-        } else {
-            GraphicalTheme::unicode_nocolor()
-        };
-        let handler = GraphicalReportHandler::new_themed(theme)
-            .with_links(false)
-            .with_width(100);
+        let theme =
+            if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100);
         let source = NamedSource::new(self.path.display().to_string(), self.text.clone());
         let mut drawn = String::new();
         for (index, problem) in self.list.iter().enumerate() {
             if index > 0 {
                 drawn.push('\n');
             }
-            let shown = Shown {
-                problem,
-                source: &source,
-            };
+            let shown = Shown { problem, source: &source };
             if handler.render_report(&mut drawn, &shown).is_err() {
                 drawn.push_str(&problem.message);
                 drawn.push('\n');

@@ -66,9 +66,8 @@ fn top_level(
 ) -> Option<Config> {
     let state_dir = top.required("state_dir", "\"/var/lib/refreshd\"", value::path, findings);
     let control_socket = top.get("control_socket", value::socket, findings);
-    let log = top
-        .table("log", findings)
-        .map_or_else(Log::default, |section| log(section, findings));
+    let log =
+        top.table("log", findings).map_or_else(Log::default, |section| log(section, findings));
 
     let mut accounts = BTreeMap::new();
     let mut account_names = Vec::new();
@@ -93,12 +92,7 @@ fn top_level(
         origin_names += 1;
     }
     let none = [
-        (
-            account_names.is_empty(),
-            "account",
-            "main",
-            "the CDN's endpoint and keys",
-        ),
+        (account_names.is_empty(), "account", "main", "the CDN's endpoint and keys"),
         (origin_names == 0, "origin", "www", "a root and its domains"),
     ];
     for (missing, what, example, content) in none {
@@ -110,9 +104,7 @@ fn top_level(
             findings.refuse(top.span(), "here", wrong);
         }
     }
-    let origins = origins
-        .into_iter()
-        .map(|placed| (placed.origin.name.clone(), placed.origin));
+    let origins = origins.into_iter().map(|placed| (placed.origin.name.clone(), placed.origin));
     Some(Config {
         path: path.to_owned(),
         state_dir: state_dir?.value,
@@ -140,18 +132,9 @@ fn account(
 ) -> Option<Account> {
     let key_file = value::key_file(credentials);
     let example = |file: &str| format!("\"/etc/refreshd/credentials/{file}\"");
-    let endpoint = section.required(
-        "endpoint",
-        "\"https://cdn.aliyuncs.com\"",
-        value::endpoint,
-        findings,
-    );
-    let id = section.required(
-        "access_key_id_file",
-        &example("access_key_id"),
-        &key_file,
-        findings,
-    );
+    let endpoint =
+        section.required("endpoint", "\"https://cdn.aliyuncs.com\"", value::endpoint, findings);
+    let id = section.required("access_key_id_file", &example("access_key_id"), &key_file, findings);
     let secret = section.required(
         "access_key_secret_file",
         &example("access_key_secret"),
@@ -167,36 +150,17 @@ fn account(
         );
         findings.refuse(secret.span.clone(), "again", wrong);
     }
-    let timeout = section.or(
-        "timeout",
-        10 * SECOND,
-        value::time(100 * MILLISECOND..=30 * SECOND),
-        findings,
-    );
+    let timeout =
+        section.or("timeout", 10 * SECOND, value::time(100 * MILLISECOND..=30 * SECOND), findings);
     let batch = section.or("batch", 100, value::count(1..=1_000), findings);
     let poll = value::time(MILLISECOND..=3 * DAY);
     let poll_first = timed(&mut section, "poll_first", 3 * MINUTE, &poll, findings);
     let mut poll_max = timed(&mut section, "poll_max", 10 * MINUTE, &poll, findings);
     let mut poll_give_up = timed(&mut section, "poll_give_up", 6 * HOUR, &poll, findings);
-    in_order(
-        &section,
-        ("poll_first", &poll_first),
-        ("poll_max", &mut poll_max),
-        findings,
-    );
-    in_order(
-        &section,
-        ("poll_max", &poll_max),
-        ("poll_give_up", &mut poll_give_up),
-        findings,
-    );
-    let doubt_gap = timed(
-        &mut section,
-        "doubt_gap",
-        DOUBT_GAP,
-        value::time(MILLISECOND..=HOUR),
-        findings,
-    );
+    in_order(&section, ("poll_first", &poll_first), ("poll_max", &mut poll_max), findings);
+    in_order(&section, ("poll_max", &poll_max), ("poll_give_up", &mut poll_give_up), findings);
+    let doubt_gap =
+        timed(&mut section, "doubt_gap", DOUBT_GAP, value::time(MILLISECOND..=HOUR), findings);
     if let Some(endpoint) = &endpoint
         && !is_loopback(&endpoint.value)
         && doubt_gap.value < DOUBT_GAP

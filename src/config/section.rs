@@ -20,10 +20,7 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: help.into(),
-        }
+        Self { message: message.into(), help: help.into() }
     }
 }
 
@@ -194,8 +191,7 @@ impl<'d> Section<'d> {
         read: impl Fn(&DeValue<'d>) -> Result<T, Wrong>,
         findings: &mut Findings,
     ) -> T {
-        self.get(key, read, findings)
-            .map_or(default, |found| found.value)
+        self.get(key, read, findings).map_or(default, |found| found.value)
     }
 
     /// Returns whether something stands under `key`.
@@ -223,10 +219,8 @@ impl<'d> Section<'d> {
             "" => ("the file".to_owned(), "at the top of the file".to_owned()),
             name => (format!("`[{name}]`"), format!("below `[{name}]`")),
         };
-        let wrong = Wrong::new(
-            format!("{place} lacks `{key}`"),
-            format!("add `{key} = {example}` {at}"),
-        );
+        let wrong =
+            Wrong::new(format!("{place} lacks `{key}`"), format!("add `{key} = {example}` {at}"));
         findings.refuse(self.span(), "here", wrong);
     }
 
@@ -246,14 +240,8 @@ impl<'d> Section<'d> {
             findings.refuse(value.span(), "not a list", wrong);
             return None;
         };
-        let list = array
-            .iter()
-            .filter_map(|element| findings.read(key, element, &read))
-            .collect();
-        Some(Found {
-            value: list,
-            span: value.span(),
-        })
+        let list = array.iter().filter_map(|element| findings.read(key, element, &read)).collect();
+        Some(Found { value: list, span: value.span() })
     }
 
     /// Ends the section: whatever it was not asked for is unknown.

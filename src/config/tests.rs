@@ -37,10 +37,7 @@ fn with(old: &str, new: &str) -> String {
 
 /// The minimal text with lines added to its account and origin.
 fn adding(account: &str, origin: &str) -> String {
-    with(
-        "[origin.www]",
-        &format!("{account}\n[origin.www]\n{origin}"),
-    )
+    with("[origin.www]", &format!("{account}\n[origin.www]\n{origin}"))
 }
 
 /// The example with its commented keys made effective.
@@ -85,11 +82,7 @@ fn the_example_shows_every_key_with_its_default() {
     let mut full = config(&example_in_full());
     assert!(full.control_socket.take().is_some());
     assert_eq!(full, config(MINIMAL));
-    assert_eq!(
-        config(EXAMPLE),
-        config(MINIMAL),
-        "commented keys must be at their defaults"
-    );
+    assert_eq!(config(EXAMPLE), config(MINIMAL), "commented keys must be at their defaults");
 }
 
 #[test]
@@ -97,11 +90,7 @@ fn a_key_missing_from_the_example_is_noticed() {
     let (_, findings) = read::config(&example_in_full(), Path::new("x"), None);
     let shorter = example_in_full().replace("\nbatch = ", "\n#batch = ");
     let document: toml::Table = toml::from_str(&shorter).expect("valid TOML");
-    let missing: Vec<_> = findings
-        .asked
-        .difference(&keys_of(&document))
-        .cloned()
-        .collect();
+    let missing: Vec<_> = findings.asked.difference(&keys_of(&document)).cloned().collect();
     assert_eq!(missing, ["account.*.batch"]);
 }
 
@@ -127,10 +116,7 @@ fn gather(table: &toml::Table, prefix: &str, keys: &mut std::collections::BTreeS
 
 #[test]
 fn a_credentials_directory_is_filled_in_where_it_is_known() {
-    let text = with(
-        "/etc/refreshd/credentials/access_key_id\"",
-        "%d/access_key_id\"",
-    );
+    let text = with("/etc/refreshd/credentials/access_key_id\"", "%d/access_key_id\"");
     let text = text.replace(
         "/etc/refreshd/credentials/access_key_secret\"",
         "${CREDENTIALS_DIRECTORY}/access_key_secret\"",
@@ -139,10 +125,7 @@ fn a_credentials_directory_is_filled_in_where_it_is_known() {
     let known = Config::parse(&text, Path::new("x"), Some(directory)).expect("valid");
     let account = &known.accounts[&AccountName::from("main")];
     assert_eq!(account.access_key_id_file, directory.join("access_key_id"));
-    assert_eq!(
-        account.access_key_secret_file,
-        directory.join("access_key_secret")
-    );
+    assert_eq!(account.access_key_secret_file, directory.join("access_key_secret"));
     let unknown = config(&text);
     let account = &unknown.accounts[&AccountName::from("main")];
     assert_eq!(account.access_key_id_file, Path::new("%d/access_key_id"));
@@ -158,18 +141,12 @@ fn refused(rows: &[(String, &str)]) {
 #[test]
 fn each_slip_in_a_path_or_address_is_named() {
     let rows = [
-        (
-            with("\"/srv/www\"", "\"%d/www\""),
-            "`root` can't be `%d/www`: the path is relative",
-        ),
+        (with("\"/srv/www\"", "\"%d/www\""), "`root` can't be `%d/www`: the path is relative"),
         (
             with("\"/var/lib/refreshd\"", "\"~/x\""),
             "`state_dir` can't be `~/x`: `~` means nothing here",
         ),
-        (
-            with("\"/var/lib/refreshd\"", "\"x\""),
-            "`state_dir` can't be `x`: the path is relative",
-        ),
+        (with("\"/var/lib/refreshd\"", "\"x\""), "`state_dir` can't be `x`: the path is relative"),
         (
             with("\"/var/lib/refreshd\"", "\"/srv/www/.state\""),
             "`state_dir` lies below the root of origin `www`",
@@ -195,10 +172,7 @@ fn each_slip_in_a_path_or_address_is_named() {
             with("aliyuncs.com", "aliyuncs.com/v1"),
             "`endpoint` can't be `https://cdn.aliyuncs.com/v1`: it must be a scheme and a host alone",
         ),
-        (
-            with("[account.main]", "[account.Main]"),
-            "`Main` can't be the name of an account",
-        ),
+        (with("[account.main]", "[account.Main]"), "`Main` can't be the name of an account"),
         (
             with("[\"https://www", "[\"https://*"),
             "`domains`: `*.example.com` is a wildcard: the CDN refreshes concrete host names only, so \
@@ -221,10 +195,7 @@ fn each_slip_in_a_path_or_address_is_named() {
             "`domains`: no domain is named: write at least one, such as `https://www.example.com`",
         ),
         (
-            with(
-                "[\"https://www.example.com\"]",
-                "[\"https://a.example\", \"http://A.example/\"]",
-            ),
+            with("[\"https://www.example.com\"]", "[\"https://a.example\", \"http://A.example/\"]"),
             "`domains`: `http://A.example/` is named twice: http and https share a cache entry",
         ),
         (
@@ -251,22 +222,10 @@ fn each_slip_in_a_value_is_named() {
             "`poll_first` (11m) is longer than `poll_max` (10m)",
         ),
         (adding("batch = 1001", ""), "`batch` can't be 1001"),
-        (
-            adding("batch = \"100\"", ""),
-            "`batch` is a whole number, not a text",
-        ),
-        (
-            adding("doubt_gap = \"5s\"", ""),
-            "`doubt_gap` is shorter than 60 s",
-        ),
-        (
-            adding("quota = 5", ""),
-            "`quota` is a table, not a whole number",
-        ),
-        (
-            adding("[account.main.quota]\nurl = -1", ""),
-            "`url` can't be -1",
-        ),
+        (adding("batch = \"100\"", ""), "`batch` is a whole number, not a text"),
+        (adding("doubt_gap = \"5s\"", ""), "`doubt_gap` is shorter than 60 s"),
+        (adding("quota = 5", ""), "`quota` is a table, not a whole number"),
+        (adding("[account.main.quota]\nurl = -1", ""), "`url` can't be -1"),
         (
             adding("", "account = \"man\""),
             "`account` names \"man\", and there is no `[account.man]`",
@@ -283,19 +242,13 @@ fn each_slip_in_a_value_is_named() {
             adding("", "index = [\"a/b\"]"),
             "`index`: `a/b` is not a file name: write one such as `index.html`",
         ),
-        (
-            adding("", "directory_urls = \"booth\""),
-            "`directory_urls` can't be \"booth\"",
-        ),
+        (adding("", "directory_urls = \"booth\""), "`directory_urls` can't be \"booth\""),
         (
             adding("", "exclude_defaults = \"no\""),
             "`exclude_defaults` is true or false, not a text",
         ),
         (adding("", "settle = \"0s\""), "`settle` can't be \"0s\""),
-        (
-            adding("[log]\nlevel = \"inof\"", ""),
-            "`level` can't be \"inof\"",
-        ),
+        (adding("[log]\nlevel = \"inof\"", ""), "`level` can't be \"inof\""),
     ];
     refused(&rows);
 }
@@ -304,40 +257,20 @@ fn each_slip_in_a_value_is_named() {
 fn what_is_wrong_with_a_mapping_is_said_beside_other_problems() {
     let text = adding("batch = 0", "exclude = [\"!keep\", \"\"]").replace("root =", "rot =");
     let said = messages(&text);
-    let begin = [
-        "`batch` can't be 0",
-        "`[origin.www]` lacks `root`",
-        "`exclude`: `!keep`:",
-    ];
-    assert!(
-        begin
-            .iter()
-            .all(|begin| said.iter().any(|line| line.starts_with(begin))),
-        "{said:#?}"
-    );
-    assert_eq!(
-        messages(&with("[\"https://www.example.com\"]", "[5]")).len(),
-        1
-    );
+    let begin = ["`batch` can't be 0", "`[origin.www]` lacks `root`", "`exclude`: `!keep`:"];
+    assert!(begin.iter().all(|begin| said.iter().any(|line| line.starts_with(begin))), "{said:#?}");
+    assert_eq!(messages(&with("[\"https://www.example.com\"]", "[5]")).len(), 1);
 }
 
 #[test]
 fn what_is_missing_is_named_with_its_place() {
     assert_eq!(
         messages(""),
-        [
-            "the file lacks `state_dir`",
-            "the file names no account",
-            "the file names no origin"
-        ]
+        ["the file lacks `state_dir`", "the file names no account", "the file names no origin"]
     );
     let bare = "state_dir = \"/s\"\n[account.a]\n[origin.o]\n";
     let problems = parse(bare).expect_err("must be refused");
-    let rows: Vec<_> = problems
-        .rows()
-        .into_iter()
-        .map(|row| (row.line, row.message))
-        .collect();
+    let rows: Vec<_> = problems.rows().into_iter().map(|row| (row.line, row.message)).collect();
     let lacks = |line, message: &str| (Some(line), message.to_owned());
     assert_eq!(
         rows,
@@ -355,15 +288,9 @@ fn what_is_missing_is_named_with_its_place() {
 fn with_two_accounts_an_origin_says_whose_it_is() {
     let second = "[account.other]\nendpoint = \"http://127.0.0.1:1\"\n\
         doubt_gap = \"1s\"\naccess_key_id_file = \"/i\"\naccess_key_secret_file = \"/s\"\n";
-    assert_eq!(
-        messages(&adding(second, "")),
-        ["`[origin.www]` lacks `account`"]
-    );
+    assert_eq!(messages(&adding(second, "")), ["`[origin.www]` lacks `account`"]);
     let config = config(&adding(second, "account = \"other\""));
-    assert_eq!(
-        config.origins[&OriginName::from("www")].account.as_str(),
-        "other"
-    );
+    assert_eq!(config.origins[&OriginName::from("www")].account.as_str(), "other");
 }
 
 #[test]
@@ -395,10 +322,7 @@ fn colour_is_for_terminals() {
 
 #[test]
 fn lines_and_columns_count_characters() {
-    let text = with(
-        "[\"https://www.example.com\"]",
-        "[\"https://ä.example\", 5]",
-    );
+    let text = with("[\"https://www.example.com\"]", "[\"https://ä.example\", 5]");
     let problems = parse(&text).expect_err("must be refused");
     let row = &problems.rows()[0];
     assert_eq!((row.line, row.column), (Some(9), Some(33)));

@@ -22,10 +22,7 @@ pub(super) fn timed(
     findings: &mut Findings,
 ) -> Found<Duration> {
     let span = section.span();
-    section.get(key, read, findings).unwrap_or(Found {
-        value: default,
-        span,
-    })
+    section.get(key, read, findings).unwrap_or(Found { value: default, span })
 }
 
 /// Refuses a pair of durations of which the first is longer than the second. A second that was not
@@ -49,10 +46,6 @@ pub(super) fn in_order(
         format!("make `{long_key}` at least \"{short_text}\", or `{short_key}` shorter"),
     );
     // The later of the two places is a written value: a default has its section's, which is earlier.
-    let place = if short.span.start > long.span.start {
-        &short.span
-    } else {
-        &long.span
-    };
+    let place = if short.span.start > long.span.start { &short.span } else { &long.span };
     findings.refuse(place.clone(), "this value", wrong);
 }

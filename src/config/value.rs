@@ -71,10 +71,7 @@ pub(super) fn time(limits: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) ->
         if limits.contains(&time) {
             return Ok(time);
         }
-        let (low, high) = (
-            duration::show(*limits.start()),
-            duration::show(*limits.end()),
-        );
+        let (low, high) = (duration::show(*limits.start()), duration::show(*limits.end()));
         let help = format!("write a duration from \"{low}\" to \"{high}\"");
         Err(Wrong::new(format!("can't be \"{text}\""), help))
     }
@@ -120,10 +117,7 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
         let message = format!("can't be `{text}`: the path is relative");
         return Err(Wrong::new(message, "write the whole path, from `/` on"));
     }
-    if Path::new(&text)
-        .components()
-        .any(|part| part == std::path::Component::ParentDir)
-    {
+    if Path::new(&text).components().any(|part| part == std::path::Component::ParentDir) {
         let message = format!("can't be `{text}`: it goes up with `..`");
         return Err(Wrong::new(message, "write the path without `..`"));
     }
@@ -149,15 +143,9 @@ fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
         return Ok(*choice);
     }
     let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-    let list = names
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let help = nearest(&text, &names).map_or_else(
-        || format!("use one of {list}"),
-        |near| format!("did you mean \"{near}\"?"),
-    );
+    let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let help = nearest(&text, &names)
+        .map_or_else(|| format!("use one of {list}"), |near| format!("did you mean \"{near}\"?"));
     Err(Wrong::new(format!("can't be \"{text}\""), help))
 }
 
@@ -174,8 +162,5 @@ pub(super) fn level(value: &DeValue<'_>) -> Read<LogLevel> {
 
 /// Reads `log.format`.
 pub(super) fn format(value: &DeValue<'_>) -> Read<LogFormat> {
-    choice(
-        value,
-        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-    )
+    choice(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }

@@ -75,10 +75,7 @@ impl DatabaseError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::Full(why.to_string())
             }
-            _ => Self::Open {
-                path: path.to_owned(),
-                why: why.to_string(),
-            },
+            _ => Self::Open { path: path.to_owned(), why: why.to_string() },
         }
     }
 

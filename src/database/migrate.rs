@@ -11,14 +11,8 @@ pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_fir
 pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), DatabaseError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
-    let newer = DatabaseError::Newer {
-        found: version,
-        known,
-    };
-    let Some(pending) = usize::try_from(version)
-        .ok()
-        .and_then(|done| steps.get(done..))
-    else {
+    let newer = DatabaseError::Newer { found: version, known };
+    let Some(pending) = usize::try_from(version).ok().and_then(|done| steps.get(done..)) else {
         return Err(newer);
     };
     for (number, step) in (version + 1..).zip(pending) {

@@ -58,10 +58,7 @@ impl Database {
         check(&connection)?;
         migrate::migrate(&mut connection, migrate::MIGRATIONS)?;
         let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE);
-        let mut writer = Writer {
-            connection,
-            broken: None,
-        };
+        let mut writer = Writer { connection, broken: None };
         std::thread::Builder::new()
             .name("database".to_owned())
             .spawn(move || {
@@ -90,10 +87,7 @@ impl Database {
             // The caller may have gone; what it asked for is done all the same.
             let _ = answer.send(writer.run(work));
         });
-        self.jobs
-            .send(job)
-            .await
-            .map_err(|_| DatabaseError::Closed)?;
+        self.jobs.send(job).await.map_err(|_| DatabaseError::Closed)?;
         answered.await.map_err(|_| DatabaseError::Closed)?
     }
 }
@@ -140,14 +134,8 @@ fn configure(connection: &Connection) -> Result<(), DatabaseError> {
 
 fn check(connection: &Connection) -> Result<(), DatabaseError> {
     let found: String =
-        connection.query_row("-- database.check\nPRAGMA quick_check(1)", [], |row| {
-            row.get(0)
-        })?;
-    if found == "ok" {
-        Ok(())
-    } else {
-        Err(DatabaseError::Corrupt(found))
-    }
+        connection.query_row("-- database.check\nPRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(DatabaseError::Corrupt(found)) }
 }
 
 #[cfg(test)]

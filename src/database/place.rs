@@ -28,25 +28,18 @@ const NETWORK: [(u64, &str); 11] = [
 pub fn network_file_system(magic: u64) -> Option<&'static str> {
     // Kernels sign-extend some of these on the way: the lower 32 bits are the number.
     let magic = magic & 0xffff_ffff;
-    NETWORK
-        .iter()
-        .find_map(|(number, name)| (*number == magic).then_some(*name))
+    NETWORK.iter().find_map(|(number, name)| (*number == magic).then_some(*name))
 }
 
 /// Makes the directory (mode 0700) if it is missing, and refuses one on a network file system.
 pub(super) fn prepare_directory(directory: &Path) -> Result<(), DatabaseError> {
     let open = |why: io::Error| DatabaseError::open(directory, &why);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(open)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(open)?;
     let facts = rustix::fs::statfs(directory).map_err(|why| open(why.into()))?;
     match network_file_system(facts.f_type.cast_unsigned()) {
-        Some(name) => Err(DatabaseError::NetworkFileSystem {
-            directory: directory.to_owned(),
-            name,
-        }),
+        Some(name) => {
+            Err(DatabaseError::NetworkFileSystem { directory: directory.to_owned(), name })
+        }
         None => Ok(()),
     }
 }

@@ -15,9 +15,7 @@ fn network_file_systems_are_known_by_their_number() {
 #[test]
 fn a_newer_schema_is_refused() {
     let mut connection = Connection::open_in_memory().expect("opens");
-    connection
-        .pragma_update(None, "user_version", 7)
-        .expect("set");
+    connection.pragma_update(None, "user_version", 7).expect("set");
     assert_eq!(
         migrate::migrate(&mut connection, &["SELECT 1;"]),
         Err(DatabaseError::Newer { found: 7, known: 1 })
@@ -54,10 +52,7 @@ async fn the_file_is_private_durable_and_in_wal_mode() {
         (path.with_extension("db-wal"), 0o600),
         (directory.path().join("state"), 0o700),
     ] {
-        let mode = std::fs::metadata(&path)
-            .expect("exists")
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(&path).expect("exists").permissions().mode();
         assert_eq!(mode & 0o777, expected, "{}", path.display());
     }
 }
@@ -86,8 +81,5 @@ fn a_file_that_is_no_database_is_called_damaged() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("refreshd.db");
     std::fs::write(&path, vec![b'x'; 8192]).expect("written");
-    assert!(matches!(
-        Database::open(&path),
-        Err(DatabaseError::Corrupt(_))
-    ));
+    assert!(matches!(Database::open(&path), Err(DatabaseError::Corrupt(_))));
 }

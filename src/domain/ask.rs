@@ -62,18 +62,15 @@ impl Target {
     /// Makes a target from text that is canonical already.
     #[must_use]
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-        }
+        Self { kind, text: text.into() }
     }
 
     /// Returns the host that `text` names; empty when it names none.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.text.split_once("://").map_or("", |(_, rest)| {
-            rest.split(['/', '?']).next().unwrap_or_default()
-        })
+        self.text
+            .split_once("://")
+            .map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default())
     }
 
     /// Returns whether refreshing `self` reaches everything that refreshing `narrow` would.

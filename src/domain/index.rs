@@ -26,9 +26,7 @@ pub struct Digest(pub [u8; 16]);
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
@@ -123,8 +121,7 @@ struct Piece {
 
 impl Piece {
     fn find(&self, name: &[u8]) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by(|(held, _)| (**held).cmp(name))
+        self.entries.binary_search_by(|(held, _)| (**held).cmp(name))
     }
 
     fn is_too_large(&self) -> bool {
@@ -133,18 +130,13 @@ impl Piece {
 
     fn from_entries(entries: Vec<Named>) -> Self {
         let name_bytes = entries.iter().map(|(name, _)| name.len()).sum();
-        Self {
-            entries,
-            name_bytes,
-        }
+        Self { entries, name_bytes }
     }
 }
 
 impl Directory {
     fn piece(&self, name: &[u8]) -> Option<(&Vec<u8>, &Piece)> {
-        self.pieces
-            .range::<[u8], _>((Bound::Unbounded, Bound::Included(name)))
-            .next_back()
+        self.pieces.range::<[u8], _>((Bound::Unbounded, Bound::Included(name))).next_back()
     }
 
     fn entries(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
@@ -164,12 +156,7 @@ impl Index {
     /// Reads an index from its stored chunks, in any order.
     pub fn load(chunks: impl IntoIterator<Item = Chunk>) -> Result<Self, IndexError> {
         let mut index = Self::new();
-        for Chunk {
-            directory,
-            first,
-            data,
-        } in chunks
-        {
+        for Chunk { directory, first, data } in chunks {
             let entries = code::decode(&directory, &first, &data)?;
             let held = entries.len() as u64;
             if held == 0 {
@@ -219,11 +206,7 @@ impl Index {
     /// Returns the directories at or below `path` that hold files themselves.
     pub fn directories_below<'a>(&'a self, path: &'a RelPath) -> impl Iterator<Item = &'a RelPath> {
         // `a/` sorts after `a-b`: the directory itself stands apart from what lies below it.
-        let from: Vec<u8> = if path.is_root() {
-            vec![0]
-        } else {
-            [path.as_bytes(), b"/"].concat()
-        };
+        let from: Vec<u8> = if path.is_root() { vec![0] } else { [path.as_bytes(), b"/"].concat() };
         self.directories
             .get_key_value(path)
             .into_iter()
@@ -249,10 +232,7 @@ impl Index {
 
     /// Returns the names of the files in one directory, sorted, with what is held of them.
     pub fn names(&self, directory: &RelPath) -> impl Iterator<Item = (&[u8], &Entry)> {
-        self.directories
-            .get(directory)
-            .into_iter()
-            .flat_map(Directory::entries)
+        self.directories.get(directory).into_iter().flat_map(Directory::entries)
     }
 
     /// Sets what is held of a file, or forgets it. The root is no file: for it nothing happens.
@@ -269,9 +249,7 @@ impl Index {
     fn insert(&mut self, path: &RelPath, name: &[u8], entry: Entry) {
         let directory = self.directories.entry(path.clone()).or_default();
         let was_empty = directory.pieces.is_empty();
-        let key = directory
-            .piece(name)
-            .map_or_else(Vec::new, |(key, _)| key.clone());
+        let key = directory.piece(name).map_or_else(Vec::new, |(key, _)| key.clone());
         let piece = directory.pieces.entry(key.clone()).or_default();
         match piece.find(name) {
             Ok(at) => match piece.entries.get_mut(at) {
@@ -285,11 +263,7 @@ impl Index {
                 if piece.is_too_large() {
                     // Names that come in order leave full chunks behind them.
                     let last = piece.entries.len() - 1;
-                    let cut = if at == last {
-                        last
-                    } else {
-                        piece.entries.len() / 2
-                    };
+                    let cut = if at == last { last } else { piece.entries.len() / 2 };
                     let upper = Piece::from_entries(piece.entries.split_off(cut));
                     piece.name_bytes -= upper.name_bytes;
                     if let Some((first, _)) = upper.entries.first() {
@@ -359,11 +333,7 @@ impl Index {
                     .get(&directory)
                     .and_then(|held| held.pieces.get(&first))
                     .map(|piece| code::encode(&piece.entries));
-                ChunkWrite {
-                    directory,
-                    first,
-                    data,
-                }
+                ChunkWrite { directory, first, data }
             })
             .collect()
     }

@@ -36,9 +36,7 @@ impl Action {
     /// Reads [`as_str`](Self::as_str) back.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Refresh, Self::Prefetch]
-            .into_iter()
-            .find(|action| action.as_str() == text)
+        [Self::Refresh, Self::Prefetch].into_iter().find(|action| action.as_str() == text)
     }
 }
 

@@ -168,18 +168,8 @@ impl Mapping {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let index = spec
-            .index
-            .iter()
-            .map(|name| name.clone().into_bytes())
-            .collect();
-        Ok(Self {
-            spec,
-            bases,
-            index,
-            exclude,
-            prefetch,
-        })
+        let index = spec.index.iter().map(|name| name.clone().into_bytes()).collect();
+        Ok(Self { spec, bases, index, exclude, prefetch })
     }
 
     /// Returns what the mapping was made from.
@@ -218,18 +208,12 @@ impl Mapping {
                 }
             }
         }
-        let mut mapped = Mapped {
-            made: Vec::new(),
-            unmappable: Vec::new(),
-        };
+        let mut mapped = Mapped { made: Vec::new(), unmappable: Vec::new() };
         for base in &self.bases {
             for spelling in &spellings {
                 match CanonicalUrl::of_path(base, spelling) {
                     Ok(url) => mapped.made.push(url),
-                    Err(why) => mapped.unmappable.push(Unmappable {
-                        path: path.clone(),
-                        why,
-                    }),
+                    Err(why) => mapped.unmappable.push(Unmappable { path: path.clone(), why }),
                 }
             }
         }
@@ -279,10 +263,7 @@ impl Mapping {
             let files = urls.made.iter().filter(|url| !url.is_directory());
             made.extend(files.map(|url| wish(Action::Prefetch, url)));
         }
-        Mapped {
-            made,
-            unmappable: urls.unmappable,
-        }
+        Mapped { made, unmappable: urls.unmappable }
     }
 }
 
@@ -296,11 +277,7 @@ fn read_bases(domains: &[String], errors: &mut Vec<MappingError>) -> Vec<Base> {
         });
     }
     let mut refuse = |item, why| {
-        errors.push(MappingError {
-            field: Field::Domains,
-            item: Some(item),
-            why,
-        });
+        errors.push(MappingError { field: Field::Domains, item: Some(item), why });
     };
     for (item, text) in domains.iter().enumerate() {
         match Base::parse(text) {

@@ -37,13 +37,11 @@ impl RelPath {
         } else if bytes.contains(&0) {
             Some("it holds a NUL byte")
         } else {
-            bytes
-                .split(|byte| *byte == b'/')
-                .find_map(|part| match part {
-                    b"" => Some("it has an empty part"),
-                    b"." | b".." => Some("it has a `.` or `..` part"),
-                    _ => None,
-                })
+            bytes.split(|byte| *byte == b'/').find_map(|part| match part {
+                b"" => Some("it has an empty part"),
+                b"." | b".." => Some("it has a `.` or `..` part"),
+                _ => None,
+            })
         };
         match reason {
             Some(reason) => Err(PathError { bytes, reason }),
@@ -79,11 +77,7 @@ impl RelPath {
     /// Returns the absolute path below `root`.
     #[must_use]
     pub fn under(&self, root: &Path) -> PathBuf {
-        if self.is_root() {
-            root.to_owned()
-        } else {
-            root.join(self.as_path())
-        }
+        if self.is_root() { root.to_owned() } else { root.join(self.as_path()) }
     }
 
     /// Returns the path of an entry of this directory; `name` must be one plain part.
@@ -109,10 +103,7 @@ impl RelPath {
     /// Returns the last part; empty for the root.
     #[must_use]
     pub fn name(&self) -> &[u8] {
-        self.0
-            .rsplit(|byte| *byte == b'/')
-            .next()
-            .unwrap_or_default()
+        self.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
     /// Returns whether this path is `directory` or lies below it.

@@ -27,13 +27,8 @@ pub enum QuotaKind {
 
 impl QuotaKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [
-        Self::Url,
-        Self::Directory,
-        Self::Regex,
-        Self::IgnoreParams,
-        Self::Prefetch,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Url, Self::Directory, Self::Regex, Self::IgnoreParams, Self::Prefetch];
 
     /// Returns the kind that asking `action` of a target of `kind` is debited to.
     #[must_use]
@@ -164,15 +159,8 @@ mod tests {
         assert!(may_call(midnight.minus(Duration::from_secs(12)), timeout).is_ok());
         for late in [11, 5, 0] {
             let late = midnight.minus(Duration::from_secs(late));
-            assert_eq!(
-                may_call(late, timeout),
-                Err(midnight.plus(second)),
-                "{late}"
-            );
+            assert_eq!(may_call(late, timeout), Err(midnight.plus(second)), "{late}");
         }
-        assert_eq!(
-            may_call(midnight.plus(second), timeout),
-            Ok(Day::of(midnight))
-        );
+        assert_eq!(may_call(midnight.plus(second), timeout), Ok(Day::of(midnight)));
     }
 }

@@ -151,9 +151,10 @@ impl Settler {
     pub fn due(&mut self, now: Duration, limit: usize, fresh: &Arc<Deploy>) -> Vec<Look> {
         let mut looks = Vec::new();
         while looks.len() < limit {
-            let upto = self.open.as_ref().map_or(now, |open| {
-                now.min(open.since.saturating_add(self.waits.deploy_deadline))
-            });
+            let upto = self
+                .open
+                .as_ref()
+                .map_or(now, |open| now.min(open.since.saturating_add(self.waits.deploy_deadline)));
             let Some((at, path)) = self.queue.first().cloned() else {
                 break;
             };
@@ -210,10 +211,7 @@ impl Settler {
                     dirty.absence = None;
                     if look.anyway && dirty.marked.is_none() {
                         // It was taken while it may have been changing: it is followed up.
-                        dirty.marked = Some(Marked {
-                            first: now,
-                            last: now,
-                        });
+                        dirty.marked = Some(Marked { first: now, last: now });
                     }
                 }
                 Found::Changing => {
@@ -222,10 +220,7 @@ impl Settler {
                     dirty.marked = Some(Marked { first, last: now });
                 }
                 Found::Absent => {
-                    let fresh = || Absence {
-                        since: now,
-                        deploy: Arc::clone(&look.deploy),
-                    };
+                    let fresh = || Absence { since: now, deploy: Arc::clone(&look.deploy) };
                     dirty.absence.get_or_insert_with(fresh);
                 }
             }
@@ -239,16 +234,9 @@ impl Settler {
         self.change(&look.path, look.witness, |dirty| {
             dirty.looking = false;
             dirty.absence = look.absence;
-            let first = look
-                .marked
-                .into_iter()
-                .chain(dirty.marked)
-                .map(|marked| marked.first);
+            let first = look.marked.into_iter().chain(dirty.marked).map(|marked| marked.first);
             let last = dirty.marked.or(look.marked).map(|marked| marked.last);
-            dirty.marked = first
-                .min()
-                .zip(last)
-                .map(|(first, last)| Marked { first, last });
+            dirty.marked = first.min().zip(last).map(|(first, last)| Marked { first, last });
         });
     }
 
@@ -282,40 +270,28 @@ impl Settler {
     /// Returns whether this deploy is open.
     #[must_use]
     pub fn is_open(&self, deploy: &Deploy) -> bool {
-        self.open
-            .as_ref()
-            .is_some_and(|open| open.deploy.id == deploy.id)
+        self.open.as_ref().is_some_and(|open| open.deploy.id == deploy.id)
     }
 
     /// Returns the earliest boot time at which there may be something to do; it may be past.
     #[must_use]
     pub fn next(&self) -> Option<Duration> {
-        let deadline = self
-            .open
-            .as_ref()
-            .map(|open| open.since.saturating_add(self.waits.deploy_deadline));
+        let deadline =
+            self.open.as_ref().map(|open| open.since.saturating_add(self.waits.deploy_deadline));
         let queued = self.queue.first().map(|(at, _)| *at);
         queued.into_iter().chain(deadline).min()
     }
 
     fn open_with(&mut self, fresh: &Arc<Deploy>, now: Duration) -> Arc<Deploy> {
-        let open = self.open.get_or_insert_with(|| Open {
-            deploy: Arc::clone(fresh),
-            since: now,
-        });
+        let open = self.open.get_or_insert_with(|| Open { deploy: Arc::clone(fresh), since: now });
         Arc::clone(&open.deploy)
     }
 
     /// Changes what is held of a path, and keeps queue and count in step.
     fn change(&mut self, path: &RelPath, witness: Witness, change: impl FnOnce(&mut Dirty)) {
         if !self.dirty.contains_key(path) {
-            let clean = Dirty {
-                witness,
-                marked: None,
-                absence: None,
-                looking: false,
-                queued: None,
-            };
+            let clean =
+                Dirty { witness, marked: None, absence: None, looking: false, queued: None };
             self.dirty.insert(path.clone(), clean);
         }
         let Some(dirty) = self.dirty.get_mut(path) else {
@@ -325,11 +301,7 @@ impl Settler {
         change(dirty);
         self.active -= usize::from(was_active);
         self.active += usize::from(dirty.is_active());
-        let due = if dirty.looking {
-            None
-        } else {
-            due_at(self.waits, dirty)
-        };
+        let due = if dirty.looking { None } else { due_at(self.waits, dirty) };
         // A later due time leaves the queue alone: `due` moves the path on when it gets there.
         if due.is_some_and(|due| dirty.queued.is_none_or(|queued| due < queued)) {
             if let Some(queued) = std::mem::replace(&mut dirty.queued, due) {

@@ -45,19 +45,13 @@ impl Timestamp {
     /// Returns the instant `by` later, saturating.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// Returns the instant `by` earlier, saturating.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// Returns the time from `earlier` to `self`; zero when `earlier` is the later one.
@@ -69,9 +63,7 @@ impl Timestamp {
     /// Reads `yyyy-MM-ddTHH:mm:ssZ` and its RFC 3339 relatives.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<jiff::Timestamp>()
-            .ok()
-            .map(|instant| Self(instant.as_microsecond()))
+        text.parse::<jiff::Timestamp>().ok().map(|instant| Self(instant.as_microsecond()))
     }
 
     /// Writes `yyyy-MM-ddTHH:mm:ssZ`, the form of the CDN's API, dropping the fraction.

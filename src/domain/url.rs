@@ -250,9 +250,8 @@ fn split_origin(text: &str) -> Result<(String, &str), UrlError> {
         return Err(UrlError::Fragment(fragment.to_owned()));
     }
     // A `://` further on belongs to a query.
-    let Some((scheme, rest)) = text
-        .split_once("://")
-        .filter(|(scheme, _)| !scheme.contains(['/', '?']))
+    let Some((scheme, rest)) =
+        text.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?']))
     else {
         return Err(UrlError::NoScheme(text.to_owned()));
     };
@@ -282,12 +281,7 @@ fn split_origin(text: &str) -> Result<(String, &str), UrlError> {
 /// Returns a host in lower case and punycode. An IPv4 address passes, so that a stand-in on this
 /// machine can be tried.
 fn canonical_host(host: &str) -> Result<String, UrlError> {
-    let refuse = |why: &str| {
-        Err(UrlError::Host {
-            host: host.to_owned(),
-            why: why.to_owned(),
-        })
-    };
+    let refuse = |why: &str| Err(UrlError::Host { host: host.to_owned(), why: why.to_owned() });
     match ::url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
         Ok(::url::Host::Domain(name)) if name.split('.').any(str::is_empty) => {
             refuse("a part between its dots is empty")

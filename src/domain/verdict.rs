@@ -84,21 +84,15 @@ pub fn judge(failure: &Failure) -> Verdict {
     let known = || lookup(code).cloned();
     let verdict = match failure.reached {
         Reached::Nothing => known().unwrap_or(THROTTLED),
-        Reached::Answered(400..=499) if !code.is_empty() => {
-            known().unwrap_or(if failure.retry_after.is_some() {
-                THROTTLED
-            } else {
-                Verdict::Split
-            })
-        }
+        Reached::Answered(400..=499) if !code.is_empty() => known()
+            .unwrap_or(if failure.retry_after.is_some() { THROTTLED } else { Verdict::Split }),
         Reached::Answered(_) if starts_with(code, THROTTLING) => THROTTLED,
         Reached::Answered(_) | Reached::Sent => Verdict::Unknown,
     };
     match verdict {
-        Verdict::Later { after, scope } => Verdict::Later {
-            after: after.max(failure.retry_after),
-            scope,
-        },
+        Verdict::Later { after, scope } => {
+            Verdict::Later { after: after.max(failure.retry_after), scope }
+        }
         verdict => verdict,
     }
 }
@@ -107,16 +101,10 @@ pub fn judge(failure: &Failure) -> Verdict {
 pub const QUERY_TOO_LONG: &str = "Refreshd.QueryTooLong";
 
 const THROTTLING: &str = "Throttling";
-const THROTTLED: Verdict = Verdict::Later {
-    after: None,
-    scope: Scope::Account,
-};
+const THROTTLED: Verdict = Verdict::Later { after: None, scope: Scope::Account };
 
 const fn later(seconds: u64, scope: Scope) -> Verdict {
-    Verdict::Later {
-        after: Some(Duration::from_secs(seconds)),
-        scope,
-    }
+    Verdict::Later { after: Some(Duration::from_secs(seconds)), scope }
 }
 
 /// Code pattern → verdict. A pattern is a prefix in any case; the first that fits counts. Sources
@@ -185,15 +173,11 @@ static TABLE: &[(&str, Verdict)] = &[
 ];
 
 fn lookup(code: &str) -> Option<&'static Verdict> {
-    TABLE
-        .iter()
-        .find(|(pattern, _)| starts_with(code, pattern))
-        .map(|(_, verdict)| verdict)
+    TABLE.iter().find(|(pattern, _)| starts_with(code, pattern)).map(|(_, verdict)| verdict)
 }
 
 fn starts_with(code: &str, pattern: &str) -> bool {
-    code.get(..pattern.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(pattern))
+    code.get(..pattern.len()).is_some_and(|start| start.eq_ignore_ascii_case(pattern))
 }
 
 #[cfg(test)]

@@ -24,12 +24,7 @@ impl AccountBoard {
         facts.send_modify(|facts| {
             facts.accounts.entry(account.clone()).or_default();
         });
-        Self {
-            account,
-            facts,
-            dispatch: Arc::default(),
-            poll: Arc::default(),
-        }
+        Self { account, facts, dispatch: Arc::default(), poll: Arc::default() }
     }
 
     /// Wakes the dispatch loop: there are new intents, or a prefetch's refresh has ended.

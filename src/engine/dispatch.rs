@@ -103,9 +103,7 @@ impl Dispatch {
         }
         let now = self.clock.server_now();
         if now < self.halted_until {
-            return Ok(Step::Idle {
-                until: Some(self.halted_until),
-            });
+            return Ok(Step::Idle { until: Some(self.halted_until) });
         }
         if let Err(later) = quota::may_call(now, self.account.timeout + RATE_WAIT) {
             return Ok(Step::Idle { until: Some(later) });
@@ -135,10 +133,7 @@ impl Dispatch {
             return Ok(Step::Worked);
         }
         Ok(Step::Idle {
-            until: [next_doubt, next_due, Some(self.quota_at)]
-                .into_iter()
-                .flatten()
-                .min(),
+            until: [next_doubt, next_due, Some(self.quota_at)].into_iter().flatten().min(),
         })
     }
 
@@ -150,19 +145,14 @@ impl Dispatch {
         if due.intents.is_empty() {
             return Ok(due.next_at);
         }
-        let allowances = self
-            .journal
-            .quota(&self.account.name, &self.account.quota, now)
-            .await?;
+        let allowances = self.journal.quota(&self.account.name, &self.account.quota, now).await?;
         let plan = plan::plan(&plan::Input {
             now,
             intents: &due.intents,
             open_refreshes: &due.open_refreshes,
             in_flight: &due.in_flight,
             allowances: &allowances,
-            limits: Limits {
-                batch: self.account.batch,
-            },
+            limits: Limits { batch: self.account.batch },
         });
         let mut waiting = plan.waiting;
         if due.intents.len() == DUE {
@@ -179,8 +169,7 @@ impl Dispatch {
         // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
         let mut batches = plan.batches.into_iter();
         self.planned.extend(batches.next());
-        self.planned
-            .extend(batches.filter(|batch| batch.action == Action::Refresh));
+        self.planned.extend(batches.filter(|batch| batch.action == Action::Refresh));
         self.planned_at = now;
         Ok(due.next_at)
     }
@@ -212,11 +201,7 @@ impl Dispatch {
     }
 
     async fn send_staged(&mut self, batch: Batch, now: Timestamp) -> Result<(), JournalError> {
-        match self
-            .journal
-            .stage(&batch, self.fence, &self.account.quota, now)
-            .await?
-        {
+        match self.journal.stage(&batch, self.fence, &self.account.quota, now).await? {
             Staged::Ready => self.call(batch).await,
             // The ledger moved between planning and staging: plan again with what it says now.
             Staged::OverBudget | Staged::Stale => {
@@ -228,10 +213,7 @@ impl Dispatch {
 
     async fn call(&mut self, batch: Batch) -> Result<(), JournalError> {
         let targets: Vec<_> = batch.asks.iter().map(|ask| ask.target.clone()).collect();
-        let answer = self
-            .cdn
-            .submit(batch.action, batch.kind, batch.force, &targets)
-            .await;
+        let answer = self.cdn.submit(batch.action, batch.kind, batch.force, &targets).await;
         self.write(batch, answer).await
     }
 
@@ -291,38 +273,26 @@ impl Dispatch {
         let why = explain(failure);
         if verdict == Verdict::Unknown {
             let look_at = now.plus(FIRST_LOOK.min(self.account.doubt_gap));
-            self.journal
-                .doubted(&batch.key, self.fence, &why, look_at, now)
-                .await?;
+            self.journal.doubted(&batch.key, self.fence, &why, look_at, now).await?;
             self.board.note(&why);
             tracing::warn!(batch.key = %batch.key, "a call's outcome is unknown and will be looked up: {why}");
             return Ok(());
         }
         let not_before = self.not_before(&verdict, failure, now);
-        self.journal
-            .refused(&batch.key, self.fence, &verdict, &why, not_before, now)
-            .await?;
+        self.journal.refused(&batch.key, self.fence, &verdict, &why, not_before, now).await?;
         self.after_refusal(&verdict, &why, not_before, now);
         Ok(())
     }
 
     /// When intents of a refused batch may be planned again.
     fn not_before(&self, verdict: &Verdict, failure: &Failure, now: Timestamp) -> Timestamp {
-        let jitter = full_jitter(
-            BACKOFF_BASE,
-            BACKOFF_CAP,
-            self.refusals + 1,
-            self.clock.random(),
-        );
+        let jitter = full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals + 1, self.clock.random());
         match verdict {
             Verdict::NextDay => Day::of(now).next().start().plus(Duration::from_secs(1)),
             Verdict::Split | Verdict::Never => now,
-            Verdict::Later { after, .. } => now.plus(
-                after
-                    .or(failure.retry_after)
-                    .unwrap_or_default()
-                    .max(jitter),
-            ),
+            Verdict::Later { after, .. } => {
+                now.plus(after.or(failure.retry_after).unwrap_or_default().max(jitter))
+            }
             Verdict::Renew | Verdict::Operator | Verdict::Unknown => {
                 now.plus(jitter.max(Duration::from_secs(60)))
             }
@@ -340,12 +310,7 @@ impl Dispatch {
         use crate::domain::verdict::Scope;
         tracing::warn!(account = %self.account.name, verdict = ?verdict, "the CDN refused a batch: {why}");
         match verdict {
-            Verdict::Later {
-                scope: Scope::Account,
-                ..
-            }
-            | Verdict::Renew
-            | Verdict::Operator => {
+            Verdict::Later { scope: Scope::Account, .. } | Verdict::Renew | Verdict::Operator => {
                 self.refusals = self.refusals.saturating_add(1);
                 self.halted_until = not_before;
                 self.board.note(why);
@@ -407,17 +372,11 @@ fn newly_waiting(
     let known: HashMap<IntentId, &Waiting> = intents
         .iter()
         .filter_map(|intent| match &intent.state {
-            State::Pending {
-                waiting: Some(waiting),
-                ..
-            } => Some((intent.id, waiting)),
+            State::Pending { waiting: Some(waiting), .. } => Some((intent.id, waiting)),
             _ => None,
         })
         .collect();
-    waiting
-        .into_iter()
-        .filter(|(id, now)| known.get(id) != Some(&now))
-        .collect()
+    waiting.into_iter().filter(|(id, now)| known.get(id) != Some(&now)).collect()
 }
 
 /// One line about a failure: code, message and the request id that support asks for.

@@ -30,12 +30,7 @@ impl Forward {
         clock: SharedClock,
         boards: Vec<AccountBoard>,
     ) -> Self {
-        Self {
-            store,
-            journal,
-            clock,
-            boards,
-        }
+        Self { store, journal, clock, boards }
     }
 
     /// Carries the oldest rows. A crash between accepting and acknowledging repeats the acceptance,
@@ -45,10 +40,8 @@ impl Forward {
         if rows.is_empty() {
             return Ok(Step::Idle { until: None });
         }
-        let accepted = self
-            .journal
-            .accept(self.store.node(), &rows, self.clock.server_now())
-            .await?;
+        let accepted =
+            self.journal.accept(self.store.node(), &rows, self.clock.server_now()).await?;
         self.store.acknowledge(accepted.through).await?;
         tracing::debug!(
             intents.created = accepted.created,

@@ -234,9 +234,9 @@ impl Intake {
             if step.worked {
                 continue;
             }
-            let sleep = step.wake_at.map_or(LONGEST, |at| {
-                at.saturating_sub(self.clock.boot()).min(LONGEST)
-            });
+            let sleep = step
+                .wake_at
+                .map_or(LONGEST, |at| at.saturating_sub(self.clock.boot()).min(LONGEST));
             tokio::select! {
                 () = cancelled.cancelled() => {}
                 () = self.knocked(), if self.retry.is_none() => {}
@@ -250,10 +250,7 @@ impl Intake {
     pub async fn step(&mut self) -> Result<Step, IntakeError> {
         let now = self.clock.boot();
         if let Some((until, _)) = self.retry.filter(|(until, _)| now < *until) {
-            return Ok(Step {
-                worked: false,
-                wake_at: Some(until),
-            });
+            return Ok(Step { worked: false, wake_at: Some(until) });
         }
         match self.turn().await {
             Ok(worked) => {
@@ -266,10 +263,7 @@ impl Intake {
                 if self.retry.is_none() {
                     self.facts.state = self.origin_state();
                 }
-                Ok(Step {
-                    worked,
-                    wake_at: self.wake_at(),
-                })
+                Ok(Step { worked, wake_at: self.wake_at() })
             }
             Err(Trouble::Task(source)) => {
                 let origin = self.settings.origin.clone();
@@ -284,10 +278,7 @@ impl Intake {
             self.armed = None;
             if matches!(why, Unavailable::Replaced(_)) && self.retry.is_none() {
                 // It is another directory now: it is opened, watched and compared at once.
-                return Step {
-                    worked: true,
-                    wake_at: None,
-                };
+                return Step { worked: true, wake_at: None };
             }
             self.facts.state = OriginState::Unavailable;
             self.facts.watch = "none while the root is unavailable".into();
@@ -297,22 +288,14 @@ impl Intake {
             tracing::warn!(origin = %self.settings.origin, error = %note, "the intake waits");
             self.facts.note = note;
         }
-        let wait = self
-            .retry
-            .map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
+        let wait = self.retry.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
         let until = self.clock.boot() + wait;
         self.retry = Some((until, wait));
-        Step {
-            worked: false,
-            wake_at: Some(until),
-        }
+        Step { worked: false, wake_at: Some(until) }
     }
 
     fn origin_state(&self) -> OriginState {
-        let watched = self
-            .armed
-            .as_ref()
-            .is_some_and(|armed| armed.watch.is_some());
+        let watched = self.armed.as_ref().is_some_and(|armed| armed.watch.is_some());
         // Armed, but not compared with the index since: nobody knows yet what changed meanwhile.
         let compared = !self.subtrees.contains_key(&RelPath::root());
         match &self.state {
@@ -323,11 +306,7 @@ impl Intake {
     }
 
     fn wake_at(&self) -> Option<Duration> {
-        self.settler
-            .next()
-            .into_iter()
-            .chain(self.next_reconcile)
-            .min()
+        self.settler.next().into_iter().chain(self.next_reconcile).min()
     }
 
     async fn turn(&mut self) -> Result<bool, Trouble> {
@@ -337,8 +316,7 @@ impl Intake {
         let is_reconcile_due = self.next_reconcile.is_none_or(|at| at <= self.clock.boot());
         if is_reconcile_due {
             // Perhaps a watch can be had by now, or one that hears of more.
-            self.armed
-                .take_if(|armed| armed.watch.is_none() || armed.gap().is_some());
+            self.armed.take_if(|armed| armed.watch.is_none() || armed.gap().is_some());
         }
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {
             self.arm().await?;
@@ -352,21 +330,14 @@ impl Intake {
             self.scan(identity).await?;
             worked = true;
         }
-        if self
-            .state
-            .as_ref()
-            .is_some_and(|state| !state.baseline_done)
-        {
+        if self.state.as_ref().is_some_and(|state| !state.baseline_done) {
             worked |= self.continue_baseline(identity).await?;
         } else {
             worked |= self.mark_suspects();
         }
         worked |= self.look(identity).await?;
         // After the work, so that it goes on though events are dropped again and again.
-        let broken = self
-            .armed
-            .take_if(|armed| armed.gap() == Some(Gap::Lost))
-            .is_some();
+        let broken = self.armed.take_if(|armed| armed.gap() == Some(Gap::Lost)).is_some();
         Ok(worked || broken)
     }
 
@@ -397,10 +368,7 @@ impl Intake {
 
     fn show_unmapped(&mut self, path: &RelPath, why: String) {
         tracing::warn!(origin = %self.settings.origin, ?path, "something is wrong with a changed file: {why}");
-        let shown = Unmapped {
-            path: path.to_string(),
-            why,
-        };
+        let shown = Unmapped { path: path.to_string(), why };
         self.facts.unmapped.retain(|known| known.path != shown.path);
         self.facts.unmapped.insert(0, shown);
         self.facts.unmapped.truncate(MOST_UNMAPPED);

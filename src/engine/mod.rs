@@ -128,13 +128,7 @@ pub struct Engine {
 impl Engine {
     /// Takes the lead of every account and starts every loop.
     pub async fn start(parts: Parts) -> Result<Self, EngineError> {
-        let Parts {
-            config,
-            clock,
-            store,
-            journal,
-            cdns,
-        } = parts;
+        let Parts { config, clock, store, journal, cdns } = parts;
         let (facts, facts_seen) = watch::channel(Facts::default());
         let recorded = Arc::new(Notify::new());
         let accepted: Vec<AccountBoard> = config
@@ -160,28 +154,16 @@ impl Engine {
                 board.clone(),
             )
             .await?;
-            let poll = Poll::new(
-                account.clone(),
-                journal.clone(),
-                cdn,
-                clock.clone(),
-                board.clone(),
-            );
-            engine.spawn(
-                format!("dispatch {}", account.name),
-                dispatch,
-                board.dispatch(),
-                &clock,
-            );
+            let poll =
+                Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
+            engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
             engine.spawn(format!("poll {}", account.name), poll, board.poll(), &clock);
         }
         let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
         for origin in config.origins.values() {
             facts.send_modify(|facts| {
-                facts
-                    .origins
-                    .insert(origin.name.clone(), OriginFacts::default());
+                facts.origins.insert(origin.name.clone(), OriginFacts::default());
             });
         }
         for origin in config.origins.values() {
@@ -197,10 +179,7 @@ impl Engine {
             engine.tasks.spawn(async move {
                 let publish = |news: OriginFacts| publish(&facts, &name, news);
                 let result = intake.run(stop, publish).await;
-                (
-                    format!("intake {name}"),
-                    result.map_err(EngineError::Intake),
-                )
+                (format!("intake {name}"), result.map_err(EngineError::Intake))
             });
         }
         Ok(engine)

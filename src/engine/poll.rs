@@ -48,24 +48,14 @@ impl Poll {
         board: AccountBoard,
     ) -> Self {
         let halted_until = Timestamp::EPOCH;
-        Self {
-            account,
-            journal,
-            cdn,
-            clock,
-            board,
-            halted_until,
-            failures: 0,
-        }
+        Self { account, journal, cdn, clock, board, halted_until, failures: 0 }
     }
 
     /// Looks at the jobs whose time has come.
     pub async fn step(&mut self) -> Result<Step, JournalError> {
         let now = self.clock.server_now();
         if now < self.halted_until {
-            return Ok(Step::Idle {
-                until: Some(self.halted_until),
-            });
+            return Ok(Step::Idle { until: Some(self.halted_until) });
         }
         let (jobs, next) = self.journal.jobs_due(&self.account.name, now, JOBS).await?;
         if jobs.is_empty() {
@@ -159,15 +149,8 @@ impl Poll {
         let retry = full_jitter(RETRY_CAP, RETRY_CAP, 1, self.clock.random());
         self.journal
             .observe(
-                &Observation {
-                    key: job.key.clone(),
-                    news,
-                    next_poll: now.plus(next),
-                    expire,
-                },
-                Retry {
-                    not_before: now.plus(retry.min(self.account.poll_first)),
-                },
+                &Observation { key: job.key.clone(), news, next_poll: now.plus(next), expire },
+                Retry { not_before: now.plus(retry.min(self.account.poll_first)) },
                 now,
             )
             .await

@@ -156,16 +156,12 @@ impl Snapshot {
         let mut charged: BTreeMap<(&AccountName, Day, QuotaKind), i64> = BTreeMap::new();
         for batch in &self.batches {
             for (day, amount) in &batch.debits {
-                *charged
-                    .entry((&batch.account, *day, batch.quota))
-                    .or_default() += amount;
+                *charged.entry((&batch.account, *day, batch.quota)).or_default() += amount;
             }
         }
         let mut problems = Vec::new();
         for line in &self.ledger {
-            let debits = charged
-                .remove(&(&line.account, line.day, line.quota))
-                .unwrap_or(0);
+            let debits = charged.remove(&(&line.account, line.day, line.quota)).unwrap_or(0);
             if line.used != line.corrected + debits || line.used < 0 {
                 problems.push(format!("{line:?} does not add up with debits of {debits}"));
             }

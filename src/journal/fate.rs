@@ -29,10 +29,7 @@ pub(super) fn of_refusal(
     why: &str,
     not_before: Timestamp,
 ) -> Fate {
-    let again = |wait| Fate::Again {
-        attempt,
-        waiting: waiting(wait, why, not_before),
-    };
+    let again = |wait| Fate::Again { attempt, waiting: waiting(wait, why, not_before) };
     match verdict {
         Verdict::Later { .. } | Verdict::Renew | Verdict::Operator | Verdict::Unknown => {
             again(Wait::Retry)
@@ -49,17 +46,10 @@ pub(super) fn of_failure(attempt: u32, why: &str, not_before: Timestamp) -> Fate
     if attempt >= MAX_ATTEMPTS {
         Fate::Failed(why.to_owned())
     } else {
-        Fate::Again {
-            attempt,
-            waiting: waiting(Wait::Retry, why, not_before),
-        }
+        Fate::Again { attempt, waiting: waiting(Wait::Retry, why, not_before) }
     }
 }
 
 fn waiting(wait: Wait, why: &str, not_before: Timestamp) -> Waiting {
-    Waiting {
-        wait,
-        why: why.to_owned(),
-        until: Some(not_before),
-    }
+    Waiting { wait, why: why.to_owned(), until: Some(not_before) }
 }

@@ -153,14 +153,8 @@ impl Attention {
     #[must_use]
     pub fn of(intent: Intent) -> Self {
         let why = match &intent.state {
-            State::Pending {
-                waiting: Some(waiting),
-                ..
-            } => waiting.why.clone(),
-            State::Ended {
-                outcome: Outcome::Failed(why),
-                ..
-            } => why.clone(),
+            State::Pending { waiting: Some(waiting), .. } => waiting.why.clone(),
+            State::Ended { outcome: Outcome::Failed(why), .. } => why.clone(),
             _ => String::new(),
         };
         Self { intent, why }

@@ -100,12 +100,7 @@ async fn api(
             .collect(),
         body,
     };
-    let reply = Front {
-        request_id: request_id(&shared),
-        shared: &shared,
-        call,
-        breaker,
-    };
+    let reply = Front { request_id: request_id(&shared), shared: &shared, call, breaker };
     if parts.uri.path() != "/" {
         return reply.refuse(404, "InvalidApi.NotFound", None);
     }
@@ -150,11 +145,7 @@ impl Front<'_> {
         }
         let answer = (fault.work || works).then(|| self.work());
         match fault.reply {
-            Reply::Error {
-                status,
-                code,
-                retry_after,
-            } => self.refuse(status, &code, retry_after),
+            Reply::Error { status, code, retry_after } => self.refuse(status, &code, retry_after),
             Reply::Html { status } => {
                 let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>";
                 self.respond(status, "text/html", page.to_owned())

@@ -111,11 +111,8 @@ impl Sandbox {
             keys.push(draw_key(&*clock));
         }
         let announced = keys[0].clone();
-        let domains: Vec<String> = options
-            .domains
-            .iter()
-            .map(|domain| domain.to_ascii_lowercase())
-            .collect();
+        let domains: Vec<String> =
+            options.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
         let settings = Settings {
             keys,
             quota: options.quota,
@@ -140,9 +137,7 @@ impl Sandbox {
             let server = axum::serve(Breakable(api), service);
             let _ = server.with_graceful_shutdown(stopped).await;
         });
-        let router = Router::new()
-            .fallback(visit)
-            .with_state(Arc::clone(&shared));
+        let router = Router::new().fallback(visit).with_state(Arc::clone(&shared));
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
             let server = axum::serve(edge, router);
@@ -175,11 +170,7 @@ fn draw_key(clock: &dyn Clock) -> AccessKey {
             .map(|at| char::from(LETTERS[at]))
             .collect()
     };
-    AccessKey {
-        id: format!("LTAI5t{}", text(18)),
-        secret: text(30),
-        token: None,
-    }
+    AccessKey { id: format!("LTAI5t{}", text(18)), secret: text(30), token: None }
 }
 
 /// A sandbox that runs; dropped, it stops.

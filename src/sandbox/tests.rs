@@ -33,19 +33,13 @@ impl World {
         let clock = ManualClock::new(start, 7);
         let options = Options::new(base);
         let running = Sandbox::start(options, port().await, port().await, clock.clone());
-        Self {
-            running: running.expect("a sandbox"),
-            clock,
-            _origin: origin,
-        }
+        Self { running: running.expect("a sandbox"), clock, _origin: origin }
     }
 
     /// Sends one signed call, dated by the test's clock, and reads the connection to its end.
     async fn raw(&self, action: &str, pairs: &[(&str, &str)]) -> io::Result<String> {
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let pairs: Vec<_> =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let query = canonical_query(&pairs);
         let headers = [
             ("host", "sandbox".to_owned()),
@@ -83,9 +77,7 @@ impl World {
     }
 
     async fn status(&self, id: &str) -> Value {
-        let (_, body) = self
-            .call("DescribeRefreshTaskById", &[("TaskId", id)])
-            .await;
+        let (_, body) = self.call("DescribeRefreshTaskById", &[("TaskId", id)]).await;
         body["Tasks"][0]["Status"].clone()
     }
 
@@ -103,9 +95,7 @@ impl World {
     async fn cache(&self, path: &str) -> String {
         let text = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         let answer = exchange(self.running.edge, &text).await.expect("an answer");
-        let line = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("x-cache: "));
+        let line = answer.lines().find_map(|line| line.strip_prefix("x-cache: "));
         line.expect("x-cache").to_owned()
     }
 
@@ -124,12 +114,7 @@ async fn exchange(address: SocketAddr, text: &str) -> io::Result<String> {
 
 fn parse(answer: &str) -> (u16, Value) {
     let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .expect("a status")
-        .parse()
-        .expect("a number");
+    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
@@ -173,20 +158,9 @@ async fn scripted_answers_go_wrong_as_told() {
     control.fault(Fault::call(action, 1, false, Reply::Html { status: 502 }));
     // Another operation doesn't meet it.
     assert_eq!(world.call("DescribeRefreshQuota", &[]).await.0, 200);
-    assert!(
-        world
-            .raw(action, &pairs)
-            .await
-            .expect("a page")
-            .contains("<html>")
-    );
+    assert!(world.raw(action, &pairs).await.expect("a page").contains("<html>"));
     let code = "ServiceUnavailable".to_owned();
-    control.fault(Fault::call(
-        action,
-        1,
-        false,
-        Reply::Xml { status: 503, code },
-    ));
+    control.fault(Fault::call(action, 1, false, Reply::Xml { status: 503, code }));
     let answer = world.raw(action, &pairs).await.expect("an answer");
     assert!(
         answer.contains("text/xml;charset=utf-8") && answer.contains("<Code>ServiceUnavailable")
@@ -202,10 +176,7 @@ async fn scripted_answers_go_wrong_as_told() {
     control.fault(Fault::call(action, 1, true, Reply::Truncated));
     let answer = world.raw(action, &pairs).await.expect("half an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a whole head");
-    assert!(
-        head.contains("200 OK") && body.starts_with('{') && !body.ends_with('}'),
-        "{answer}"
-    );
+    assert!(head.contains("200 OK") && body.starts_with('{') && !body.ends_with('}'), "{answer}");
     assert_eq!(accepted(), 2);
     control.fault(Fault::call(action, 1, true, Reply::Delay { millis: 1 }));
     assert_eq!(world.call(action, &pairs).await.0, 200);
@@ -233,36 +204,22 @@ async fn the_door_takes_faults_and_quota_and_tells_the_log() {
         {"times": 1, "work": true, "reply": "reset"},
     ]);
     assert_eq!(world.door("POST", "faults", &faults).await.0, 204);
-    let answer = world
-        .raw("DescribeRefreshQuota", &[])
-        .await
-        .expect("an answer");
+    let answer = world.raw("DescribeRefreshQuota", &[]).await.expect("an answer");
     assert!(
         answer.contains("x-acs-retry-after: 1500")
             && answer.contains("date: Sun, 22 Nov 2026 12:00:00 GMT"),
         "{answer}"
     );
-    world
-        .raw("DescribeRefreshQuota", &[])
-        .await
-        .expect_err("a reset");
+    world.raw("DescribeRefreshQuota", &[]).await.expect_err("a reset");
     let one = json!({"action": "X", "reply": "silent"});
     assert_eq!(world.door("POST", "faults", &one).await.0, 204);
-    assert_eq!(
-        world
-            .door("POST", "faults", &json!({"reply": "odd"}))
-            .await
-            .0,
-        422
-    );
+    assert_eq!(world.door("POST", "faults", &json!({"reply": "odd"})).await.0, 422);
     let id = world.refresh("File", "a.example/x").await;
     assert_eq!(world.door("DELETE", "faults", &json!(null)).await.0, 204);
     world.pass(300);
     assert_eq!(world.status(&id).await, "Failed");
     assert_eq!(world.door("POST", "quota", &json!({"url": 0})).await.0, 204);
-    let (_, body) = world
-        .call("RefreshObjectCaches", &[("ObjectPath", "a.example/z")])
-        .await;
+    let (_, body) = world.call("RefreshObjectCaches", &[("ObjectPath", "a.example/z")]).await;
     assert_eq!(body["Code"], "QuotaExceeded.Refresh");
     let (_, log) = world.door("GET", "log", &json!(null)).await;
     assert_eq!(log["accepted"][0]["targets"], json!(["a.example/x"]));
@@ -271,14 +228,9 @@ async fn the_door_takes_faults_and_quota_and_tells_the_log() {
     assert_eq!(log["accepted"][0]["time_micros"], 1_795_348_800_000_000_i64);
     assert_eq!(log["rejected"]["QuotaExceeded.Refresh"], 1);
     assert_eq!(log["calls"]["DescribeRefreshQuota"], 2, "faulty ones count");
-    let other = exchange(
-        world.running.api,
-        "GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-    );
-    assert_eq!(
-        parse(&other.await.expect("an answer")).1["Code"],
-        "InvalidApi.NotFound"
-    );
+    let other =
+        exchange(world.running.api, "GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert_eq!(parse(&other.await.expect("an answer")).1["Code"], "InvalidApi.NotFound");
 }
 
 #[tokio::test]
@@ -287,19 +239,13 @@ async fn a_timer_ripens_tasks_that_nobody_asks_for() {
     let listener = port().await;
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let router = Router::new().fallback(async move |request: Request| {
-        asked
-            .send(request.uri().to_string())
-            .await
-            .expect("a receiver");
+        asked.send(request.uri().to_string()).await.expect("a receiver");
         "prefetched"
     });
     let mut origin = JoinSet::new();
     origin.spawn(async move { axum::serve(listener, router).await.expect("a server") });
     let clock = SystemClock::shared();
-    let options = Options {
-        time_scale: 3_000,
-        ..Options::new(base)
-    };
+    let options = Options { time_scale: 3_000, ..Options::new(base) };
     let running = Sandbox::start(options, port().await, port().await, clock);
     let running = running.expect("a sandbox");
     let world = World {

@@ -65,11 +65,7 @@ pub fn look(root: &Root, path: &RelPath, prior: Option<&Entry>, now: Timestamp) 
         _ => return Seen::Other,
     }
     let before = fingerprint(&before);
-    let unread = Entry {
-        fingerprint: before,
-        digest: None,
-        doubtful: is_doubtful(&before, now),
-    };
+    let unread = Entry { fingerprint: before, digest: None, doubtful: is_doubtful(&before, now) };
     if let Some(error) = refusal {
         return Seen::Unreadable(Some(unread), io_text(error));
     }
@@ -86,15 +82,8 @@ pub fn look(root: &Root, path: &RelPath, prior: Option<&Entry>, now: Timestamp) 
         Err(error) => return Seen::Unreadable(Some(unread), error.to_string()),
     };
     match fstat(&file).map(|after| fingerprint(&after)) {
-        Ok(after) if after == before => Seen::File(Entry {
-            digest: Some(digest),
-            ..unread
-        }),
-        Ok(after) => Seen::Changing(Entry {
-            fingerprint: after,
-            digest: None,
-            doubtful: true,
-        }),
+        Ok(after) if after == before => Seen::File(Entry { digest: Some(digest), ..unread }),
+        Ok(after) => Seen::Changing(Entry { fingerprint: after, digest: None, doubtful: true }),
         Err(error) => Seen::Unreadable(Some(unread), io_text(error)),
     }
 }

@@ -66,11 +66,7 @@ pub struct Hints {
 /// Makes the door of an origin, which holds at most `most` different paths.
 #[must_use]
 pub fn door(most: usize) -> (HintSender, HintReceiver) {
-    let door = Arc::new(Door {
-        most,
-        held: Mutex::default(),
-        knocked: Notify::new(),
-    });
+    let door = Arc::new(Door { most, held: Mutex::default(), knocked: Notify::new() });
     (HintSender(Arc::clone(&door)), HintReceiver(door))
 }
 
@@ -102,16 +98,9 @@ impl HintReceiver {
         let hints = held
             .hints
             .into_iter()
-            .map(|(path, (reach, witness))| Hint {
-                path,
-                reach,
-                witness,
-            })
+            .map(|(path, (reach, witness))| Hint { path, reach, witness })
             .collect();
-        Hints {
-            hints,
-            overflowed: held.overflowed,
-        }
+        Hints { hints, overflowed: held.overflowed }
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.
@@ -172,10 +161,7 @@ pub enum Unavailable {
 fn is_absence(error: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     // A part became a file, a loop, or a link out of the root: no file of the origin is there.
-    matches!(
-        error,
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV
-    )
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV)
 }
 
 fn io_text(error: rustix::io::Errno) -> String {
@@ -187,11 +173,7 @@ mod tests {
     use super::*;
 
     fn hint(text: &str, reach: Reach) -> Hint {
-        Hint {
-            path: RelPath::new(text).expect("valid"),
-            reach,
-            witness: Witness::Watch,
-        }
+        Hint { path: RelPath::new(text).expect("valid"), reach, witness: Witness::Watch }
     }
 
     #[test]

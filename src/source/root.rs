@@ -25,12 +25,7 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(path, flags, Mode::empty()).map_err(|error| refuse(path, error))?;
         let seen = fstat(&fd).map_err(|error| refuse(path, error))?;
-        Ok(Self {
-            fd,
-            path: path.to_owned(),
-            device: seen.st_dev,
-            inode: seen.st_ino,
-        })
+        Ok(Self { fd, path: path.to_owned(), device: seen.st_dev, inode: seen.st_ino })
     }
 
     /// Fails unless the path still leads to this directory.
@@ -82,19 +77,9 @@ impl Root {
         resolve: ResolveFlags,
     ) -> Result<OwnedFd, Errno> {
         let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let name = if path.is_root() {
-            Path::new(".")
-        } else {
-            path.as_path()
-        };
+        let name = if path.is_root() { Path::new(".") } else { path.as_path() };
         loop {
-            match openat2(
-                &self.fd,
-                name,
-                flags | OFlags::CLOEXEC,
-                Mode::empty(),
-                resolve,
-            ) {
+            match openat2(&self.fd, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
                 // A rename elsewhere on the way made the kernel unsure that `..` stayed beneath.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 opened => return opened,
@@ -108,10 +93,7 @@ fn refuse(path: &Path, error: Errno) -> Unavailable {
     match error {
         Errno::NOENT => Unavailable::Gone(root),
         Errno::NOTDIR => Unavailable::NotDirectory(root),
-        error => Unavailable::Unreadable {
-            root,
-            why: io_text(error),
-        },
+        error => Unavailable::Unreadable { root, why: io_text(error) },
     }
 }
 
@@ -126,7 +108,5 @@ pub(super) fn fingerprint(seen: &Stat) -> Fingerprint {
 }
 
 fn nanoseconds(seconds: i64, rest: u64) -> i64 {
-    seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(i64::try_from(rest).unwrap_or(0))
+    seconds.saturating_mul(1_000_000_000).saturating_add(i64::try_from(rest).unwrap_or(0))
 }

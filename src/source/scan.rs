@@ -38,21 +38,12 @@ pub fn scan(
     device: Option<u64>,
     excluded: &dyn Fn(&RelPath, bool) -> bool,
 ) -> Result<Scan, Unavailable> {
-    let mut walk = Walk {
-        root,
-        index,
-        excluded,
-        found: Scan::default(),
-        listed: BTreeSet::new(),
-        top: 0,
-    };
+    let mut walk =
+        Walk { root, index, excluded, found: Scan::default(), listed: BTreeSet::new(), top: 0 };
     walk.start(at);
     if at.is_root() && walk.top == 0 && walk.found.unknown.is_empty() && index.files() > 0 {
         root.is_still_there()?;
-        return Err(Unavailable::Empty {
-            root: root.path().to_owned(),
-            files: index.files(),
-        });
+        return Err(Unavailable::Empty { root: root.path().to_owned(), files: index.files() });
     }
     walk.find_missing(at);
     let mut found = walk.found;
@@ -98,10 +89,7 @@ impl Walk<'_> {
         if at.is_root() || (self.excluded)(at, false) {
             return;
         }
-        match self
-            .root
-            .open_beneath(at, OFlags::PATH, ResolveFlags::empty())
-        {
+        match self.root.open_beneath(at, OFlags::PATH, ResolveFlags::empty()) {
             Ok(fd) => match fstat(&fd) {
                 Ok(seen) if FileType::from_raw_mode(seen.st_mode).is_file() => {
                     self.file(at, &fingerprint(&seen));
@@ -183,10 +171,9 @@ impl Walk<'_> {
             return Kind::Nothing;
         }
         let seen = match statat(directory.as_fd(), path.name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(seen) if FileType::from_raw_mode(seen.st_mode).is_symlink() => self
-                .root
-                .open_beneath(path, OFlags::PATH, ResolveFlags::empty())
-                .and_then(fstat),
+            Ok(seen) if FileType::from_raw_mode(seen.st_mode).is_symlink() => {
+                self.root.open_beneath(path, OFlags::PATH, ResolveFlags::empty()).and_then(fstat)
+            }
             seen => seen,
         };
         match seen {
@@ -225,9 +212,7 @@ impl Walk<'_> {
         for directory in index.directories_below(at) {
             let unknown = &self.found.unknown;
             if listed.contains(directory)
-                || unknown
-                    .iter()
-                    .any(|(subtree, _)| directory.is_within(subtree))
+                || unknown.iter().any(|(subtree, _)| directory.is_within(subtree))
             {
                 continue;
             }

@@ -97,9 +97,7 @@ impl Store {
         let origin = origin.clone();
         self.database
             .call("store.origin", move |tx| {
-                Ok(tx
-                    .query_row(sql::ORIGIN, [origin.as_str()], read_origin)
-                    .optional()?)
+                Ok(tx.query_row(sql::ORIGIN, [origin.as_str()], read_origin).optional()?)
             })
             .await
     }
@@ -140,9 +138,7 @@ impl Store {
     /// Commits wishes that no origin's change caused: an operator's. Returns as
     /// [`record`](Self::record) does.
     pub async fn record_operator(&self, outgoing: Vec<Outgoing>) -> Result<u64, StoreError> {
-        self.database
-            .call("store.record_operator", move |tx| send_out(tx, &outgoing))
-            .await
+        self.database.call("store.record_operator", move |tx| send_out(tx, &outgoing)).await
     }
 
     /// Returns the oldest things in the outbox, at most `limit`, in sequence.
@@ -227,9 +223,7 @@ fn send_out(tx: &Transaction<'_>, outgoing: &[Outgoing]) -> Result<u64, StoreErr
             .map_err(|error| StoreError::Inconsistent(error.to_string()))?;
         insert.execute([payload])?;
     }
-    let last: Option<i64> = tx
-        .prepare_cached(sql::LAST_SEQUENCE)?
-        .query_row([], |row| row.get(0))
-        .optional()?;
+    let last: Option<i64> =
+        tx.prepare_cached(sql::LAST_SEQUENCE)?.query_row([], |row| row.get(0)).optional()?;
     Ok(last.unwrap_or(0).cast_unsigned())
 }

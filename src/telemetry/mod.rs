@@ -46,14 +46,9 @@ pub fn start(log: &Log) -> Result<(), TelemetryError> {
     let lines: Box<dyn Layer<_> + Send + Sync> = match form(log.format, stderr) {
         Form::Json => Box::new(lines.json().flatten_event(true)),
         Form::Text { colour, time: true } => Box::new(lines.with_ansi(colour)),
-        Form::Text {
-            colour,
-            time: false,
-        } => Box::new(lines.with_ansi(colour).without_time()),
+        Form::Text { colour, time: false } => Box::new(lines.with_ansi(colour).without_time()),
     };
-    tracing_subscriber::registry()
-        .with(lines.with_filter(targets(log.level)))
-        .try_init()?;
+    tracing_subscriber::registry().with(lines.with_filter(targets(log.level))).try_init()?;
     Ok(())
 }
 
@@ -76,9 +71,7 @@ fn targets(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("refreshd", level)
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("refreshd", level)
 }
 
 #[cfg(test)]
@@ -90,48 +83,23 @@ mod tests {
     #[test]
     fn the_journal_stamps_lines_itself() {
         let under_systemd = form(LogFormat::Text, Stderr::SystemdJournal);
-        assert_eq!(
-            under_systemd,
-            Form::Text {
-                colour: false,
-                time: false
-            }
-        );
+        assert_eq!(under_systemd, Form::Text { colour: false, time: false });
         let on_a_terminal = form(LogFormat::Text, Stderr::Terminal);
-        assert_eq!(
-            on_a_terminal,
-            Form::Text {
-                colour: true,
-                time: true
-            }
-        );
+        assert_eq!(on_a_terminal, Form::Text { colour: true, time: true });
         assert_eq!(
             form(LogFormat::Text, Stderr::Elsewhere),
-            Form::Text {
-                colour: false,
-                time: true
-            }
+            Form::Text { colour: false, time: true }
         );
         assert_eq!(form(LogFormat::Json, Stderr::Terminal), Form::Json);
     }
 
     #[test]
     fn libraries_are_heard_up_to_warn() {
-        let levels = [
-            Level::ERROR,
-            Level::WARN,
-            Level::INFO,
-            Level::DEBUG,
-            Level::TRACE,
-        ];
+        let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
         for (louder, level) in LogLevel::ALL.into_iter().enumerate() {
             let targets = targets(level);
-            let heard = |target| {
-                levels
-                    .iter()
-                    .filter(|level| targets.would_enable(target, level))
-                    .count()
-            };
+            let heard =
+                |target| levels.iter().filter(|level| targets.would_enable(target, level)).count();
             assert_eq!(heard("refreshd::engine"), louder + 1, "{level:?}");
             assert_eq!(heard("hyper"), (louder + 1).min(2), "{level:?}");
         }

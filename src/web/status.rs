@@ -87,11 +87,8 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
             .into_iter()
             .map(|kind| {
                 let allowance = allowances[kind];
-                let quota = Quota {
-                    limit: allowance.limit,
-                    used: allowance.used,
-                    left: allowance.left(),
-                };
+                let quota =
+                    Quota { limit: allowance.limit, used: allowance.used, left: allowance.left() };
                 (kind.as_str(), quota)
             })
             .collect();
@@ -119,12 +116,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
                 action: shown.intent.action.to_string(),
                 target: shown.intent.target.to_string(),
                 why: shown.why,
-                path: shown
-                    .intent
-                    .cause
-                    .path
-                    .map(|path| path.to_string())
-                    .unwrap_or_default(),
+                path: shown.intent.cause.path.map(|path| path.to_string()).unwrap_or_default(),
             })
             .collect(),
     })

@@ -53,10 +53,7 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
             return (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused { problems })).into_response();
         }
     };
-    let recorded = outgoing
-        .iter()
-        .map(|wish| wish.target.text.clone())
-        .collect();
+    let recorded = outgoing.iter().map(|wish| wish.target.text.clone()).collect();
     let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
     match desk.store.record_operator(outgoing).await {
         Ok(_) => {
@@ -86,9 +83,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
             let directory = request.action == Action::Prefetch && target.text.ends_with('/');
             // API reference 1.5: a trailing `/` is refused.
             if directory {
-                Err(format!(
-                    "`{target}` is a directory; the CDN prefetches files only"
-                ))
+                Err(format!("`{target}` is a directory; the CDN prefetches files only"))
             } else {
                 Ok(target)
             }
@@ -119,11 +114,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() {
-        Ok(wishes)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(wishes) } else { Err(problems) }
 }
 
 /// Finds whose CDN serves a target.
@@ -132,13 +123,7 @@ fn account_of(
     named: Option<&AccountName>,
     target: &Target,
 ) -> Result<AccountName, String> {
-    let known = || {
-        desk.accounts
-            .keys()
-            .map(AccountName::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let known = || desk.accounts.keys().map(AccountName::as_str).collect::<Vec<_>>().join(", ");
     if let Some(name) = named {
         return desk
             .accounts
@@ -151,15 +136,10 @@ fn account_of(
         account.hosts.iter().any(|known| known == host)
     };
     let mut accounts = desk.accounts.iter();
-    match (
-        accounts.clone().find(serving),
-        accounts.next(),
-        desk.accounts.len(),
-    ) {
+    match (accounts.clone().find(serving), accounts.next(), desk.accounts.len()) {
         (Some((name, _)), _, _) | (None, Some((name, _)), 1) => Ok(name.clone()),
-        _ => Err(format!(
-            "no origin serves `{host}`; name the account with --account ({})",
-            known()
-        )),
+        _ => {
+            Err(format!("no origin serves `{host}`; name the account with --account ({})", known()))
+        }
     }
 }

@@ -80,10 +80,7 @@ impl FakeCdn {
         if !*self.silent_tasks.lock().expect("not poisoned") {
             for text in texts {
                 let mut failing = self.failing.lock().expect("not poisoned");
-                let fails = failing
-                    .get_mut(&text)
-                    .filter(|left| **left > 0)
-                    .map(|left| *left -= 1);
+                let fails = failing.get_mut(&text).filter(|left| **left > 0).map(|left| *left -= 1);
                 let status = match fails {
                     Some(()) => TaskStatus::Failed("Internal Error".to_owned()),
                     None => TaskStatus::Complete,
@@ -97,25 +94,16 @@ impl FakeCdn {
                         _ => "file".to_owned(),
                     },
                     status,
-                    created_at: Some(Timestamp::from_seconds(
-                        self.clock.server_now().as_seconds(),
-                    )),
+                    created_at: Some(Timestamp::from_seconds(self.clock.server_now().as_seconds())),
                 });
             }
         }
-        Accepted {
-            tasks: vec![task],
-            request_id: "REQUEST".to_owned(),
-        }
+        Accepted { tasks: vec![task], request_id: "REQUEST".to_owned() }
     }
 
     fn targets(&self, action: Action) -> Vec<String> {
         let accepted = self.accepted.lock().expect("not poisoned");
-        accepted
-            .iter()
-            .filter(|call| call.0 == action)
-            .flat_map(|call| call.2.clone())
-            .collect()
+        accepted.iter().filter(|call| call.0 == action).flat_map(|call| call.2.clone()).collect()
     }
 }
 
@@ -141,10 +129,7 @@ impl Cdn for FakeCdn {
         let say = self.script.lock().expect("not poisoned").pop_front();
         let bad = self.bad.lock().expect("not poisoned").clone();
         if bad.is_some_and(|bad| targets.iter().any(|target| target.text == bad)) {
-            return Err(failure(
-                Reached::Answered(400),
-                Some("InvalidObjectPath.Malformed"),
-            ));
+            return Err(failure(Reached::Answered(400), Some("InvalidObjectPath.Malformed")));
         }
         let choking = self.choking.lock().expect("not poisoned").clone();
         if choking.is_some_and(|choking| targets.iter().any(|target| target.text == choking)) {
@@ -181,17 +166,10 @@ impl Cdn for FakeCdn {
         *self.polls.lock().expect("not poisoned") += 1;
         let unspeakable = self.unspeakable.lock().expect("not poisoned").clone();
         if unspeakable.is_some_and(|task| tasks.contains(&task)) {
-            return Err(failure(
-                Reached::Answered(400),
-                Some("InvalidTaskId.Malformed"),
-            ));
+            return Err(failure(Reached::Answered(400), Some("InvalidTaskId.Malformed")));
         }
         let rows = self.rows.lock().expect("not poisoned");
-        Ok(rows
-            .iter()
-            .filter(|row| tasks.contains(&row.task))
-            .cloned()
-            .collect())
+        Ok(rows.iter().filter(|row| tasks.contains(&row.task)).cloned().collect())
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
@@ -204,11 +182,8 @@ impl Cdn for FakeCdn {
             (_, Kind::Directory) => "directory",
             _ => "file",
         };
-        let rows: Vec<TaskRow> = rows
-            .iter()
-            .filter(|row| row.object_type == word)
-            .cloned()
-            .collect();
+        let rows: Vec<TaskRow> =
+            rows.iter().filter(|row| row.object_type == word).cloned().collect();
         let total = rows.len() as u64;
         Ok(TaskPage { rows, total })
     }
@@ -289,16 +264,7 @@ impl Bench {
         .await
         .expect("it works");
         let poll = Poll::new(account, journal.clone(), cdn.clone(), shared, board);
-        Self {
-            clock,
-            cdn,
-            database,
-            journal,
-            dispatch,
-            poll,
-            sequence: 0,
-            _folder: folder,
-        }
+        Self { clock, cdn, database, journal, dispatch, poll, sequence: 0, _folder: folder }
     }
 
     async fn wish(&mut self, action: Action, target: Target, force: bool) {
@@ -353,37 +319,21 @@ impl Bench {
 
     async fn outcome(&self, action: Action, target: Target) -> State {
         let name = AccountName::from("main");
-        let history = self
-            .journal
-            .history(&name, action, &target, 10)
-            .await
-            .expect("it works");
-        history
-            .into_iter()
-            .next()
-            .expect("there is an intent")
-            .0
-            .state
+        let history = self.journal.history(&name, action, &target, 10).await.expect("it works");
+        history.into_iter().next().expect("there is an intent").0.state
     }
 
     async fn used(&self, kind: refreshd::domain::quota::QuotaKind) -> u64 {
         let limits = PerKind::from_fn(|_| 10_000);
         let name = AccountName::from("main");
-        self.journal
-            .quota(&name, &limits, self.clock.server_now())
-            .await
-            .expect("it works")[kind]
+        self.journal.quota(&name, &limits, self.clock.server_now()).await.expect("it works")[kind]
             .used
     }
 
     /// Nothing is open, and everything ended done.
     async fn assert_all_done(&self, done: u64) {
         let counts = self.journal.counts().await.expect("it works");
-        assert_eq!(
-            (counts.pending, counts.submitting, counts.submitted),
-            (0, 0, 0),
-            "{counts:?}"
-        );
+        assert_eq!((counts.pending, counts.submitting, counts.submitted), (0, 0, 0), "{counts:?}");
         assert_eq!((counts.done, counts.failed), (done, 0), "{counts:?}");
     }
 }
@@ -428,34 +378,12 @@ async fn a_covering_directory_that_is_refused_gives_its_urls_back() {
     bench.pass(1800).await;
     let mut targets = bench.cdn.targets(Action::Refresh);
     targets.sort();
-    assert_eq!(
-        targets,
-        ["d/a", "d/b", "e"].map(|path| format!("{SITE}/{path}")),
-        "lost 0"
-    );
+    assert_eq!(targets, ["d/a", "d/b", "e"].map(|path| format!("{SITE}/{path}")), "lost 0");
     let refused = bench.outcome(Action::Refresh, directory("d/")).await;
-    assert!(
-        matches!(
-            refused,
-            State::Ended {
-                outcome: Outcome::Failed(_),
-                ..
-            }
-        ),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, State::Ended { outcome: Outcome::Failed(_), .. }), "{refused:?}");
     for path in ["d/a", "d/b", "e"] {
         let state = bench.outcome(Action::Refresh, url(path)).await;
-        assert!(
-            matches!(
-                state,
-                State::Ended {
-                    outcome: Outcome::Done,
-                    ..
-                }
-            ),
-            "{path}: {state:?}"
-        );
+        assert!(matches!(state, State::Ended { outcome: Outcome::Done, .. }), "{path}: {state:?}");
     }
 }
 
@@ -466,25 +394,13 @@ async fn a_covering_directory_that_ends_failed_gives_its_urls_back() {
     for path in ["d/a", "d/b"] {
         bench.refresh(path).await;
     }
-    bench
-        .cdn
-        .failing
-        .lock()
-        .expect("it works")
-        .insert(format!("{SITE}/d/"), 1);
+    bench.cdn.failing.lock().expect("it works").insert(format!("{SITE}/d/"), 1);
     bench.turn().await;
-    assert_eq!(
-        bench.cdn.targets(Action::Refresh),
-        [format!("{SITE}/d/")],
-        "one ask carries all"
-    );
+    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/d/")], "one ask carries all");
     bench.pass(1800).await;
     let mut targets = bench.cdn.targets(Action::Refresh);
     targets.sort();
-    assert_eq!(
-        targets,
-        ["d/", "d/", "d/a", "d/b"].map(|path| format!("{SITE}/{path}"))
-    );
+    assert_eq!(targets, ["d/", "d/", "d/a", "d/b"].map(|path| format!("{SITE}/{path}")));
     bench.assert_all_done(3).await;
 }
 
@@ -494,21 +410,13 @@ async fn a_batch_that_was_executed_without_an_answer_is_found_and_not_sent_again
     for number in 0..50 {
         bench.refresh(&format!("page{number}")).await;
     }
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("it works")
-        .push_back(Say::ExecuteSilently);
+    bench.cdn.script.lock().expect("it works").push_back(Say::ExecuteSilently);
     bench.turn().await;
     let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.unknown, 1, "{counts:?}");
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 50, "duplicates 0");
-    assert_eq!(
-        bench.used(refreshd::domain::quota::QuotaKind::Url).await,
-        50
-    );
+    assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 50);
     bench.assert_all_done(50).await;
 }
 
@@ -518,26 +426,13 @@ async fn a_batch_that_was_lost_is_sent_again_after_two_looks_and_debited_once() 
     for number in 0..50 {
         bench.refresh(&format!("page{number}")).await;
     }
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("not poisoned")
-        .push_back(Say::Lose);
+    bench.cdn.script.lock().expect("not poisoned").push_back(Say::Lose);
     bench.turn().await;
     bench.pass(60).await;
-    assert_eq!(
-        bench.cdn.targets(Action::Refresh).len(),
-        0,
-        "one look is not enough"
-    );
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "one look is not enough");
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 50, "lost 0");
-    assert_eq!(
-        bench.used(refreshd::domain::quota::QuotaKind::Url).await,
-        50,
-        "one debit"
-    );
+    assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 50, "one debit");
     let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.resent, 1);
     bench.assert_all_done(50).await;
@@ -563,31 +458,18 @@ async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
         }],
     };
     let limits = PerKind::from_fn(|_| 10_000);
-    bench
-        .journal
-        .stage(&batch, fence, &limits, now)
-        .await
-        .expect("it works");
+    bench.journal.stage(&batch, fence, &limits, now).await.expect("it works");
     // The process dies here: nobody knows whether the call was made.
     let shared: SharedClock = bench.clock.clone();
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
     let board = AccountBoard::new(name, facts);
     let account = account(limits);
-    bench.dispatch = Dispatch::lead(
-        account,
-        bench.journal.clone(),
-        bench.cdn.clone(),
-        shared,
-        board,
-    )
-    .await
-    .expect("it works");
+    bench.dispatch =
+        Dispatch::lead(account, bench.journal.clone(), bench.cdn.clone(), shared, board)
+            .await
+            .expect("it works");
     bench.turn().await;
-    assert_eq!(
-        bench.cdn.targets(Action::Refresh).len(),
-        0,
-        "first it is looked up"
-    );
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "first it is looked up");
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/page")]);
     assert_eq!(bench.used(refreshd::domain::quota::QuotaKind::Url).await, 1);
@@ -603,20 +485,12 @@ async fn one_bad_url_is_isolated_and_ends_visibly() {
     *bench.cdn.bad.lock().expect("not poisoned") = Some(format!("{SITE}/page37"));
     bench.turn().await;
     bench.pass(600).await;
-    assert_eq!(
-        bench.cdn.targets(Action::Refresh).len(),
-        99,
-        "each of the others once"
-    );
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 99, "each of the others once");
     let counts = bench.journal.counts().await.expect("it works");
     assert_eq!((counts.done, counts.failed), (99, 1), "{counts:?}");
     let attention = bench.journal.attention(10).await.expect("it works");
     assert_eq!(attention[0].intent.target, url("page37"));
-    assert!(
-        attention[0].why.contains("InvalidObjectPath.Malformed"),
-        "{:?}",
-        attention[0].why
-    );
+    assert!(attention[0].why.contains("InvalidObjectPath.Malformed"), "{:?}", attention[0].why);
 }
 
 #[tokio::test]
@@ -657,22 +531,14 @@ async fn what_waits_for_quota_is_carried_by_a_wider_ask_that_comes_later() {
     let counts = bench.journal.counts().await.expect("counts");
     assert_eq!(counts.waiting.get("quota"), Some(&1), "{counts:?}");
     assert_eq!(counts.done, 4, "{counts:?}");
-    assert_eq!(
-        bench.cdn.targets(Action::Refresh),
-        [format!("{SITE}/d/a"), format!("{SITE}/d/")]
-    );
+    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/d/a"), format!("{SITE}/d/")]);
 }
 
 #[tokio::test]
 async fn a_refusal_for_quota_waits_for_the_next_day() {
     let mut bench = plenty().await;
     bench.refresh("page").await;
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("it works")
-        .push_back(Say::Refuse("QuotaExceeded.Refresh", 400));
+    bench.cdn.script.lock().expect("it works").push_back(Say::Refuse("QuotaExceeded.Refresh", 400));
     bench.turn().await;
     let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.waiting.get("quota"), Some(&1), "{counts:?}");
@@ -689,12 +555,7 @@ async fn throttling_delays_and_loses_nothing() {
         bench.refresh(&format!("page{number}")).await;
     }
     for _ in 0..4 {
-        bench
-            .cdn
-            .script
-            .lock()
-            .expect("it works")
-            .push_back(Say::Refuse("Throttling.User", 503));
+        bench.cdn.script.lock().expect("it works").push_back(Say::Refuse("Throttling.User", 503));
     }
     bench.turn().await;
     bench.pass(1800).await;
@@ -710,20 +571,8 @@ async fn a_task_that_never_appears_ends_visibly() {
     bench.turn().await;
     bench.pass(60 * 3600).await;
     let state = bench.outcome(Action::Refresh, url("page")).await;
-    assert!(
-        matches!(
-            state,
-            State::Ended {
-                outcome: Outcome::Failed(_),
-                ..
-            }
-        ),
-        "{state:?}"
-    );
-    assert_eq!(
-        bench.journal.attention(10).await.expect("it works").len(),
-        1
-    );
+    assert!(matches!(state, State::Ended { outcome: Outcome::Failed(_), .. }), "{state:?}");
+    assert_eq!(bench.journal.attention(10).await.expect("it works").len(), 1);
 }
 
 #[tokio::test]
@@ -736,10 +585,7 @@ async fn a_prefetch_waits_for_the_refresh_of_its_url() {
     let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.waiting.get("refresh"), Some(&1), "{counts:?}");
     bench.pass(1200).await;
-    assert_eq!(
-        bench.cdn.targets(Action::Prefetch),
-        [format!("{SITE}/page")]
-    );
+    assert_eq!(bench.cdn.targets(Action::Prefetch), [format!("{SITE}/page")]);
     bench.assert_all_done(2).await;
 }
 
@@ -754,10 +600,7 @@ async fn a_url_refreshed_while_its_prefetch_runs_is_refreshed_again_after_it() {
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
     bench.pass(1800).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 2);
-    assert_eq!(
-        bench.journal.counts().await.expect("it works").overlapped,
-        1
-    );
+    assert_eq!(bench.journal.counts().await.expect("it works").overlapped, 1);
     bench.assert_all_done(3).await;
 }
 
@@ -813,12 +656,7 @@ async fn a_plan_that_is_old_at_midnight_is_not_sent_before_it() {
 async fn a_look_that_fails_holds_up_its_own_kind_only() {
     let mut bench = plenty().await;
     bench.refresh("page").await;
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("not poisoned")
-        .push_back(Say::Lose);
+    bench.cdn.script.lock().expect("not poisoned").push_back(Say::Lose);
     *bench.cdn.listing_fails.lock().expect("not poisoned") = true;
     bench.turn().await;
     bench.pass(600).await;
@@ -855,12 +693,7 @@ async fn hours_without_an_answer_lose_nothing() {
     let mut bench = plenty().await;
     bench.refresh("page").await;
     let silence = std::iter::repeat_n(Say::Lose, 8);
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("not poisoned")
-        .extend(silence);
+    bench.cdn.script.lock().expect("not poisoned").extend(silence);
     bench.turn().await;
     bench.pass(6 * 3600).await;
     assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/page")]);
@@ -870,12 +703,7 @@ async fn hours_without_an_answer_lose_nothing() {
 #[tokio::test]
 async fn a_task_id_that_the_cdn_refuses_does_not_hold_up_the_others() {
     let mut bench = plenty().await;
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("not poisoned")
-        .push_back(Say::Name("odd"));
+    bench.cdn.script.lock().expect("not poisoned").push_back(Say::Name("odd"));
     *bench.cdn.unspeakable.lock().expect("not poisoned") = Some(TaskId("odd".to_owned()));
     bench.refresh("page").await;
     bench.turn().await;
@@ -892,20 +720,16 @@ async fn a_task_id_that_the_cdn_refuses_does_not_hold_up_the_others() {
 async fn what_waits_for_quota_goes_when_there_is_more() {
     use refreshd::domain::quota::QuotaKind;
     let mut bench = plenty().await;
-    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] = Some(Reported {
-        quota: 5,
-        remain: 5,
-    });
+    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] =
+        Some(Reported { quota: 5, remain: 5 });
     for number in 0..8 {
         bench.refresh(&format!("page{number}")).await;
     }
     bench.turn().await;
     let counts = bench.journal.counts().await.expect("it works");
     assert_eq!(counts.waiting.get("quota"), Some(&3), "{counts:?}");
-    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] = Some(Reported {
-        quota: 50,
-        remain: 45,
-    });
+    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] =
+        Some(Reported { quota: 50, remain: 45 });
     bench.pass(3600).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 8);
     assert_eq!(bench.used(QuotaKind::Url).await, 8);
@@ -916,20 +740,11 @@ async fn a_step_of_the_wall_clock_moves_no_wait() {
     let mut bench = plenty().await;
     let hours = Duration::from_secs(2 * 3600);
     bench.refresh("page").await;
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("not poisoned")
-        .push_back(Say::Lose);
+    bench.cdn.script.lock().expect("not poisoned").push_back(Say::Lose);
     bench.turn().await;
     bench.clock.step_wall(bench.clock.now().plus(hours));
     bench.turn().await;
-    assert_eq!(
-        bench.cdn.targets(Action::Refresh).len(),
-        0,
-        "two looks apart"
-    );
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "two looks apart");
     bench.pass(300).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
     bench.clock.step_wall(bench.clock.now().plus(hours));
@@ -945,12 +760,7 @@ async fn an_answer_that_a_full_disk_cannot_take_is_kept() {
     let mut bench = plenty().await;
     bench.refresh("page").await;
     let say = Say::AnswerAtLength(bench.database.clone());
-    bench
-        .cdn
-        .script
-        .lock()
-        .expect("not poisoned")
-        .push_back(say);
+    bench.cdn.script.lock().expect("not poisoned").push_back(say);
     for _ in ["the quota", "the plan"] {
         assert_eq!(bench.dispatch.step().await.expect("it works"), Step::Worked);
     }
@@ -967,11 +777,8 @@ async fn an_answer_that_a_full_disk_cannot_take_is_kept() {
 
 #[tokio::test]
 async fn one_bad_url_in_a_thousand_is_isolated() {
-    let mut bench = Bench::with(Account {
-        batch: 1_000,
-        ..account(PerKind::from_fn(|_| 10_000))
-    })
-    .await;
+    let mut bench =
+        Bench::with(Account { batch: 1_000, ..account(PerKind::from_fn(|_| 10_000)) }).await;
     for number in 0..1_000 {
         bench.refresh(&format!("page{number}")).await;
     }
@@ -988,10 +795,8 @@ async fn a_clock_that_was_hours_ahead_at_start_delays_nothing() {
     let mut bench = plenty().await;
     bench.clock.learn_offset(2 * 3600 * 1_000_000);
     *bench.cdn.quota_sets_clock.lock().expect("not poisoned") = true;
-    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] = Some(Reported {
-        quota: 5,
-        remain: 2,
-    });
+    bench.cdn.reported.lock().expect("not poisoned")[QuotaKind::Url] =
+        Some(Reported { quota: 5, remain: 2 });
     bench.turn().await;
     bench.pass(60).await;
     assert_eq!(bench.used(QuotaKind::Url).await, 3, "the quota was read");

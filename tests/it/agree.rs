@@ -52,12 +52,7 @@ async fn every_operation_is_understood() {
     let site = "https://www.example.com";
     let mut tasks = Vec::new();
     for (action, kind, force, text) in [
-        (
-            Action::Refresh,
-            Kind::Url,
-            true,
-            "/a%20b.html?x={1}&y=%E4%BD%A0",
-        ),
+        (Action::Refresh, Kind::Url, true, "/a%20b.html?x={1}&y=%E4%BD%A0"),
         (Action::Refresh, Kind::Directory, false, "/soft/"),
         (Action::Refresh, Kind::Directory, true, "/hard/"),
         (Action::Refresh, Kind::Regex, false, "/[0-9][^/]*.*.jpg"),
@@ -70,10 +65,7 @@ async fn every_operation_is_understood() {
     }
     let log = running.control().log().accepted;
     assert_eq!(log.len(), 6);
-    assert_eq!(
-        log[0].targets,
-        [format!("{site}/a%20b.html?x={{1}}&y=%E4%BD%A0")]
-    );
+    assert_eq!(log[0].targets, [format!("{site}/a%20b.html?x={{1}}&y=%E4%BD%A0")]);
     assert!(!log[1].force && log[2].force && log[4].force);
 
     clock.advance(Duration::from_secs(300));
@@ -121,45 +113,25 @@ async fn scripted_faults_arrive_as_what_they_are() {
 
     let code = "Throttling".to_owned();
     let retry_after = Some(1_500);
-    control.fault(Fault::call(
-        action,
-        1,
-        false,
-        Reply::Error {
-            status: 400,
-            code,
-            retry_after,
-        },
-    ));
+    control.fault(Fault::call(action, 1, false, Reply::Error { status: 400, code, retry_after }));
     let failure = submit().await.expect_err("refused");
     assert_eq!(failure.reached, Reached::Answered(400));
     assert_eq!(failure.code.as_deref(), Some("Throttling"));
     assert_eq!(failure.retry_after, Some(Duration::from_millis(1_500)));
     let code = "ServiceUnavailable".to_owned();
-    control.fault(Fault::call(
-        action,
-        1,
-        false,
-        Reply::Xml { status: 503, code },
-    ));
+    control.fault(Fault::call(action, 1, false, Reply::Xml { status: 503, code }));
     let failure = submit().await.expect_err("refused");
     assert_eq!(failure.code.as_deref(), Some("ServiceUnavailable"));
     control.fault(Fault::call(action, 1, true, Reply::Html { status: 502 }));
     let failure = submit().await.expect_err("a page");
-    assert_eq!(
-        (failure.reached, failure.code),
-        (Reached::Answered(502), None)
-    );
+    assert_eq!((failure.reached, failure.code), (Reached::Answered(502), None));
     for reply in [Reply::Reset, Reply::Truncated] {
         control.fault(Fault::call(action, 1, true, reply));
         submit().await.expect_err("no whole answer");
     }
     assert_eq!(control.log().accepted.len(), 3, "those were carried out");
     let description = "Internal Error".to_owned();
-    control.fault(Fault::target(
-        &targets[0].text,
-        Ending::Failed { description },
-    ));
+    control.fault(Fault::target(&targets[0].text, Ending::Failed { description }));
     submit().await.expect("accepted");
     running.stop().await;
 }

@@ -20,10 +20,7 @@ fn a_broken_file_names_itself_and_its_lines() {
     std::fs::write(&path, "state_dir = \"/s\"\nstatedir = 1\n[account.main\n").expect("written");
     let problems = Config::load(&path).expect_err("must be refused");
     let rows = problems.rows();
-    assert!(
-        rows.iter()
-            .all(|row| row.file == path.display().to_string())
-    );
+    assert!(rows.iter().all(|row| row.file == path.display().to_string()));
     assert_eq!(rows[0].line, Some(3), "{problems}");
     std::fs::write(&path, [0xff, 0xfe]).expect("written");
     let problems = Config::load(&path).expect_err("must be refused");

@@ -68,10 +68,7 @@ async fn kill_9(kills: u64) {
         lost.len()
     );
     assert_eq!(lost, Vec::<String>::new(), "seed {seed}\n{}", world.log());
-    assert!(
-        duplicates <= 100 * kills,
-        "{duplicates} duplicates, seed {seed}"
-    );
+    assert!(duplicates <= 100 * kills, "{duplicates} duplicates, seed {seed}");
     assert!(accepted > 0, "nothing was ever accepted");
 }
 
@@ -105,10 +102,7 @@ fn judge(world: &World, written: &BTreeMap<String, Vec<Timestamp>>) -> (Vec<Stri
     let mut accepted: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
     for entry in world.accepted() {
         for target in entry.targets {
-            accepted
-                .entry(target)
-                .or_default()
-                .push(Timestamp::from_micros(entry.time_micros));
+            accepted.entry(target).or_default().push(Timestamp::from_micros(entry.time_micros));
         }
     }
     let (mut lost, mut duplicates) = (Vec::new(), 0);
@@ -120,10 +114,7 @@ fn judge(world: &World, written: &BTreeMap<String, Vec<Timestamp>>) -> (Vec<Stri
             lost.push(name.clone());
         }
         for pair in accepts.windows(2) {
-            if !writes
-                .iter()
-                .any(|write| *write > pair[0] && *write <= pair[1])
-            {
+            if !writes.iter().any(|write| *write > pair[0] && *write <= pair[1]) {
                 duplicates += 1;
             }
         }

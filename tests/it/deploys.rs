@@ -50,9 +50,7 @@ fn urls(before: &Tree, after: &Tree) -> Vec<String> {
 
 /// Waits until as many more URLs as expected arrived and nothing is under way, and compares.
 fn assert_arrived(world: &World, seen: &mut usize, expected: &[String], what: &str) {
-    wait_for(what, || {
-        (world.targets().len() >= *seen + expected.len()).then_some(())
-    });
+    wait_for(what, || (world.targets().len() >= *seen + expected.len()).then_some(()));
     world.wait_quiet();
     let mut arrived = world.targets().split_off(*seen);
     *seen += arrived.len();
@@ -61,11 +59,8 @@ fn assert_arrived(world: &World, seen: &mut usize, expected: &[String], what: &s
 }
 
 fn shell(directory: &Path, script: &str) {
-    let output = Command::new("sh")
-        .args(["-euc", script])
-        .current_dir(directory)
-        .output()
-        .expect("a shell");
+    let output =
+        Command::new("sh").args(["-euc", script]).current_dir(directory).output().expect("a shell");
     assert!(output.status.success(), "{script}: {output:?}");
 }
 
@@ -191,9 +186,7 @@ async fn a_file_that_never_rests_is_refreshed_now_and_then_and_at_the_end() {
                 std::thread::yield_now();
             }
         });
-        let twice = wait_for("two refreshes", || {
-            (world.targets().len() >= 2).then_some(())
-        });
+        let twice = wait_for("two refreshes", || (world.targets().len() >= 2).then_some(()));
         ended.store(true, Ordering::Relaxed);
         twice.expect("accepted while it is written");
         world.targets().len()
@@ -254,8 +247,7 @@ async fn each_way_to_save_is_one_refresh_and_what_editors_leave_is_none() {
     fs::write(page(5), "as it was").expect("written");
     fs::hard_link(page(6), world.root().join("page7")).expect("linked");
     fs::remove_file(world.root().join(".page0.swp")).expect("removed");
-    let expected: Vec<String> = [0, 1, 2, 3, 4, 7]
-        .map(|number| format!("https://www.example.com/page{number}"))
-        .into();
+    let expected: Vec<String> =
+        [0, 1, 2, 3, 4, 7].map(|number| format!("https://www.example.com/page{number}")).into();
     assert_arrived(&world, &mut 0, &expected, "six saves");
 }

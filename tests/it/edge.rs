@@ -62,9 +62,7 @@ fn visit(world: &World, page: &str) -> Option<(String, String)> {
         .expect("curl is installed: ./tests/run sees to it");
     let text = String::from_utf8(output.stdout).expect("plain text");
     let (head, body) = text.split_once("\r\n\r\n")?;
-    let cache = head
-        .lines()
-        .find_map(|line| line.strip_prefix("x-cache: "))?;
+    let cache = head.lines().find_map(|line| line.strip_prefix("x-cache: "))?;
     Some((cache.to_owned(), body.to_owned()))
 }
 
@@ -77,41 +75,24 @@ async fn the_edge_serves_what_was_saved_and_has_the_prefetched_page_before_anyon
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("as nginx wants it");
     let address = listener.local_addr().expect("an address");
-    let world = World::with(Options {
-        time_scale: 3000,
-        ..Options::new(format!("http://{address}"))
-    })
-    .await;
+    let world =
+        World::with(Options { time_scale: 3000, ..Options::new(format!("http://{address}")) })
+            .await;
     world.configure("", "prefetch = [\"news/*\"]");
     world.write("page.html", "one");
     world.write("news/today.html", "old news");
     let _nginx = nginx(&world.path(""), &world.root(), &listener);
-    wait_for("nginx", || {
-        (visit(&world, "page.html")?.1 == "one").then_some(())
-    })
-    .expect("nginx");
+    wait_for("nginx", || (visit(&world, "page.html")?.1 == "one").then_some(())).expect("nginx");
     visit(&world, "news/today.html");
     assert_eq!(visit(&world, "page.html"), Some(saw("HIT", "one")));
-    assert_eq!(
-        visit(&world, "news/today.html"),
-        Some(saw("HIT", "old news"))
-    );
+    assert_eq!(visit(&world, "news/today.html"), Some(saw("HIT", "old news")));
     let _daemon = world.start();
     world.wait_ready();
     world.write("page.html", "two");
     world.write("news/today.html", "fresh news");
-    assert_eq!(
-        visit(&world, "page.html"),
-        Some(saw("HIT", "one")),
-        "the edge can't know yet"
-    );
-    wait_for("three ends", || {
-        (world.status()?["intents"]["done"] == 3).then_some(())
-    })
-    .expect("two refreshes and a prefetch end");
+    assert_eq!(visit(&world, "page.html"), Some(saw("HIT", "one")), "the edge can't know yet");
+    wait_for("three ends", || (world.status()?["intents"]["done"] == 3).then_some(()))
+        .expect("two refreshes and a prefetch end");
     assert_eq!(visit(&world, "page.html"), Some(saw("MISS", "two")));
-    assert_eq!(
-        visit(&world, "news/today.html"),
-        Some(saw("HIT", "fresh news"))
-    );
+    assert_eq!(visit(&world, "news/today.html"), Some(saw("HIT", "fresh news")));
 }

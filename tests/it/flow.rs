@@ -24,10 +24,7 @@ async fn a_saved_file_is_refreshed_once_and_a_rewrite_of_the_same_bytes_never() 
     let status = world.wait_quiet();
     let mut targets = world.targets();
     targets.sort();
-    assert_eq!(
-        targets,
-        [format!("{SITE}/a/"), format!("{SITE}/a/index.html")]
-    );
+    assert_eq!(targets, [format!("{SITE}/a/"), format!("{SITE}/a/index.html")]);
     assert_eq!(status["intents"]["done"], 2);
     assert_eq!(status["quota"]["main"]["url"]["used"], 2);
     assert_eq!(daemon.terminate(), Some(0));
@@ -50,18 +47,8 @@ async fn changes_made_while_the_daemon_was_down_are_found_at_start() {
     wait_for("three urls", || (world.targets().len() >= 3).then_some(())).expect("accepted");
     world.wait_quiet();
     let targets: BTreeSet<String> = world.targets().into_iter().collect();
-    let expected = [
-        "changed.html",
-        "created%20%C3%A9%2B%25.html",
-        "removed.html",
-    ];
-    assert_eq!(
-        targets,
-        expected
-            .iter()
-            .map(|name| format!("{SITE}/{name}"))
-            .collect()
-    );
+    let expected = ["changed.html", "created%20%C3%A9%2B%25.html", "removed.html"];
+    assert_eq!(targets, expected.iter().map(|name| format!("{SITE}/{name}")).collect());
     assert_eq!(world.targets().len(), 3, "each once");
 }
 
@@ -83,10 +70,7 @@ async fn remove_and_copy_is_one_storm_and_a_removal_waits() {
     world.write("page0.html", "other bytes");
     wait_for("the removal", || (world.targets().len() >= 2).then_some(())).expect("accepted");
     world.wait_quiet();
-    assert_eq!(
-        world.targets(),
-        [format!("{SITE}/page0.html"), format!("{SITE}/page19.html")]
-    );
+    assert_eq!(world.targets(), [format!("{SITE}/page0.html"), format!("{SITE}/page19.html")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,20 +81,13 @@ async fn a_named_glob_is_prefetched_after_its_refresh() {
     let _daemon = world.start();
     world.wait_ready();
     world.write("news/today.html", "two");
-    let prefetched = || {
-        world
-            .accepted()
-            .into_iter()
-            .find(|entry| entry.action == "PushObjectCache")
-    };
+    let prefetched =
+        || world.accepted().into_iter().find(|entry| entry.action == "PushObjectCache");
     let prefetch = wait_for("a prefetch", prefetched).expect("accepted");
     assert_eq!(prefetch.targets, [format!("{SITE}/news/today.html")]);
     let refresh = world.accepted().into_iter().next().expect("a refresh");
     assert_eq!(refresh.action, "RefreshObjectCaches");
-    assert!(
-        refresh.time_micros < prefetch.time_micros,
-        "the refresh goes first"
-    );
+    assert!(refresh.time_micros < prefetch.time_micros, "the refresh goes first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,19 +95,12 @@ async fn wishes_by_hand_are_recorded_canonical_and_go_out() {
     let world = World::new().await;
     let _daemon = world.start();
     world.wait_ready();
-    let output = world.command(&[
-        "refresh",
-        "--directory",
-        "http://WWW.example.com/docs/",
-        "--json",
-    ]);
+    let output =
+        world.command(&["refresh", "--directory", "http://WWW.example.com/docs/", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let bad = world.command(&["refresh", "ftp://x/", "--json"]);
     assert_eq!(bad.status.code(), Some(1), "{bad:?}");
-    assert!(
-        String::from_utf8_lossy(&bad.stdout).contains("problems"),
-        "{bad:?}"
-    );
+    assert!(String::from_utf8_lossy(&bad.stdout).contains("problems"), "{bad:?}");
     wait_for("a directory", || (world.targets().len() == 1).then_some(())).expect("accepted");
     let status = world.wait_quiet();
     assert_eq!(world.targets(), [format!("{SITE}/docs/")]);
@@ -140,23 +110,16 @@ async fn wishes_by_hand_are_recorded_canonical_and_go_out() {
 /// Ten thousand real files: a documentation tree that `tests/run` fetches.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_files_changed_by_rsync_are_exactly_the_urls_that_arrive() {
-    let tree = std::env::var_os("REFRESHD_TEST_TREE")
-        .map(PathBuf::from)
-        .expect(
-            "REFRESHD_TEST_TREE names a tree of 10,000 files; ./tests/run fetches one and sets it",
-        );
+    let tree = std::env::var_os("REFRESHD_TEST_TREE").map(PathBuf::from).expect(
+        "REFRESHD_TEST_TREE names a tree of 10,000 files; ./tests/run fetches one and sets it",
+    );
     let world = World::new().await;
     let (root, staged) = (world.root(), world.path("staged"));
     for to in [&root, &staged] {
         rsync(&["-a"], &tree, to);
     }
     let files = files_below(&staged);
-    assert!(
-        files.len() >= 10_000,
-        "{} files in {}",
-        files.len(),
-        tree.display()
-    );
+    assert!(files.len() >= 10_000, "{} files in {}", files.len(), tree.display());
     let step = files.len() / 500;
     let changed: Vec<&String> = files.iter().step_by(step).take(500).collect();
     for (number, name) in changed.iter().enumerate() {
@@ -185,9 +148,7 @@ async fn five_hundred_files_changed_by_rsync_are_exactly_the_urls_that_arrive() 
             expected.insert(url(directory));
         }
     }
-    wait_for("all urls", || {
-        (world.targets().len() >= expected.len()).then_some(())
-    });
+    wait_for("all urls", || (world.targets().len() >= expected.len()).then_some(()));
     world.wait_quiet();
     let mut arrived: BTreeMap<String, u32> = BTreeMap::new();
     for target in world.targets() {
@@ -201,10 +162,7 @@ async fn five_hundred_files_changed_by_rsync_are_exactly_the_urls_that_arrive() 
         arrived.len()
     );
     assert_eq!(arrived.keys().cloned().collect::<BTreeSet<_>>(), expected);
-    assert!(
-        arrived.values().all(|times| *times == 1),
-        "each once: {arrived:?}"
-    );
+    assert!(arrived.values().all(|times| *times == 1), "each once: {arrived:?}");
 }
 
 fn rsync(options: &[&str], from: &Path, to: &Path) {
@@ -243,13 +201,7 @@ fn url(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let path: String = name
         .bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect();
     format!("{SITE}/{path}")
 }

@@ -18,10 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("source", &["store", "telemetry", "clock", "domain"]),
     ("probe", &["store", "telemetry", "clock", "domain"]),
     ("notice", &["store", "telemetry", "clock", "domain"]),
-    (
-        "web",
-        &["source", "journal", "store", "telemetry", "clock", "domain"],
-    ),
+    ("web", &["source", "journal", "store", "telemetry", "clock", "domain"]),
     (
         "engine",
         &[
@@ -55,10 +52,7 @@ struct File {
 
 impl File {
     fn planted(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 
     /// The room it belongs to, if it lies in `src`.
@@ -82,10 +76,7 @@ fn files(part: &str) -> Vec<File> {
     let mut found = Vec::new();
     let mut open = vec![root.join(part)];
     while let Some(path) = open.pop() {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if matches!(name, ".git" | "target" | ".venv" | "__pycache__") || path.is_symlink() {
             continue;
         }
@@ -106,8 +97,7 @@ fn files(part: &str) -> Vec<File> {
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|word| !word.is_empty())
+    line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// The paths that `rest`, which follows `crate::`, leads to: groups are taken apart, and a path ends
@@ -133,9 +123,7 @@ fn expand(rest: &str, prefix: &str, paths: &mut Vec<String>) {
         }
         return;
     }
-    let end = rest
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(rest.len());
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let (part, rest) = rest.split_at(end);
     if part.is_empty() {
         return;
@@ -160,11 +148,8 @@ fn places(file: &File) -> Vec<String> {
     for (at, word) in code.match_indices("super::") {
         expand(&code[at + word.len()..], "", &mut above);
     }
-    let is_room = |path: &String| {
-        ROOMS
-            .iter()
-            .any(|(room, _)| path.split("::").next() == Some(room))
-    };
+    let is_room =
+        |path: &String| ROOMS.iter().any(|(room, _)| path.split("::").next() == Some(room));
     paths.extend(above.into_iter().filter(is_room));
     paths
 }
@@ -197,36 +182,22 @@ fn doors(files: &[File]) -> Vec<String> {
         let parts: Vec<_> = file.path.split('/').collect();
         matches!(parts.as_slice(), ["src", _, "mod.rs"]) && !file.text.starts_with("//! This room ")
     };
-    files
-        .iter()
-        .filter(silent)
-        .map(|file| file.path.clone())
-        .collect()
+    files.iter().filter(silent).map(|file| file.path.clone()).collect()
 }
 
 /// No code escapes the compiler's checks.
 fn escapes(files: &[File]) -> Vec<String> {
     let of = |file: &File| {
-        let lines = file
-            .code()
-            .filter(|(_, line)| words(line).any(|word| word == "unsafe"));
-        lines
-            .map(|(at, _)| format!("{}:{at}", file.path))
-            .collect::<Vec<_>>()
+        let lines = file.code().filter(|(_, line)| words(line).any(|word| word == "unsafe"));
+        lines.map(|(at, _)| format!("{}:{at}", file.path)).collect::<Vec<_>>()
     };
-    files
-        .iter()
-        .filter(|file| file.room().is_some())
-        .flat_map(of)
-        .collect()
+    files.iter().filter(|file| file.room().is_some()).flat_map(of).collect()
 }
 
 /// No file grows beyond what a reader holds. Lists of cases, in files named `tests.rs`, may.
 fn giants(files: &[File]) -> Vec<String> {
     let cases = |file: &File| file.path.ends_with("/tests.rs");
-    let sizes = files
-        .iter()
-        .filter(|file| file.room().is_some() && !cases(file));
+    let sizes = files.iter().filter(|file| file.room().is_some() && !cases(file));
     let sizes = sizes.map(|file| (file.path.as_str(), file.text.lines().count()));
     sizes
         .filter(|(_, lines)| *lines > MAX_LINES)
@@ -240,30 +211,18 @@ fn forgotten_tests(files: &[File]) -> Vec<String> {
     let main = main.map_or("", |file| file.text.as_str());
     let name = |file: &File| {
         let name = file.path.strip_prefix("tests/it/")?;
-        let name = name
-            .strip_suffix("/mod.rs")
-            .or_else(|| name.strip_suffix(".rs"))?;
+        let name = name.strip_suffix("/mod.rs").or_else(|| name.strip_suffix(".rs"))?;
         (!name.contains('/') && name != "main").then(|| name.to_owned())
     };
-    let named = |name: &String| {
-        main.lines()
-            .any(|line| line.trim() == format!("mod {name};"))
-    };
-    files
-        .iter()
-        .filter_map(name)
-        .filter(|name| !named(name))
-        .collect()
+    let named = |name: &String| main.lines().any(|line| line.trim() == format!("mod {name};"));
+    files.iter().filter_map(name).filter(|name| !named(name)).collect()
 }
 
 /// Every migration is compiled in: some file of `src` includes it.
 fn forgotten_migrations(files: &[File]) -> Vec<String> {
     let included = |path: &str| {
         let mut sources = files.iter().filter(|file| file.room().is_some());
-        sources.any(|file| {
-            file.code()
-                .any(|(_, line)| line.contains(&format!("{path}\"")))
-        })
+        sources.any(|file| file.code().any(|(_, line)| line.contains(&format!("{path}\""))))
     };
     let migrations = files.iter().map(|file| file.path.as_str());
     migrations
@@ -278,20 +237,15 @@ fn traces(files: &[File]) -> Vec<String> {
     let of = |file: &File| {
         let lines = file.text.lines().enumerate();
         let lines = lines.filter(|(_, line)| places.iter().any(|place| line.contains(place)));
-        lines
-            .map(|(at, _)| format!("{}:{}", file.path, at + 1))
-            .collect::<Vec<_>>()
+        lines.map(|(at, _)| format!("{}:{}", file.path, at + 1)).collect::<Vec<_>>()
     };
     files.iter().flat_map(of).collect()
 }
 
 /// Every invariant of ARCHITECTURE.md names a test, as `part_of_its_path::name`, that there is.
 fn broken_promises(architecture: &str, files: &[File]) -> Vec<String> {
-    let is_mark = |line: &str| {
-        ["#[test]", "#[tokio::test"]
-            .iter()
-            .any(|mark| line.trim().starts_with(mark))
-    };
+    let is_mark =
+        |line: &str| ["#[test]", "#[tokio::test"].iter().any(|mark| line.trim().starts_with(mark));
     let is_test = |name: &str| {
         let mut parts: Vec<_> = name.split("::").collect();
         let head = format!("fn {}(", parts.pop().unwrap_or_default());
@@ -327,21 +281,9 @@ fn rooms_use_only_what_stands_below_them() {
 #[test]
 fn a_look_upwards_is_caught() {
     let rows = [
-        (
-            "src/domain/plan.rs",
-            "use crate::clock::Clock;",
-            "domain may not use clock::Clock",
-        ),
-        (
-            "src/store/mod.rs",
-            "use super::journal::Journal;",
-            "store may not use journal::Journal",
-        ),
-        (
-            "src/cdn/wire.rs",
-            "fn f() { crate::sandbox::run() }",
-            "cdn may not use sandbox::run",
-        ),
+        ("src/domain/plan.rs", "use crate::clock::Clock;", "domain may not use clock::Clock"),
+        ("src/store/mod.rs", "use super::journal::Journal;", "store may not use journal::Journal"),
+        ("src/cdn/wire.rs", "fn f() { crate::sandbox::run() }", "cdn may not use sandbox::run"),
         (
             "src/sandbox/a.rs",
             "use crate::cdn::{\n    sign,\n    client::{A, B},\n};",
@@ -352,11 +294,7 @@ fn a_look_upwards_is_caught() {
             "use crate::{\n    domain::time::Day,\n    engine,\n};",
             "journal may not use engine",
         ),
-        (
-            "src/web/a.rs",
-            "use crate::{cdn::{self}, domain};",
-            "web may not use cdn",
-        ),
+        ("src/web/a.rs", "use crate::{cdn::{self}, domain};", "web may not use cdn"),
         ("src/pantry/mod.rs", "", "`pantry` is no room of the house"),
     ];
     for (path, text, violation) in rows {
@@ -369,10 +307,7 @@ fn a_look_upwards_is_caught() {
             "use crate::cdn::{sign, wire::{A, B}};\n// crate::engine",
         ),
         File::planted("src/command/a.rs", "use crate::engine::Engine;"),
-        File::planted(
-            "src/store/a.rs",
-            "use super::index::Index;\nuse crate::store::b::C;",
-        ),
+        File::planted("src/store/a.rs", "use super::index::Index;\nuse crate::store::b::C;"),
     ];
     assert_eq!(layers(&fine), NONE);
 }
@@ -390,10 +325,8 @@ fn every_room_says_what_it_is() {
 #[test]
 fn nothing_is_unsafe() {
     assert_eq!(escapes(&files("src")), NONE);
-    let planted = File::planted(
-        "src/web/a.rs",
-        "// unsafe\n#![deny(unsafe_code)]\nunsafe { f() }\n",
-    );
+    let planted =
+        File::planted("src/web/a.rs", "// unsafe\n#![deny(unsafe_code)]\nunsafe { f() }\n");
     assert_eq!(escapes(&[planted]), ["src/web/a.rs:3"]);
 }
 
@@ -422,18 +355,12 @@ fn every_integration_test_is_compiled() {
 #[test]
 fn every_migration_is_compiled_in() {
     let mut all = files("src");
-    if Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("migrations")
-        .exists()
-    {
+    if Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").exists() {
         all.extend(files("migrations"));
     }
     assert_eq!(forgotten_migrations(&all), NONE);
     let planted = [
-        File::planted(
-            "src/store/a.rs",
-            "include_str!(\"../../migrations/0001.sql\")",
-        ),
+        File::planted("src/store/a.rs", "include_str!(\"../../migrations/0001.sql\")"),
         File::planted("migrations/0001.sql", ""),
         File::planted("migrations/0002.sql", ""),
     ];

@@ -126,12 +126,8 @@ fn intake(
     store: &Store,
     backend: Arc<dyn Backend>,
 ) -> Intake {
-    let settings = Settings {
-        origin: "www".into(),
-        root,
-        waits,
-        reconcile_every: Duration::from_secs(3_600),
-    };
+    let settings =
+        Settings { origin: "www".into(), root, waits, reconcile_every: Duration::from_secs(3_600) };
     let mapping = Mapping::new(Spec {
         account: "main".into(),
         domains: vec!["https://www.example.com".to_owned()],
@@ -142,25 +138,13 @@ fn intake(
         prefetch: Vec::new(),
     })
     .expect("valid");
-    Intake::new(
-        settings,
-        Arc::new(mapping),
-        store.clone(),
-        clock,
-        backend,
-        Arc::new(Notify::new()),
-    )
+    Intake::new(settings, Arc::new(mapping), store.clone(), clock, backend, Arc::new(Notify::new()))
 }
 
 impl World {
     /// A world whose clock is a minute ahead of the files', so that all are old.
     async fn new(files: &[(&str, &str)]) -> Self {
-        Self::at(
-            files,
-            SystemClock::default().now().plus(SECOND * 60),
-            Arc::new(DeafBackend),
-        )
-        .await
+        Self::at(files, SystemClock::default().now().plus(SECOND * 60), Arc::new(DeafBackend)).await
     }
 
     async fn at(
@@ -174,20 +158,8 @@ impl World {
         let clock = ManualClock::new(now, 1);
         let database = Database::in_memory().expect("opens");
         let store = Store::open(database.clone(), 1).await.expect("opens");
-        let intake = intake(
-            root,
-            WAITS,
-            Arc::clone(&clock) as SharedClock,
-            &store,
-            backend,
-        );
-        let world = Self {
-            parent,
-            clock,
-            database,
-            store,
-            intake,
-        };
+        let intake = intake(root, WAITS, Arc::clone(&clock) as SharedClock, &store, backend);
+        let world = Self { parent, clock, database, store, intake };
         for (name, bytes) in files {
             world.write(name, bytes);
         }
@@ -206,22 +178,12 @@ impl World {
 
     fn hint(&self, name: &str, reach: Reach) {
         let path = RelPath::new(name).expect("valid");
-        self.intake.door().send(Hint {
-            path,
-            reach,
-            witness: Witness::Watch,
-        });
+        self.intake.door().send(Hint { path, reach, witness: Witness::Watch });
     }
 
     fn restart(&mut self) {
         let clock = Arc::clone(&self.clock) as SharedClock;
-        self.intake = intake(
-            self.root(),
-            WAITS,
-            clock,
-            &self.store,
-            Arc::new(DeafBackend),
-        );
+        self.intake = intake(self.root(), WAITS, clock, &self.store, Arc::new(DeafBackend));
     }
 
     /// Steps until there is nothing to do now; returns when there will be.
@@ -239,8 +201,7 @@ impl World {
         let end = self.clock.boot() + time;
         while let Some(wake_at) = self.rest().await.filter(|at| *at <= end) {
             let now = self.clock.boot();
-            self.clock
-                .advance(wake_at.saturating_sub(now).max(Duration::from_millis(1)));
+            self.clock.advance(wake_at.saturating_sub(now).max(Duration::from_millis(1)));
         }
         self.clock.advance(end.saturating_sub(self.clock.boot()));
         self.rest().await;
@@ -263,17 +224,12 @@ impl World {
 
     /// Takes the refreshes that wait in the outbox: the path part of the URL, and `!` if forced.
     async fn refreshed(&self) -> Vec<String> {
-        wishes(&self.taken().await)
-            .iter()
-            .map(|wish| shown(wish))
-            .collect()
+        wishes(&self.taken().await).iter().map(|wish| shown(wish)).collect()
     }
 
     async fn sql(&self, statement: &'static str) {
         self.database
-            .call("test", move |tx| {
-                tx.execute_batch(statement).map_err(DatabaseError::from)
-            })
+            .call("test", move |tx| tx.execute_batch(statement).map_err(DatabaseError::from))
             .await
             .expect("executed");
     }
@@ -301,10 +257,7 @@ fn deploys(items: &[Outgoing]) -> Vec<&Deploy> {
 
 fn shown(wish: &Wish) -> String {
     assert_eq!(wish.action, Action::Refresh);
-    let path = wish
-        .target
-        .text
-        .trim_start_matches("https://www.example.com");
+    let path = wish.target.text.trim_start_matches("https://www.example.com");
     format!("{path}{}", if wish.force { "!" } else { "" })
 }
 
@@ -315,10 +268,7 @@ async fn the_first_run_is_a_baseline_and_refreshes_nothing() {
     world.pass(SECOND * 5).await;
     assert_eq!(world.refreshed().await, [""; 0]);
     let facts = world.intake.facts();
-    assert_eq!(
-        (facts.state, facts.watch.as_str()),
-        (OriginState::Watching, "deaf")
-    );
+    assert_eq!((facts.state, facts.watch.as_str()), (OriginState::Watching, "deaf"));
     assert_eq!((facts.files, facts.directories, facts.dirty), (2, 3, 0));
     assert_eq!(facts.baseline_at, Some(before));
     assert_eq!(facts.note, "");
@@ -345,10 +295,7 @@ async fn a_change_is_a_wish_in_a_deploy_that_closes() {
     let deploys = deploys(&items);
     assert_eq!(deploys.len(), 2);
     assert!(deploys[0].closed_at.is_none() && deploys[1].closed_at.is_some());
-    assert!(matches!(
-        (&items[0], &items[3]),
-        (Outgoing::Deploy(_), Outgoing::Deploy(_))
-    ));
+    assert!(matches!((&items[0], &items[3]), (Outgoing::Deploy(_), Outgoing::Deploy(_))));
     let wishes = wishes(&items);
     let mut urls: Vec<_> = wishes.iter().map(|wish| shown(wish)).collect();
     urls.sort();
@@ -389,9 +336,7 @@ async fn the_same_bytes_again_cause_nothing() {
 async fn hidden_bytes_are_forced() {
     let mut world = World::new(&[("a", "bytes")]).await;
     let path = world.root().join("a");
-    let modified = fs::metadata(&path)
-        .and_then(|seen| seen.modified())
-        .expect("known");
+    let modified = fs::metadata(&path).and_then(|seen| seen.modified()).expect("known");
     world.pass(SECOND).await;
     world.write("a", "other");
     fs::File::options()
@@ -412,13 +357,7 @@ async fn a_deletion_waits_and_then_belongs_to_its_deploy() {
     world.hint("a", Reach::Subtree);
     world.change("b", "bb").await;
     let items = world.taken().await;
-    assert_eq!(
-        wishes(&items)
-            .iter()
-            .map(|wish| shown(wish))
-            .collect::<Vec<_>>(),
-        ["/b"]
-    );
+    assert_eq!(wishes(&items).iter().map(|wish| shown(wish)).collect::<Vec<_>>(), ["/b"]);
     let deploy = deploys(&items)[0].id.clone();
     world.pass(SECOND * 28).await;
     assert_eq!(world.refreshed().await, [""; 0]);
@@ -427,10 +366,7 @@ async fn a_deletion_waits_and_then_belongs_to_its_deploy() {
     let wishes = wishes(&items);
     assert_eq!(shown(wishes[0]), "/a!");
     assert_eq!(wishes[0].cause.deploy.as_ref(), Some(&deploy));
-    assert!(
-        wishes[0].not_before <= world.clock.now(),
-        "its deploy is closed"
-    );
+    assert!(wishes[0].not_before <= world.clock.now(), "its deploy is closed");
     assert_eq!(world.intake.facts().files, 1);
 }
 
@@ -497,21 +433,14 @@ async fn a_root_that_is_gone_or_emptied_deletes_nothing() {
     assert!(facts.note.contains("does not exist"), "{}", facts.note);
     fs::create_dir(world.root()).expect("made");
     world.pass(SECOND * 100).await;
-    assert!(
-        world.intake.facts().note.contains("is empty"),
-        "{}",
-        world.intake.facts().note
-    );
+    assert!(world.intake.facts().note.contains("is empty"), "{}", world.intake.facts().note);
     fs::remove_dir(world.root()).expect("removed");
     fs::write(away.join("a"), "changed meanwhile").expect("written");
     fs::rename(&away, world.root()).expect("moved back");
     world.pass(SECOND * 100).await;
     assert_eq!(world.refreshed().await, ["/a"]);
     let facts = world.intake.facts();
-    assert_eq!(
-        (facts.state, facts.note.as_str()),
-        (OriginState::Watching, "")
-    );
+    assert_eq!((facts.state, facts.note.as_str()), (OriginState::Watching, ""));
 }
 
 #[tokio::test]
@@ -525,12 +454,7 @@ async fn an_emptied_root_deletes_nothing_though_each_deletion_was_heard() {
     }
     world.pass(SECOND * 100).await;
     let facts = world.intake.facts();
-    assert_eq!(
-        (facts.state, facts.files),
-        (OriginState::Unavailable, 3),
-        "{}",
-        facts.note
-    );
+    assert_eq!((facts.state, facts.files), (OriginState::Unavailable, 3), "{}", facts.note);
     assert!(facts.note.contains("is empty"), "{}", facts.note);
     // It comes back in two steps: what is absent then is only absent since.
     world.write("a", "a");
@@ -717,23 +641,11 @@ async fn a_deploy_that_does_not_end_closes_at_its_deadline() {
         world.pass(SECOND / 2).await;
     }
     let items = world.taken().await;
-    assert_eq!(
-        wishes(&items)
-            .iter()
-            .map(|wish| shown(wish))
-            .collect::<Vec<_>>(),
-        ["/calm"]
-    );
+    assert_eq!(wishes(&items).iter().map(|wish| shown(wish)).collect::<Vec<_>>(), ["/calm"]);
     assert!(deploys(&items)[1].closed_at.is_some());
     world.pass(SECOND * 2).await;
     let next = world.taken().await;
-    assert_eq!(
-        wishes(&next)
-            .iter()
-            .map(|wish| shown(wish))
-            .collect::<Vec<_>>(),
-        ["/busy"]
-    );
+    assert_eq!(wishes(&next).iter().map(|wish| shown(wish)).collect::<Vec<_>>(), ["/busy"]);
     assert_ne!(deploys(&next)[0].id, deploys(&items)[0].id);
 }
 
@@ -785,24 +697,11 @@ async fn after_a_storm_the_index_is_the_tree() {
     let parent = tempfile::tempdir().expect("made");
     let root = parent.path().join("www");
     fs::create_dir(&root).expect("made");
-    let store = Store::open(Database::in_memory().expect("opens"), 1)
-        .await
-        .expect("opens");
+    let store = Store::open(Database::in_memory().expect("opens"), 1).await.expect("opens");
     let quick = Duration::from_millis(50);
-    let waits = Waits {
-        settle: quick,
-        deploy_deadline: quick * 4,
-        delete_settle: quick,
-        ..WAITS
-    };
+    let waits = Waits { settle: quick, deploy_deadline: quick * 4, delete_settle: quick, ..WAITS };
     let clock = SystemClock::shared();
-    let watched = intake(
-        root.clone(),
-        waits,
-        Arc::clone(&clock),
-        &store,
-        Arc::new(Inotify),
-    );
+    let watched = intake(root.clone(), waits, Arc::clone(&clock), &store, Arc::new(Inotify));
     let (cancelled, at_rest) = (CancellationToken::new(), Notify::new());
     let publish = |facts: refreshd::domain::facts::OriginFacts| {
         if facts.dirty == 0 && facts.state == OriginState::Watching {
@@ -833,15 +732,9 @@ async fn after_a_storm_the_index_is_the_tree() {
         cancelled.cancel();
     };
     let both = async { tokio::join!(run, disturbing) };
-    let (ran, ()) = tokio::time::timeout(SECOND * 60, both)
-        .await
-        .expect("comes to rest");
+    let (ran, ()) = tokio::time::timeout(SECOND * 60, both).await.expect("comes to rest");
     ran.expect("runs");
     let mut again = intake(root, waits, clock, &store, Arc::new(DeafBackend));
     while again.step().await.expect("steps").worked {}
-    assert_eq!(
-        again.facts().dirty,
-        0,
-        "what the watch missed, a scan finds"
-    );
+    assert_eq!(again.facts().dirty, 0, "what the watch missed, a scan finds");
 }

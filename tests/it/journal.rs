@@ -87,13 +87,9 @@ async fn a_journal_opened_again_remembers() {
 #[tokio::test]
 async fn a_thousand_wishes_are_one_transaction() {
     let mut world = World::new(SqliteJournal::new(Database::in_memory().expect("opens"))).await;
-    let urls: Vec<String> = (0..1_000)
-        .map(|number| format!("https://a.example/{number}"))
-        .collect();
-    let items = urls
-        .iter()
-        .map(|url| world.item(world::wish(url)))
-        .collect();
+    let urls: Vec<String> =
+        (0..1_000).map(|number| format!("https://a.example/{number}")).collect();
+    let items = urls.iter().map(|url| world.item(world::wish(url))).collect();
     let accepted = world.accept(items).await;
     assert_eq!((accepted.created, accepted.absorbed), (1_000, 0));
     let mut batch = world.batch_of_all().await;

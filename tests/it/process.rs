@@ -38,11 +38,7 @@ async fn an_unreadable_key_file_is_named_and_exits_77() {
     std::fs::remove_file(world.path("access_key_secret")).expect("it is removed");
     let output = run(&world);
     assert_eq!(output.status.code(), Some(77), "{}", text(&output));
-    assert!(
-        text(&output).contains("access_key_secret"),
-        "{}",
-        text(&output)
-    );
+    assert!(text(&output).contains("access_key_secret"), "{}", text(&output));
 }
 
 #[tokio::test]
@@ -52,11 +48,7 @@ async fn a_second_daemon_exits_75_and_names_the_first() {
     world.wait_ready();
     let output = run(&world);
     assert_eq!(output.status.code(), Some(75), "{}", text(&output));
-    assert!(
-        text(&output).contains(&daemon.pid().to_string()),
-        "{}",
-        text(&output)
-    );
+    assert!(text(&output).contains(&daemon.pid().to_string()), "{}", text(&output));
     assert!(world.status().is_some(), "the first still answers");
 }
 
@@ -87,13 +79,9 @@ async fn a_missing_root_makes_the_origin_unavailable_until_it_comes() {
     assert_eq!(daemon.terminate(), Some(0));
     std::fs::rename(world.root(), world.path("away")).expect("it is moved away");
     let _daemon = world.start();
-    let status = world.wait_status("unavailable", |status| {
-        status["origins"]["www"]["state"] == "unavailable"
-    });
-    let note = status["origins"]["www"]["note"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let status = world
+        .wait_status("unavailable", |status| status["origins"]["www"]["state"] == "unavailable");
+    let note = status["origins"]["www"]["note"].as_str().unwrap_or_default().to_owned();
     assert!(note.contains(&world.root().display().to_string()), "{note}");
     std::fs::write(world.path("away/a.html"), "two").expect("it is written");
     std::fs::rename(world.path("away"), world.root()).expect("it is moved back");
@@ -111,9 +99,7 @@ async fn a_refused_credential_is_visible_and_loses_nothing() {
     world.wait_ready();
     world.write("a.html", "two");
     let status = world.wait_status("the refusal", |status| {
-        status["accounts"]["main"]["note"]
-            .as_str()
-            .is_some_and(|note| note.contains("Signature"))
+        status["accounts"]["main"]["note"].as_str().is_some_and(|note| note.contains("Signature"))
     });
     assert_eq!(status["intents"]["done"], 0);
     assert_eq!(daemon.terminate(), Some(0));
@@ -127,22 +113,12 @@ async fn a_path_without_a_url_stays_visible_with_its_reason() {
     let world = World::new().await;
     let _daemon = world.start();
     world.wait_ready();
-    let long = format!(
-        "{}/{}/{}/{}",
-        "é".repeat(120),
-        "é".repeat(120),
-        "é".repeat(120),
-        "x.html"
-    );
+    let long = format!("{}/{}/{}/{}", "é".repeat(120), "é".repeat(120), "é".repeat(120), "x.html");
     world.write(&long, "one");
     let status = world.wait_status("the path", |status| {
-        status["origins"]["www"]["unmapped"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty())
+        status["origins"]["www"]["unmapped"].as_array().is_some_and(|list| !list.is_empty())
     });
-    let why = status["origins"]["www"]["unmapped"][0]["why"]
-        .as_str()
-        .unwrap_or_default();
+    let why = status["origins"]["www"]["unmapped"][0]["why"].as_str().unwrap_or_default();
     assert!(why.contains("1,024") || why.contains("1024"), "{why}");
 }
 
@@ -153,14 +129,7 @@ async fn plan_says_what_would_be_asked_and_why() {
     let root = world.root();
     let page = root.join("docs/index.html");
     let page = page.to_str().expect("plain");
-    let output = world.command(&[
-        "plan",
-        "--json",
-        page,
-        "no/such.html",
-        "/elsewhere",
-        ".git/x",
-    ]);
+    let output = world.command(&["plan", "--json", page, "no/such.html", "/elsewhere", ".git/x"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let targets = plan["batches"][0]["targets"].as_array().expect("targets");
@@ -182,9 +151,7 @@ async fn sigterm_under_load_ends_well_and_repeats_nothing() {
     for number in 0..200 {
         world.write(&format!("page{number}.html"), "two");
     }
-    wait_for("a first batch", || {
-        (!world.targets().is_empty()).then_some(())
-    });
+    wait_for("a first batch", || (!world.targets().is_empty()).then_some(()));
     assert_eq!(daemon.terminate(), Some(0));
     let _daemon = world.start();
     wait_for("all", || (world.targets().len() >= 200).then_some(())).expect("accepted");
@@ -200,9 +167,7 @@ async fn sigterm_under_load_ends_well_and_repeats_nothing() {
 
 /// Asserts that an object has exactly these keys.
 fn has_keys(value: &serde_json::Value, keys: &[&str]) {
-    let object = value
-        .as_object()
-        .unwrap_or_else(|| panic!("no object: {value}"));
+    let object = value.as_object().unwrap_or_else(|| panic!("no object: {value}"));
     let found: Vec<&str> = object.keys().map(String::as_str).collect();
     assert_eq!(found, keys, "{value}");
 }
@@ -219,10 +184,7 @@ async fn status_has_the_promised_keys() {
     let origin = &status["origins"]["www"];
     assert_eq!(origin["state"], "watching");
     assert!(origin["watch"].is_string(), "{origin}");
-    assert_eq!(
-        (&origin["files"], &origin["directories"]),
-        (&1.into(), &2.into())
-    );
+    assert_eq!((&origin["files"], &origin["directories"]), (&1.into(), &2.into()));
     for state in ["pending", "submitting", "submitted", "done", "failed"] {
         number(&status["intents"][state]);
     }
@@ -230,11 +192,7 @@ async fn status_has_the_promised_keys() {
     let quota = status["quota"]["main"].as_object().expect("by kind");
     for kind in ["url", "directory", "regex", "ignore_params", "prefetch"] {
         has_keys(&quota[kind], &["left", "limit", "used"]);
-        quota[kind]
-            .as_object()
-            .expect("numbers")
-            .values()
-            .for_each(number);
+        quota[kind].as_object().expect("numbers").values().for_each(number);
     }
     number(&status["oldest_open_seconds"]);
 }
@@ -282,9 +240,7 @@ fn the_sandbox_first_tells_where_it_listens_and_a_key() {
     let keys = ["access_key_id", "access_key_secret", "api", "edge"];
     has_keys(&said, &keys);
     for listens in ["api", "edge"] {
-        let address = said[listens]
-            .as_str()
-            .and_then(|url| url.strip_prefix("http://"));
+        let address = said[listens].as_str().and_then(|url| url.strip_prefix("http://"));
         std::net::TcpStream::connect(address.expect("a URL")).expect("it listens");
     }
     let pid = rustix::process::Pid::from_child(&sandbox);
@@ -349,9 +305,7 @@ async fn sigterm_ends_well_though_nobody_answers_and_somebody_asks_half_a_questi
     world.wait_ready();
     let mut asking = std::os::unix::net::UnixStream::connect(world.path("state/control.sock"))
         .expect("the door is open");
-    asking
-        .write_all(b"GET /status HTTP/1.1\r\n")
-        .expect("half a question");
+    asking.write_all(b"GET /status HTTP/1.1\r\n").expect("half a question");
     world.write("a.html", "two");
     let (_call, _) = silent.accept().expect("a call");
     assert_eq!(daemon.terminate(), Some(0));

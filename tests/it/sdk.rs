@@ -19,16 +19,10 @@ fn answer(mut stream: TcpStream) {
     let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
     lines.take_while(|line| !line.is_empty()).for_each(drop);
-    let status = if first.starts_with("GET /prefetched.txt ") {
-        "200 OK"
-    } else {
-        "404 Not Found"
-    };
+    let status = if first.starts_with("GET /prefetched.txt ") { "200 OK" } else { "404 Not Found" };
     // A client that left needs no answer.
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody"
-    );
+    let _ =
+        write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody");
 }
 
 #[test]
@@ -53,11 +47,7 @@ fn alibabas_own_sdk_drives_the_sandbox() {
     let field = |name: &str| said[name].as_str().expect("text").to_owned();
     let drive = Command::new(&python)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/drive.py"))
-        .args([
-            field("api"),
-            field("access_key_id"),
-            field("access_key_secret"),
-        ])
+        .args([field("api"), field("access_key_id"), field("access_key_secret")])
         .output()
         .expect("Python starts");
     assert!(

@@ -29,13 +29,7 @@ fn write(first: &str, data: Option<&[u8]>) -> ChunkWrite {
 }
 
 fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
-    Record {
-        origin: "www".into(),
-        forget: false,
-        chunks,
-        origin_record: None,
-        outgoing,
-    }
+    Record { origin: "www".into(), forget: false, chunks, origin_record: None, outgoing }
 }
 
 async fn open(path: &Path) -> (Store, Database) {
@@ -63,10 +57,7 @@ async fn what_was_recorded_is_there_after_opening_again() {
     let (store, database) = open(&path).await;
     let node = store.node().clone();
     let chunks = vec![write("", Some(b"1")), write("m", Some(b"2"))];
-    let whole = Record {
-        origin_record: Some(state.clone()),
-        ..record(chunks, vec![outgoing(1)])
-    };
+    let whole = Record { origin_record: Some(state.clone()), ..record(chunks, vec![outgoing(1)]) };
     assert_eq!(store.record(whole).await.expect("records"), 1);
     drop((store, database));
     let database = Database::open(&path).expect("opens");
@@ -88,10 +79,7 @@ async fn chunks_are_replaced_deleted_and_forgotten() {
     store.record(record(chunks, vec![])).await.expect("records");
     let found = store.chunks(&www).await.expect("reads");
     assert_eq!((found.len(), found[0].data.as_slice()), (1, &b"3"[..]));
-    let forget = Record {
-        forget: true,
-        ..record(vec![write("x", Some(b"4"))], vec![])
-    };
+    let forget = Record { forget: true, ..record(vec![write("x", Some(b"4"))], vec![]) };
     store.record(forget).await.expect("records");
     let found = store.chunks(&www).await.expect("reads");
     assert_eq!((found.len(), found[0].first.as_slice()), (1, &b"x"[..]));
@@ -153,9 +141,8 @@ fn a_second_daemon_is_told_who_is_there() {
 async fn a_newer_schema_is_refused_in_plain_words() {
     let (_directory, path) = place();
     let (store, database) = open(&path).await;
-    let newer = database.call("test", |tx| {
-        Ok::<_, DatabaseError>(tx.pragma_update(None, "user_version", 99)?)
-    });
+    let newer = database
+        .call("test", |tx| Ok::<_, DatabaseError>(tx.pragma_update(None, "user_version", 99)?));
     newer.await.expect("written");
     drop((store, database));
     let error = Database::open(&path).expect_err("is refused");

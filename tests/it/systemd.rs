@@ -21,12 +21,7 @@ fn install(unit: &str) -> TempDir {
     let root = tempfile::tempdir().expect("a temporary directory");
     let at = root.path();
     write(at, "etc/systemd/system/refreshd.service", unit, 0o644);
-    write(
-        at,
-        "usr/lib/systemd/system/sysinit.target",
-        "[Unit]\nDescription=stub\n",
-        0o644,
-    );
+    write(at, "usr/lib/systemd/system/sysinit.target", "[Unit]\nDescription=stub\n", 0o644);
     write(at, "usr/lib/sysusers.d/refreshd.conf", USERS, 0o644);
     write(at, "usr/bin/refreshd", "#!/bin/sh\n", 0o755);
     let config = include_str!("../../config.example.toml");
@@ -35,15 +30,10 @@ fn install(unit: &str) -> TempDir {
 }
 
 /// Runs a tool of systemd on `root`; nothing when the tool is not installed.
-#[expect(
-    clippy::print_stdout,
-    reason = "tests/run reads in the output what could not run"
-)]
+#[expect(clippy::print_stdout, reason = "tests/run reads in the output what could not run")]
 fn run(test: &str, root: &TempDir, tool: &str, arguments: &[&str]) -> Option<(bool, String)> {
     let mut command = Command::new(tool);
-    command
-        .arg(arguments[0])
-        .arg(format!("--root={}", root.path().display()));
+    command.arg(arguments[0]).arg(format!("--root={}", root.path().display()));
     match command.args(&arguments[1..]).output() {
         Ok(output) => {
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -58,12 +48,7 @@ fn run(test: &str, root: &TempDir, tool: &str, arguments: &[&str]) -> Option<(bo
 }
 
 fn verify(test: &str, unit: &str) -> Option<(bool, String)> {
-    run(
-        test,
-        &install(unit),
-        "systemd-analyze",
-        &["verify", "refreshd.service"],
-    )
+    run(test, &install(unit), "systemd-analyze", &["verify", "refreshd.service"])
 }
 
 #[test]
@@ -83,13 +68,8 @@ fn a_misspelt_unit_is_not() {
 
 /// The threshold is ten times the score: 11 allows an exposure of 1.1.
 fn security(test: &str, unit: &str) -> Option<(bool, String)> {
-    let arguments = [
-        "security",
-        "--offline=yes",
-        "--threshold=11",
-        "--no-pager",
-        "refreshd.service",
-    ];
+    let arguments =
+        ["security", "--offline=yes", "--threshold=11", "--no-pager", "refreshd.service"];
     run(test, &install(unit), "systemd-analyze", &arguments)
 }
 
@@ -110,14 +90,6 @@ fn a_weaker_unit_is_noticed() {
 
 #[test]
 fn the_units_user_is_the_one_that_is_made() {
-    let user = UNIT
-        .lines()
-        .find_map(|line| line.strip_prefix("User="))
-        .expect("a user");
-    assert!(
-        USERS
-            .lines()
-            .any(|line| line.starts_with(&format!("u {user} "))),
-        "{USERS}"
-    );
+    let user = UNIT.lines().find_map(|line| line.strip_prefix("User=")).expect("a user");
+    assert!(USERS.lines().any(|line| line.starts_with(&format!("u {user} "))), "{USERS}");
 }

@@ -23,11 +23,7 @@ pub(crate) struct World {
 impl World {
     /// Makes a world whose edge has no web server behind it.
     pub(crate) async fn new() -> Self {
-        Self::with(Options {
-            time_scale: 3000,
-            ..Options::new("http://127.0.0.1:9")
-        })
-        .await
+        Self::with(Options { time_scale: 3000, ..Options::new("http://127.0.0.1:9") }).await
     }
 
     /// Makes a world with a sandbox of one's own.
@@ -53,17 +49,14 @@ impl World {
 
     /// Writes the configuration: quick, with more keys for the account and the origin.
     pub(crate) fn configure(&self, account: &str, origin: &str) {
-        let quick: String = [
-            "settle = \"50ms\"\n",
-            "delete_settle = \"200ms\"\n",
-            "deploy_deadline = \"500ms\"\n",
-        ]
-        .into_iter()
-        .filter(|line| {
-            let key = line.split(' ').next().unwrap_or_default();
-            !origin.lines().any(|given| given.starts_with(key))
-        })
-        .collect();
+        let quick: String =
+            ["settle = \"50ms\"\n", "delete_settle = \"200ms\"\n", "deploy_deadline = \"500ms\"\n"]
+                .into_iter()
+                .filter(|line| {
+                    let key = line.split(' ').next().unwrap_or_default();
+                    !origin.lines().any(|given| given.starts_with(key))
+                })
+                .collect();
         let text = format!(
             "state_dir = \"{dir}/state\"\n[account.main]\nendpoint = \"http://{api}\"\n\
              access_key_id_file = \"{dir}/access_key_id\"\n\
@@ -187,18 +180,13 @@ impl World {
 
     /// Returns every accepted refresh target, in order.
     pub(crate) fn targets(&self) -> Vec<String> {
-        self.accepted()
-            .into_iter()
-            .flat_map(|entry| entry.targets)
-            .collect()
+        self.accepted().into_iter().flat_map(|entry| entry.targets).collect()
     }
 }
 
 /// Listens on a free port of the loopback address.
 pub(crate) async fn listener() -> TcpListener {
-    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .expect("a free port")
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port")
 }
 
 /// Asks until there is an answer or [`PATIENCE`] ends.

@@ -27,10 +27,7 @@ struct Request {
 
 impl Request {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     fn query(&self) -> &str {
@@ -52,10 +49,7 @@ impl Request {
         });
         assert_eq!(unsigned, None);
         let payload_sha256 = sign::hex_sha256(self.body.as_bytes());
-        assert_eq!(
-            self.header("x-acs-content-sha256"),
-            Some(payload_sha256.as_str())
-        );
+        assert_eq!(self.header("x-acs-content-sha256"), Some(payload_sha256.as_str()));
         Signable {
             method: "POST",
             query: self.query(),
@@ -76,13 +70,9 @@ fn read_request(stream: &TcpStream) -> Request {
         let Some((name, value)) = line.split_once(':') else {
             break;
         };
-        request
-            .headers
-            .push((name.to_lowercase(), value.trim().to_owned()));
+        request.headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
-    let length = request
-        .header("content-length")
-        .map_or(0, |text| text.parse().expect("a number"));
+    let length = request.header("content-length").map_or(0, |text| text.parse().expect("a number"));
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("a body");
     request.body = String::from_utf8(body).expect("text");
@@ -98,16 +88,11 @@ fn serve(answers: Vec<String>) -> (Url, Receiver<Request>) {
     std::thread::spawn(move || {
         for answer in answers {
             let (mut stream, _) = listener.accept().expect("a connection");
-            sender
-                .send(read_request(&stream))
-                .expect("the test listens");
+            sender.send(read_request(&stream)).expect("the test listens");
             stream.write_all(answer.as_bytes()).expect("written");
         }
     });
-    (
-        format!("http://127.0.0.1:{port}").parse().expect("a URL"),
-        requests,
-    )
+    (format!("http://127.0.0.1:{port}").parse().expect("a URL"), requests)
 }
 
 fn answer(status: &str, headers: &[&str], body: &str) -> String {
@@ -136,10 +121,7 @@ fn world(endpoint: &Url) -> World {
 /// A world whose calls end soon, for servers that never answer.
 fn impatient_world(endpoint: &str, millis: u64) -> World {
     let config = ClientConfig::new(endpoint.parse().expect("a URL"));
-    world_with(&ClientConfig {
-        timeout: Duration::from_millis(millis),
-        ..config
-    })
+    world_with(&ClientConfig { timeout: Duration::from_millis(millis), ..config })
 }
 
 fn world_with(config: &ClientConfig) -> World {
@@ -157,26 +139,16 @@ fn world_with(config: &ClientConfig) -> World {
     let now = Timestamp::parse("2026-11-22T04:05:06Z").expect("valid");
     let clock = ManualClock::new(now, 1);
     let client = Client::new(config, files, clock.clone()).expect("a client");
-    World {
-        client,
-        clock,
-        directory,
-    }
+    World { client, clock, directory }
 }
 
 fn urls(texts: &[&str]) -> Vec<Target> {
-    texts
-        .iter()
-        .map(|text| Target::new(Kind::Url, *text))
-        .collect()
+    texts.iter().map(|text| Target::new(Kind::Url, *text)).collect()
 }
 
 async fn refresh(world: &World) -> Result<Accepted, Failure> {
     let targets = urls(&["https://a.example/1", "https://a.example/%E4%BD%A0?a=b&c"]);
-    world
-        .client
-        .submit(Action::Refresh, Kind::Url, false, &targets)
-        .await
+    world.client.submit(Action::Refresh, Kind::Url, false, &targets).await
 }
 
 /// Refreshes against a server that gives one answer.
@@ -187,9 +159,8 @@ async fn refused(text: String) -> Failure {
 
 #[tokio::test]
 async fn a_refresh_travels_signed_in_a_form() {
-    let (endpoint, requests) = serve(vec![ok(
-        r#"{"RefreshTaskId":"704222904,17772470184","RequestId":"R"}"#,
-    )]);
+    let (endpoint, requests) =
+        serve(vec![ok(r#"{"RefreshTaskId":"704222904,17772470184","RequestId":"R"}"#)]);
     let accepted = refresh(&world(&endpoint)).await.expect("accepted");
     assert_eq!(accepted.request_id, "R");
     let ids = ["704222904", "17772470184"].map(|id| TaskId(id.to_owned()));
@@ -198,18 +169,12 @@ async fn a_refresh_travels_signed_in_a_form() {
     let request = requests.recv().expect("a request");
     assert_eq!(request.line, "POST / HTTP/1.1\r\n");
     assert!(request.is_signed(), "{request:?}");
-    assert_eq!(
-        request.header("host"),
-        endpoint.as_str().get(7..endpoint.as_str().len() - 1)
-    );
+    assert_eq!(request.header("host"), endpoint.as_str().get(7..endpoint.as_str().len() - 1));
     assert_eq!(request.header("x-acs-action"), Some("RefreshObjectCaches"));
     assert_eq!(request.header("x-acs-version"), Some("2018-05-10"));
     assert_eq!(request.header("x-acs-date"), Some("2026-11-22T04:05:06Z"));
     assert_eq!(request.header("x-acs-security-token"), Some(TOKEN));
-    assert_eq!(
-        request.header("content-type"),
-        Some("application/x-www-form-urlencoded")
-    );
+    assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(request.header("accept"), Some("application/json"));
     assert_eq!(
         request.body,
@@ -223,22 +188,13 @@ async fn a_prefetch_travels_signed_in_the_query() {
     let (endpoint, requests) = serve(vec![ok(r#"{"PushTaskId":95240001,"RequestId":"R"}"#)]);
     let world = world(&endpoint);
     let targets = urls(&["https://a.example/~'*"]);
-    let accepted = world
-        .client
-        .submit(Action::Prefetch, Kind::Url, false, &targets)
-        .await
-        .expect("accepted");
+    let accepted =
+        world.client.submit(Action::Prefetch, Kind::Url, false, &targets).await.expect("accepted");
     assert_eq!(accepted.tasks, [TaskId("95240001".to_owned())]);
     let request = requests.recv().expect("a request");
     assert!(request.is_signed(), "{request:?}");
-    assert_eq!(
-        request.query(),
-        "ObjectPath=https%3A%2F%2Fa.example%2F~%27%2A"
-    );
-    assert_eq!(
-        (request.header("content-type"), request.body.as_str()),
-        (None, "")
-    );
+    assert_eq!(request.query(), "ObjectPath=https%3A%2F%2Fa.example%2F~%27%2A");
+    assert_eq!((request.header("content-type"), request.body.as_str()), (None, ""));
 }
 
 #[tokio::test]
@@ -253,12 +209,7 @@ async fn each_call_has_a_nonce_and_a_connection_of_its_own() {
     }
     let nonces: std::collections::HashSet<_> = requests
         .iter()
-        .map(|request| {
-            request
-                .header("x-acs-signature-nonce")
-                .expect("a nonce")
-                .to_owned()
-        })
+        .map(|request| request.header("x-acs-signature-nonce").expect("a nonce").to_owned())
         .collect();
     assert_eq!(nonces.len(), 3);
     assert!(nonces.iter().all(|nonce| nonce.len() == 32));
@@ -269,12 +220,8 @@ async fn tasks_are_read_in_both_shapes() {
     let row = r#"{"TaskId":"7","ObjectPath":"https://a.example/1","ObjectType":"file",
         "Status":"Refreshing","Process":"99.37%","CreationTime":"2026-11-22T04:05:06Z"}"#;
     let (endpoint, requests) = serve(vec![
-        ok(&format!(
-            r#"{{"Tasks":[{row}],"TotalCount":"1","RequestId":"R"}}"#
-        )),
-        ok(&format!(
-            r#"{{"Tasks":{{"CDNTask":[{row}]}},"TotalCount":"201","PageNumber":"2"}}"#
-        )),
+        ok(&format!(r#"{{"Tasks":[{row}],"TotalCount":"1","RequestId":"R"}}"#)),
+        ok(&format!(r#"{{"Tasks":{{"CDNTask":[{row}]}},"TotalCount":"201","PageNumber":"2"}}"#)),
     ]);
     let world = world(&endpoint);
     let ids = ["7", "8"].map(|id| TaskId(id.to_owned()));
@@ -304,17 +251,10 @@ async fn tasks_are_read_in_both_shapes() {
 
 #[tokio::test]
 async fn quota_is_read_where_both_figures_are_there() {
-    let (endpoint, _requests) = serve(vec![ok(
-        r#"{"UrlQuota":"2000","UrlRemain":1996,"DirQuota":"100","RequestId":"Q"}"#,
-    )]);
+    let (endpoint, _requests) =
+        serve(vec![ok(r#"{"UrlQuota":"2000","UrlRemain":1996,"DirQuota":"100","RequestId":"Q"}"#)]);
     let quota = world(&endpoint).client.quota().await.expect("a quota");
-    assert_eq!(
-        quota[QuotaKind::Url],
-        Some(Reported {
-            quota: 2000,
-            remain: 1996
-        })
-    );
+    assert_eq!(quota[QuotaKind::Url], Some(Reported { quota: 2000, remain: 1996 }));
     assert_eq!(quota[QuotaKind::Directory], None);
     assert_eq!(quota[QuotaKind::Prefetch], None);
 }
@@ -323,10 +263,7 @@ async fn quota_is_read_where_both_figures_are_there() {
 async fn a_refusal_carries_code_message_and_wait() {
     let xml = "<?xml version='1.0'?><Error><RequestId>R</RequestId><Code>Throttling.User</Code>\
                <Message>slow &amp; steady</Message></Error>";
-    let headers = [
-        "content-type: text/xml;charset=utf-8",
-        "x-acs-retry-after: 2500",
-    ];
+    let headers = ["content-type: text/xml;charset=utf-8", "x-acs-retry-after: 2500"];
     let failure = refused(answer("400 Bad Request", &headers, xml)).await;
     assert_eq!(
         failure,
@@ -345,31 +282,16 @@ async fn a_refusal_carries_code_message_and_wait() {
 async fn answers_that_are_none_of_the_api_are_unknown() {
     for (text, reached) in [
         // A proxy's page, and a redirect, which is not followed.
-        (
-            answer("502 Bad Gateway", &[], "<html>bad</html>"),
-            Reached::Answered(502),
-        ),
-        (
-            answer("302 Found", &["location: http://127.0.0.1:1/"], ""),
-            Reached::Answered(302),
-        ),
+        (answer("502 Bad Gateway", &[], "<html>bad</html>"), Reached::Answered(502)),
+        (answer("302 Found", &["location: http://127.0.0.1:1/"], ""), Reached::Answered(302)),
         // Success without what was asked for.
-        (
-            answer("200 OK", &[], "<html>login</html>"),
-            Reached::Answered(200),
-        ),
+        (answer("200 OK", &[], "<html>login</html>"), Reached::Answered(200)),
         (ok(r#"{"RequestId":"R"}"#), Reached::Answered(200)),
-        (
-            ok(r#"{"RefreshTaskId":"","RequestId":"R"}"#),
-            Reached::Answered(200),
-        ),
+        (ok(r#"{"RefreshTaskId":"","RequestId":"R"}"#), Reached::Answered(200)),
         // Closed after the request, within the head, within the body.
         (String::new(), Reached::Sent),
         ("HTTP/1.1 200 OK\r\ncontent-le".to_owned(), Reached::Sent),
-        (
-            ok(r#"{"RefreshTaskId":"1"}"#).replace("length: 21", "length: 99"),
-            Reached::Sent,
-        ),
+        (ok(r#"{"RefreshTaskId":"1"}"#).replace("length: 21", "length: 99"), Reached::Sent),
     ] {
         let failure = refused(text.clone()).await;
         assert_eq!((failure.reached, &failure.code), (reached, &None), "{text}");
@@ -390,16 +312,11 @@ async fn a_reset_after_the_request_is_unknown_and_not_repeated() {
             sender.send(()).expect("the test listens");
         }
     });
-    let failure = refresh(&world(&endpoint.parse().expect("a URL")))
-        .await
-        .expect_err("reset");
+    let failure = refresh(&world(&endpoint.parse().expect("a URL"))).await.expect_err("reset");
     assert_eq!(failure.reached, Reached::Sent);
     assert_eq!(judge(&failure), Verdict::Unknown);
     connections.recv().expect("one connection");
-    assert!(
-        connections.try_recv().is_err(),
-        "the request was sent again"
-    );
+    assert!(connections.try_recv().is_err(), "the request was sent again");
 }
 
 #[tokio::test]
@@ -418,24 +335,10 @@ async fn a_refused_connection_reached_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
-    let failure = refresh(&world(&endpoint.parse().expect("a URL")))
-        .await
-        .expect_err("refused");
+    let failure = refresh(&world(&endpoint.parse().expect("a URL"))).await.expect_err("refused");
     assert_eq!(failure.reached, Reached::Nothing);
-    assert!(
-        failure
-            .message
-            .to_lowercase()
-            .contains("connection refused"),
-        "{failure:?}"
-    );
-    assert_eq!(
-        judge(&failure),
-        Verdict::Later {
-            after: None,
-            scope: Scope::Account
-        }
-    );
+    assert!(failure.message.to_lowercase().contains("connection refused"), "{failure:?}");
+    assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Account });
 }
 
 #[tokio::test]
@@ -447,9 +350,7 @@ async fn tls_that_fails_reached_nothing() {
         let (mut stream, _) = listener.accept().expect("a connection");
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    let failure = refresh(&world(&endpoint.parse().expect("a URL")))
-        .await
-        .expect_err("no TLS");
+    let failure = refresh(&world(&endpoint.parse().expect("a URL"))).await.expect_err("no TLS");
     assert_eq!(failure.reached, Reached::Nothing, "{failure:?}");
 }
 
@@ -466,15 +367,9 @@ async fn a_handshake_without_answer_reached_nothing() {
 async fn a_query_too_long_is_split_before_anything_is_sent() {
     let world = world(&"http://127.0.0.1:1".parse().expect("a URL"));
     let long = format!("https://a.example/{}", "x".repeat(MAX_QUERY));
-    let result = world
-        .client
-        .submit(Action::Prefetch, Kind::Url, false, &urls(&[&long]))
-        .await;
+    let result = world.client.submit(Action::Prefetch, Kind::Url, false, &urls(&[&long])).await;
     let failure = result.expect_err("too long");
-    assert_eq!(
-        (failure.reached, judge(&failure)),
-        (Reached::Nothing, Verdict::Split)
-    );
+    assert_eq!((failure.reached, judge(&failure)), (Reached::Nothing, Verdict::Split));
     assert_eq!(failure.code.as_deref(), Some(QUERY_TOO_LONG));
 }
 
@@ -483,11 +378,7 @@ async fn the_clock_learns_from_a_refused_date_and_the_next_call_uses_it() {
     let expired = r#"{"Code":"InvalidTimeStamp.Expired","RequestId":"R"}"#;
     let date = "date: Sun, 22 Nov 2026 05:05:06 GMT";
     let (endpoint, requests) = serve(vec![
-        answer(
-            "502 Bad Gateway",
-            &["date: Sun, 22 Nov 2026 09:00:00 GMT"],
-            "<html></html>",
-        ),
+        answer("502 Bad Gateway", &["date: Sun, 22 Nov 2026 09:00:00 GMT"], "<html></html>"),
         answer("400 Bad Request", &[date], expired),
         ok(r#"{"RefreshTaskId":"1","RequestId":"R"}"#),
     ]);
@@ -515,10 +406,5 @@ async fn a_rotated_key_is_used_after_renewal() {
     world.client.renew().expect_err("a file is gone");
     refresh(&world).await.expect("the last good key is kept");
     let request = requests.recv().expect("a request");
-    assert!(
-        request
-            .header("authorization")
-            .expect("signed")
-            .contains("Credential=LTAIother,")
-    );
+    assert!(request.header("authorization").expect("signed").contains("Credential=LTAIother,"));
 }

@@ -38,15 +38,9 @@ fn what_is_no_key_is_refused_with_file_and_remedy() {
         ("schlüssel".as_bytes(), "other than ASCII"),
         (&long, "longer than 16 KiB"),
     ] {
-        let error = files(directory.path(), b"id", secret)
-            .read()
-            .expect_err("refused")
-            .to_string();
+        let error = files(directory.path(), b"id", secret).read().expect_err("refused").to_string();
         assert!(error.contains(reason), "{error}");
-        assert!(
-            error.contains("/secret`") && error.contains("write the value alone"),
-            "{error}"
-        );
+        assert!(error.contains("/secret`") && error.contains("write the value alone"), "{error}");
     }
 }
 
@@ -56,21 +50,14 @@ fn a_missing_file_is_named_with_a_remedy() {
     let files = files(directory.path(), b"id", b"secret");
     fs::remove_file(&files.key_id).expect("removed");
     let error = files.read().expect_err("missing").to_string();
-    assert!(
-        error.contains("/id`") && error.contains("readable for the user"),
-        "{error}"
-    );
+    assert!(error.contains("/id`") && error.contains("readable for the user"), "{error}");
 }
 
 #[test]
 fn a_changed_key_is_noticed() {
     let directory = tempfile::tempdir().expect("a directory");
-    let before = files(directory.path(), b"id", b"secret")
-        .read()
-        .expect("a key");
+    let before = files(directory.path(), b"id", b"secret").read().expect("a key");
     assert!(before.is_same(&before.clone()));
-    let after = files(directory.path(), b"id", b"other")
-        .read()
-        .expect("a key");
+    let after = files(directory.path(), b"id", b"other").read().expect("a key");
     assert!(!before.is_same(&after));
 }

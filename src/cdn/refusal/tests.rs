@@ -3,18 +3,9 @@ use super::*;
 fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Answer {
     let headers = headers
         .iter()
-        .map(|(name, value)| {
-            (
-                name.parse().expect("a name"),
-                value.parse().expect("a value"),
-            )
-        })
+        .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
         .collect();
-    Answer {
-        status,
-        headers,
-        body: body.as_bytes().to_vec(),
-    }
+    Answer { status, headers, body: body.as_bytes().to_vec() }
 }
 
 #[test]
@@ -37,11 +28,7 @@ fn the_longest_wait_counts_up_to_two_minutes() {
         (&[], None),
     ] {
         let refused = read(&answer(503, headers, "{\"Code\":\"Throttling\"}"), &[]);
-        assert_eq!(
-            refused.retry_after,
-            expected.map(Duration::from_millis),
-            "{headers:?}"
-        );
+        assert_eq!(refused.retry_after, expected.map(Duration::from_millis), "{headers:?}");
         assert_eq!(refused.code.as_deref(), Some("Throttling"));
     }
 }
@@ -50,31 +37,19 @@ fn the_longest_wait_counts_up_to_two_minutes() {
 fn what_was_signed_is_not_shown() {
     let body = r#"{"Code":"SignatureDoesNotMatch","RequestId":"R","Message":"Specified signature is not matched with our calculation. server String to Sign is:POST x-acs-security-token:tOken"}"#;
     let message = read(&answer(400, &[], body), &[]).message;
-    assert!(
-        message.starts_with("Specified signature is not matched"),
-        "{message}"
-    );
+    assert!(message.starts_with("Specified signature is not matched"), "{message}");
     assert!(!message.contains("tOken"), "{message}");
 
     let body = r#"{"Code":"InvalidSecurityToken.Malformed","Message":"bad token tOken"}"#;
-    assert_eq!(
-        read(&answer(400, &[], body), &["", "tOken"]).message,
-        "bad token [redacted]"
-    );
+    assert_eq!(read(&answer(400, &[], body), &["", "tOken"]).message, "bad token [redacted]");
 }
 
 #[test]
 fn a_page_of_a_proxy_has_no_code() {
     let headers = [("content-type", "text/html"), ("x-acs-request-id", "H")];
-    let refused = read(
-        &answer(502, &headers, "<html><body>Bad Gateway</body></html>"),
-        &[],
-    );
+    let refused = read(&answer(502, &headers, "<html><body>Bad Gateway</body></html>"), &[]);
     assert_eq!(refused.code, None);
     assert_eq!(refused.request_id.as_deref(), Some("H"));
-    assert_eq!(
-        refused.message,
-        "HTTP 502 (text/html) without an error code"
-    );
+    assert_eq!(refused.message, "HTTP 502 (text/html) without an error code");
     assert_eq!(refused.reached, Reached::Answered(502));
 }

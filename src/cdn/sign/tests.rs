@@ -5,9 +5,7 @@ use serde_json::Value;
 use super::*;
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name]
-        .as_str()
-        .unwrap_or_else(|| panic!("`{name}` is text"))
+    value[name].as_str().unwrap_or_else(|| panic!("`{name}` is text"))
 }
 
 fn pairs(value: &Value) -> Vec<(String, String)> {
@@ -31,36 +29,18 @@ fn check(vector: &Value, signed: &Value) {
         headers: &headers,
         payload_sha256: &payload_sha256,
     };
-    let (key_id, secret) = (
-        text(vector, "access_key_id"),
-        text(vector, "access_key_secret"),
-    );
+    let (key_id, secret) = (text(vector, "access_key_id"), text(vector, "access_key_secret"));
     let signature = text(signed, "signature");
-    assert_eq!(
-        signable.canonical_request(),
-        text(signed, "canonical_request"),
-        "{name}"
-    );
-    assert_eq!(
-        signable.string_to_sign(),
-        text(signed, "string_to_sign"),
-        "{name}"
-    );
+    assert_eq!(signable.canonical_request(), text(signed, "canonical_request"), "{name}");
+    assert_eq!(signable.string_to_sign(), text(signed, "string_to_sign"), "{name}");
     assert_eq!(signable.signature(secret), signature, "{name}");
-    assert_eq!(
-        signable.authorization(key_id, secret),
-        text(signed, "authorization"),
-        "{name}"
-    );
+    assert_eq!(signable.authorization(key_id, secret), text(signed, "authorization"), "{name}");
 
     assert!(signable.verify(secret, signature), "{name}");
     assert!(!signable.verify("another secret", signature), "{name}");
     assert!(!signable.verify(secret, &signature[..62]), "{name}");
     assert!(!signable.verify(secret, &"zz".repeat(32)), "{name}");
-    let altered = Signable {
-        query: "Force=true",
-        ..signable
-    };
+    let altered = Signable { query: "Force=true", ..signable };
     assert!(!altered.verify(secret, signature), "{name}");
 }
 

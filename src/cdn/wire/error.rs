@@ -51,13 +51,8 @@ impl ErrorBody {
     }
 }
 
-const ENTITIES: [(&str, &str); 5] = [
-    ("&lt;", "<"),
-    ("&gt;", ">"),
-    ("&quot;", "\""),
-    ("&apos;", "'"),
-    ("&amp;", "&"),
-];
+const ENTITIES: [(&str, &str); 5] =
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
 
 fn xml_child(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -72,9 +67,5 @@ fn xml_child(text: &str, name: &str) -> Option<String> {
 
 /// `&amp;` comes last, so that `&amp;lt;` reads as `&lt;`.
 fn xml_unescape(text: &str) -> String {
-    ENTITIES
-        .iter()
-        .fold(text.to_owned(), |text, (entity, plain)| {
-            text.replace(entity, plain)
-        })
+    ENTITIES.iter().fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain))
 }

@@ -18,16 +18,10 @@ pub struct SubmitReply {
     /// The CDN's request id.
     pub request_id: String,
     /// Task ids of a refresh, joined by commas.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "text_or_number"
-    )]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text_or_number")]
     pub refresh_task_id: Option<String>,
     /// Task ids of a prefetch, joined by commas.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "text_or_number"
-    )]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text_or_number")]
     pub push_task_id: Option<String>,
 }
 
@@ -41,25 +35,13 @@ pub struct TasksReply {
     /// The rows. An answer without them is not believed: "no rows" would send a batch again.
     pub tasks: Tasks,
     /// How many rows there are in all pages.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "number"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number")]
     pub total_count: Option<u64>,
     /// The page, from 1; only of [`Operation::DescribeRefreshTasks`].
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "number"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number")]
     pub page_number: Option<u64>,
     /// Rows a page; only of [`Operation::DescribeRefreshTasks`].
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "number"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number")]
     pub page_size: Option<u64>,
 }
 

@@ -24,10 +24,8 @@ fn words_travel_both_ways() {
 
 #[test]
 fn task_ids_split_at_commas() {
-    let ids: Vec<_> = split_task_ids("704222904, 17772470184,,")
-        .into_iter()
-        .map(|id| id.0)
-        .collect();
+    let ids: Vec<_> =
+        split_task_ids("704222904, 17772470184,,").into_iter().map(|id| id.0).collect();
     assert_eq!(ids, ["704222904", "17772470184"]);
     assert!(split_task_ids("").is_empty());
 }
@@ -49,11 +47,7 @@ fn a_status_is_read_tolerantly() {
         ("Canceled", "0%", "", failed("Canceled")),
         ("Failed", "0%", "a\nb", failed("a\\x0ab")),
     ] {
-        assert_eq!(
-            parse_status(status, process, description),
-            expected,
-            "{status} {process}"
-        );
+        assert_eq!(parse_status(status, process, description), expected, "{status} {process}");
     }
 }
 
@@ -70,12 +64,7 @@ fn both_shapes_of_task_replies_are_read() {
     .expect("nested");
     assert_eq!((flat.total_count, nested.total_count), (Some(1), Some(1)));
     for reply in [flat, nested] {
-        let rows: Vec<_> = reply
-            .tasks
-            .into_rows()
-            .into_iter()
-            .map(Task::into_row)
-            .collect();
+        let rows: Vec<_> = reply.tasks.into_rows().into_iter().map(Task::into_row).collect();
         assert_eq!(
             rows,
             [TaskRow {
@@ -100,12 +89,7 @@ fn both_shapes_of_task_replies_are_read() {
 fn what_is_written_is_read_back() {
     let reply = TasksReply {
         request_id: "R".to_owned(),
-        tasks: Tasks::Nested {
-            tasks: vec![Task {
-                task_id: "1".to_owned(),
-                ..Task::default()
-            }],
-        },
+        tasks: Tasks::Nested { tasks: vec![Task { task_id: "1".to_owned(), ..Task::default() }] },
         total_count: Some(1),
         page_number: Some(1),
         page_size: Some(20),
@@ -121,14 +105,8 @@ fn quota_figures_are_strings_or_numbers_or_missing() {
     let reply: QuotaReply = parse(&json!({ "UrlQuota": "2000", "UrlRemain": 1996,
         "blockRemain": "5", "dirRemain": "", "RequestId": "Q" }))
     .expect("a quota");
-    assert_eq!(
-        (reply.url_quota, reply.url_remain),
-        (Some(2000), Some(1996))
-    );
-    assert_eq!(
-        (reply.block_remain, reply.dir_remain, reply.dir_quota),
-        (Some(5), None, None)
-    );
+    assert_eq!((reply.url_quota, reply.url_remain), (Some(2000), Some(1996)));
+    assert_eq!((reply.block_remain, reply.dir_remain, reply.dir_quota), (Some(5), None, None));
     let written = serde_json::to_value(&reply).expect("JSON");
     assert_eq!(written["UrlQuota"], "2000");
     assert_eq!(parse::<QuotaReply>(&json!({ "UrlQuota": "many" })), None);
@@ -139,19 +117,13 @@ fn submit_replies_hold_one_of_two_ids() {
     let refresh: SubmitReply =
         parse(&json!({ "RefreshTaskId": 704_222_904, "requestId": "R" })).expect("a reply");
     assert_eq!(refresh.refresh_task_id.as_deref(), Some("704222904"));
-    assert_eq!(
-        (refresh.request_id.as_str(), refresh.push_task_id),
-        ("R", None)
-    );
+    assert_eq!((refresh.request_id.as_str(), refresh.push_task_id), ("R", None));
 }
 
 /// Writes a body as the API does for callers that do not ask for JSON.
 fn xml(error: &ErrorBody) -> String {
     let escape = |text: &str| {
-        let text = text
-            .replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;");
+        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         text.replace('"', "&quot;").replace('\'', "&apos;")
     };
     format!(
@@ -174,23 +146,14 @@ fn error_bodies_are_json_or_xml() {
         recommend: None,
     };
     let error = expected("R1");
-    assert_eq!(
-        ErrorBody::parse(xml(&error).as_bytes()),
-        Some(error.clone())
-    );
+    assert_eq!(ErrorBody::parse(xml(&error).as_bytes()), Some(error.clone()));
     let written = serde_json::to_vec(&error).expect("JSON");
     assert_eq!(ErrorBody::parse(&written), Some(error));
     let lower = br#"{"code":"Throttling","message":"slow","requestId":"R2"}"#;
-    assert_eq!(
-        ErrorBody::parse(lower).map(|error| error.request_id),
-        Some("R2".to_owned())
-    );
+    assert_eq!(ErrorBody::parse(lower).map(|error| error.request_id), Some("R2".to_owned()));
     let other_root =
         b"<RefreshObjectCachesResponse><Code>Throttling</Code></RefreshObjectCachesResponse>";
-    assert_eq!(
-        ErrorBody::parse(other_root).map(|error| error.code),
-        Some("Throttling".to_owned())
-    );
+    assert_eq!(ErrorBody::parse(other_root).map(|error| error.code), Some("Throttling".to_owned()));
 }
 
 #[test]

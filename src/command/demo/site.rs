@@ -27,16 +27,9 @@ async fn file(State(root): State<Arc<PathBuf>>, uri: Uri, headers: HeaderMap) ->
     let (Ok(bytes), Ok(metadata)) = (std::fs::read(&full), std::fs::metadata(&full)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let etag = format!(
-        "\"{:x}-{:x}.{:x}\"",
-        metadata.size(),
-        metadata.mtime(),
-        metadata.mtime_nsec()
-    );
-    if headers
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == etag.as_bytes())
-    {
+    let etag =
+        format!("\"{:x}-{:x}.{:x}\"", metadata.size(), metadata.mtime(), metadata.mtime_nsec());
+    if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
     let kind = "text/html; charset=utf-8".to_owned();

@@ -30,10 +30,7 @@ impl Folder {
             .and_then(|()| folder.page("index.html", "Welcome, version 1"))
             .and_then(|()| folder.page("news/today.html", "Nothing new yet"));
         made.map_err(|error| {
-            Failed::new(
-                Exit::Io,
-                format!("{} could not be made: {error}", folder.0.display()),
-            )
+            Failed::new(Exit::Io, format!("{} could not be made: {error}", folder.0.display()))
         })?;
         Ok(folder)
     }
@@ -72,10 +69,7 @@ impl Stage {
         let listener = listen().await.map_err(io)?;
         let site = format!("http://{}", listener.local_addr().map_err(io)?);
         let router = site::router(folder.site());
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the demo's web server, ended by clear"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the demo's web server, ended by clear")]
         let web = tokio::spawn(async move { axum::serve(listener, router).await });
         let (api, edge) = (listen().await.map_err(io)?, listen().await.map_err(io)?);
         let options = Options {
@@ -87,12 +81,7 @@ impl Stage {
             .map_err(|error| Failed::new(Exit::Io, error))?;
         let config = write_config(folder, &sandbox).map_err(io)?;
         let daemon = Daemon::start(config, clock.clone()).await?;
-        Ok(Self {
-            site,
-            sandbox,
-            daemon,
-            web,
-        })
+        Ok(Self { site, sandbox, daemon, web })
     }
 
     pub(super) async fn clear(self) {
@@ -113,24 +102,18 @@ impl Stage {
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                 .unwrap_or_default();
             let text = answer.text().await?;
-            Ok::<_, reqwest::Error>(Visit {
-                cache,
-                text: strip(&text),
-            })
+            Ok::<_, reqwest::Error>(Visit { cache, text: strip(&text) })
         };
-        answer.await.unwrap_or_else(|error| Visit {
-            cache: "-".to_owned(),
-            text: error.to_string(),
-        })
+        answer
+            .await
+            .unwrap_or_else(|error| Visit { cache: "-".to_owned(), text: error.to_string() })
     }
 
     /// Returns the task id under which the sandbox accepted a refresh of `url`.
     pub(super) fn task_of(&self, url: &str) -> Option<String> {
         let log = self.sandbox.control().log();
-        let entry = log
-            .accepted
-            .iter()
-            .find(|entry| entry.targets.iter().any(|target| target == url))?;
+        let entry =
+            log.accepted.iter().find(|entry| entry.targets.iter().any(|target| target == url))?;
         Some(entry.task_ids.join(","))
     }
 
@@ -140,24 +123,15 @@ impl Stage {
         let (_, status) = control::ask(&config, "/status", None::<&()>).await.ok()?;
         let intents = &status["intents"];
         (intents["done"].as_u64()? >= done).then(|| {
-            format!(
-                "the daemon counts {} done, {} failed",
-                intents["done"], intents["failed"]
-            )
+            format!("the daemon counts {} done, {} failed", intents["done"], intents["failed"])
         })
     }
 }
 
 /// Writes the configuration a user would, and reads it as the daemon does.
 fn write_config(folder: &Folder, sandbox: &Running) -> std::io::Result<Config> {
-    let (key_id, secret) = (
-        folder.0.join("access_key_id"),
-        folder.0.join("access_key_secret"),
-    );
-    for (path, text) in [
-        (&key_id, &sandbox.access_key_id),
-        (&secret, &sandbox.access_key_secret),
-    ] {
+    let (key_id, secret) = (folder.0.join("access_key_id"), folder.0.join("access_key_secret"));
+    for (path, text) in [(&key_id, &sandbox.access_key_id), (&secret, &sandbox.access_key_secret)] {
         std::fs::write(path, text)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     }
@@ -205,8 +179,5 @@ impl std::fmt::Display for Visit {
 }
 
 fn strip(text: &str) -> String {
-    text.trim()
-        .trim_start_matches("<h1>")
-        .trim_end_matches("</h1>")
-        .to_owned()
+    text.trim().trim_start_matches("<h1>").trim_end_matches("</h1>").to_owned()
 }

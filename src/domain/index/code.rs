@@ -22,10 +22,7 @@ pub struct IndexError {
 
 impl IndexError {
     pub(super) fn overlap(directory: &RelPath) -> Self {
-        Self {
-            directory: directory.clone(),
-            reason: "its chunks overlap",
-        }
+        Self { directory: directory.clone(), reason: "its chunks overlap" }
     }
 }
 
@@ -35,27 +32,15 @@ pub(super) fn encode(entries: &[Named]) -> Vec<u8> {
     put(&mut data, entries.len() as u64);
     let mut before: &[u8] = &[];
     for (name, entry) in entries {
-        let shared = before
-            .iter()
-            .zip(name.iter())
-            .take_while(|(a, b)| a == b)
-            .count();
+        let shared = before.iter().zip(name.iter()).take_while(|(a, b)| a == b).count();
         let rest = name.get(shared..).unwrap_or_default();
         put(&mut data, shared as u64);
         put(&mut data, rest.len() as u64);
         data.extend_from_slice(rest);
-        let flags = if entry.digest.is_some() {
-            HAS_DIGEST
-        } else {
-            0
-        } | if entry.doubtful { DOUBTFUL } else { 0 };
+        let flags = if entry.digest.is_some() { HAS_DIGEST } else { 0 }
+            | if entry.doubtful { DOUBTFUL } else { 0 };
         data.push(flags);
-        let Fingerprint {
-            size,
-            modified_ns,
-            changed_ns,
-            inode,
-        } = entry.fingerprint;
+        let Fingerprint { size, modified_ns, changed_ns, inode } = entry.fingerprint;
         put(&mut data, size);
         put(&mut data, zigzag(modified_ns));
         put(&mut data, zigzag(changed_ns.wrapping_sub(modified_ns)));
@@ -73,10 +58,7 @@ pub(super) fn decode(
     first: &[u8],
     data: &[u8],
 ) -> Result<Vec<Named>, IndexError> {
-    read(first, data).map_err(|reason| IndexError {
-        directory: directory.clone(),
-        reason,
-    })
+    read(first, data).map_err(|reason| IndexError { directory: directory.clone(), reason })
 }
 
 fn read(first: &[u8], data: &[u8]) -> Result<Vec<Named>, &'static str> {
@@ -92,10 +74,7 @@ fn read(first: &[u8], data: &[u8]) -> Result<Vec<Named>, &'static str> {
     for _ in 0..count {
         let before: &[u8] = entries.last().map_or(&[], |(name, _)| name);
         let shared = reader.length()?;
-        let mut name = before
-            .get(..shared)
-            .ok_or("a name shares too much")?
-            .to_vec();
+        let mut name = before.get(..shared).ok_or("a name shares too much")?.to_vec();
         let rest = reader.length()?;
         name.extend_from_slice(reader.bytes(rest)?);
         if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
@@ -118,27 +97,11 @@ fn read(first: &[u8], data: &[u8]) -> Result<Vec<Named>, &'static str> {
             let bytes = reader.bytes(16)?;
             Some(Digest(bytes.try_into().map_err(|_| "a digest is cut")?))
         };
-        let fingerprint = Fingerprint {
-            size,
-            modified_ns,
-            changed_ns,
-            inode,
-        };
+        let fingerprint = Fingerprint { size, modified_ns, changed_ns, inode };
         let doubtful = flags & DOUBTFUL != 0;
-        entries.push((
-            name.into(),
-            Entry {
-                fingerprint,
-                digest,
-                doubtful,
-            },
-        ));
+        entries.push((name.into(), Entry { fingerprint, digest, doubtful }));
     }
-    if reader.0.is_empty() {
-        Ok(entries)
-    } else {
-        Err("it has bytes after its end")
-    }
+    if reader.0.is_empty() { Ok(entries) } else { Err("it has bytes after its end") }
 }
 
 fn put(data: &mut Vec<u8>, mut number: u64) {

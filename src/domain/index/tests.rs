@@ -50,14 +50,9 @@ fn all(index: &Index) -> Vec<(RelPath, Entry)> {
     let of = |directory: &RelPath| {
         let path = |name| directory.join(name).expect("a name");
         let names = index.names(directory);
-        names
-            .map(|(name, entry)| (path(name), *entry))
-            .collect::<Vec<_>>()
+        names.map(|(name, entry)| (path(name), *entry)).collect::<Vec<_>>()
     };
-    index
-        .directories_below(&RelPath::root())
-        .flat_map(of)
-        .collect()
+    index.directories_below(&RelPath::root()).flat_map(of).collect()
 }
 
 fn hold(index: &Index) {
@@ -73,10 +68,7 @@ fn hold(index: &Index) {
             assert!(piece.entries.is_sorted_by(|a, b| a.0 < b.0));
             for (name, _) in &piece.entries {
                 assert!(&**name >= first.as_slice());
-                assert!(
-                    keys.get(at + 1)
-                        .is_none_or(|next| &**name < next.as_slice())
-                );
+                assert!(keys.get(at + 1).is_none_or(|next| &**name < next.as_slice()));
             }
         }
     }
@@ -140,17 +132,11 @@ proptest! {
 fn a_change_in_a_large_directory_writes_one_small_chunk() {
     let mut index = Index::new();
     for number in 0..200_000_u64 {
-        index.apply(
-            &path(&format!("d/page-{number:06}.html")),
-            Some(entry(number)),
-        );
+        index.apply(&path(&format!("d/page-{number:06}.html")), Some(entry(number)));
     }
     hold(&index);
-    let whole: usize = index
-        .take_writes()
-        .iter()
-        .map(|write| write.data.as_ref().map_or(0, Vec::len))
-        .sum();
+    let whole: usize =
+        index.take_writes().iter().map(|write| write.data.as_ref().map_or(0, Vec::len)).sum();
     assert!(whole / 200_000 <= 80, "{} bytes a file", whole / 200_000);
     index.apply(&path("d/page-100000.html"), Some(entry(1)));
     let writes = index.take_writes();
@@ -166,10 +152,7 @@ fn directories_are_found_at_and_below_a_path_only() {
         index.apply(&path(text), Some(entry(1)));
     }
     let below = |text: &str| -> Vec<String> {
-        index
-            .directories_below(&path(text))
-            .map(ToString::to_string)
-            .collect()
+        index.directories_below(&path(text)).map(ToString::to_string).collect()
     };
     assert_eq!(below("b"), ["b", "b/c"]);
     assert!(below("a").is_empty());
@@ -182,51 +165,17 @@ fn directories_are_found_at_and_below_a_path_only() {
 
 #[test]
 fn equal_bytes_are_no_change_and_hidden_ones_force() {
-    let base = Entry {
-        digest: Some(Digest([1; 16])),
-        doubtful: false,
-        ..entry(1)
-    };
-    let touched = Entry {
-        fingerprint: Fingerprint {
-            modified_ns: 5,
-            ..base.fingerprint
-        },
-        ..base
-    };
-    let hidden = Entry {
-        digest: Some(Digest([2; 16])),
-        ..base
-    };
-    let unread = Entry {
-        digest: None,
-        ..base
-    };
+    let base = Entry { digest: Some(Digest([1; 16])), doubtful: false, ..entry(1) };
+    let touched = Entry { fingerprint: Fingerprint { modified_ns: 5, ..base.fingerprint }, ..base };
+    let hidden = Entry { digest: Some(Digest([2; 16])), ..base };
+    let unread = Entry { digest: None, ..base };
     assert_eq!(compare(Some(&base), Some(&touched)), None);
-    assert_eq!(
-        compare(Some(&base), Some(&hidden)),
-        Some((ChangeKind::Modified, true))
-    );
+    assert_eq!(compare(Some(&base), Some(&hidden)), Some((ChangeKind::Modified, true)));
     assert_eq!(compare(Some(&unread), Some(&base)), None);
-    assert_eq!(
-        compare(Some(&unread), Some(&touched)),
-        Some((ChangeKind::Modified, false))
-    );
-    let doubtful = Entry {
-        doubtful: true,
-        ..unread
-    };
-    assert_eq!(
-        compare(Some(&doubtful), Some(&base)),
-        Some((ChangeKind::Modified, true))
-    );
-    assert_eq!(
-        compare(None, Some(&base)),
-        Some((ChangeKind::Created, false))
-    );
-    assert_eq!(
-        compare(Some(&base), None),
-        Some((ChangeKind::Removed, true))
-    );
+    assert_eq!(compare(Some(&unread), Some(&touched)), Some((ChangeKind::Modified, false)));
+    let doubtful = Entry { doubtful: true, ..unread };
+    assert_eq!(compare(Some(&doubtful), Some(&base)), Some((ChangeKind::Modified, true)));
+    assert_eq!(compare(None, Some(&base)), Some((ChangeKind::Created, false)));
+    assert_eq!(compare(Some(&base), None), Some((ChangeKind::Removed, true)));
     assert_eq!(compare(None, None), None);
 }

@@ -32,10 +32,7 @@ impl Globs {
             match compile(text) {
                 Ok((glob, tree)) => {
                     set.add(glob);
-                    patterns.push(Pattern {
-                        text: text.clone(),
-                        tree,
-                    });
+                    patterns.push(Pattern { text: text.clone(), tree });
                 }
                 Err(why) => errors.push((item, why)),
             }
@@ -61,12 +58,9 @@ impl Globs {
         let mut hits = Vec::new();
         for end in ends {
             let is_dir = is_dir || end < bytes.len();
-            self.set
-                .matches_into(OsStr::from_bytes(&bytes[..end]), &mut hits);
-            let hit = hits
-                .iter()
-                .map(|hit| &self.patterns[*hit])
-                .find(|pattern| is_dir || !pattern.tree);
+            self.set.matches_into(OsStr::from_bytes(&bytes[..end]), &mut hits);
+            let hit =
+                hits.iter().map(|hit| &self.patterns[*hit]).find(|pattern| is_dir || !pattern.tree);
             if let Some(pattern) = hit {
                 return Some(&pattern.text);
             }
@@ -89,20 +83,13 @@ fn compile(text: &str) -> Result<(globset::Glob, bool), String> {
     let tree = bare.is_some();
     let bare = bare.unwrap_or(text);
     let anchored = bare.strip_prefix('/').unwrap_or(bare);
-    if anchored
-        .split('/')
-        .any(|part| matches!(part, "" | "." | ".."))
-    {
+    if anchored.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(format!(
             "`{text}` matches no path: write a glob relative to the root, without empty, `.` or \
              `..` parts"
         ));
     }
-    let glob = if bare.contains('/') {
-        anchored.to_owned()
-    } else {
-        format!("**/{bare}")
-    };
+    let glob = if bare.contains('/') { anchored.to_owned() } else { format!("**/{bare}") };
     GlobBuilder::new(&glob)
         .literal_separator(true)
         .backslash_escape(true)

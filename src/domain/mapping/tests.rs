@@ -38,10 +38,7 @@ fn a_path_has_a_url_on_each_domain() {
     });
     assert_eq!(
         urls(&mapping, "x y.html"),
-        [
-            "https://a.example/x%20y.html",
-            "https://b.example/docs/x%20y.html"
-        ]
+        ["https://a.example/x%20y.html", "https://b.example/docs/x%20y.html"]
     );
 }
 
@@ -50,18 +47,12 @@ fn an_index_file_is_also_its_directory() {
     let slash = mapping(|_| {});
     let both = mapping(|spec| spec.directory_urls = DirectoryUrls::Both);
     let none = mapping(|spec| spec.directory_urls = DirectoryUrls::None);
-    let (file, dir) = (
-        "https://www.example.com/d/index.html",
-        "https://www.example.com/d",
-    );
+    let (file, dir) = ("https://www.example.com/d/index.html", "https://www.example.com/d");
     let with_slash = format!("{dir}/");
     assert_eq!(urls(&slash, "d/index.html"), [file, &with_slash]);
     assert_eq!(urls(&both, "d/index.html"), [file, &with_slash, dir]);
     assert_eq!(urls(&none, "d/index.html"), [file]);
-    let root = [
-        "https://www.example.com/index.html",
-        "https://www.example.com/",
-    ];
+    let root = ["https://www.example.com/index.html", "https://www.example.com/"];
     assert_eq!(urls(&slash, "index.html"), root);
     assert_eq!(urls(&both, "index.html"), root);
     assert_eq!(urls(&slash, "d/myindex.html").len(), 1);
@@ -96,21 +87,10 @@ fn dot_files_and_temporaries_are_excluded_by_default() {
         "up.part",
         ".well-known/.hidden",
     ] {
-        assert!(
-            by_default.excluded(&path(excluded), false).is_some(),
-            "{excluded}"
-        );
+        assert!(by_default.excluded(&path(excluded), false).is_some(), "{excluded}");
         assert_eq!(off.excluded(&path(excluded), false), None, "{excluded}");
     }
-    for kept in [
-        ".well-known/acme",
-        "a/.well-known/x",
-        "a.b/c",
-        "49130",
-        "x.TMP",
-        "a#b",
-        "tmp",
-    ] {
+    for kept in [".well-known/acme", "a/.well-known/x", "a.b/c", "49130", "x.TMP", "a#b", "tmp"] {
         assert_eq!(by_default.excluded(&path(kept), false), None, "{kept}");
     }
     assert_eq!(by_default.excluded(&path(".git"), true), Some(DOT_FILES));
@@ -120,37 +100,21 @@ fn dot_files_and_temporaries_are_excluded_by_default() {
 #[test]
 fn globs_match_as_an_operator_expects() {
     for (glob, hits, misses) in [
-        (
-            "*.log",
-            &["x.log", "a/b/x.log", "x.log/in"][..],
-            &["x.logs", "X.LOG"][..],
-        ),
+        ("*.log", &["x.log", "a/b/x.log", "x.log/in"][..], &["x.logs", "X.LOG"][..]),
         ("/top.html", &["top.html"], &["a/top.html"]),
         ("a/*.js", &["a/x.js"], &["a/b/x.js", "x/a/x.js"]),
         ("a/**/x", &["a/x", "a/b/c/x"], &["b/a/x"]),
-        (
-            "cache/",
-            &["cache/x", "a/cache/b/x"],
-            &["cache", "a/cache", "caches/x"],
-        ),
+        ("cache/", &["cache/x", "a/cache/b/x"], &["cache", "a/cache", "caches/x"]),
         ("/cache/", &["cache/x"], &["a/cache/x"]),
         ("a/cache/**", &["a/cache/b/x"], &["a/cache", "cache/b"]),
-        (
-            "**/node_modules/**",
-            &["node_modules/x", "a/node_modules/x"],
-            &["node_modules"],
-        ),
+        ("**/node_modules/**", &["node_modules/x", "a/node_modules/x"], &["node_modules"]),
         ("*.{js,css}", &["a/x.js", "x.css"], &["x.jsx"]),
         ("**", &["a", "a/b"], &[]),
         ("\\!x", &["a/!x"], &["x"]),
     ] {
         let mapping = mapping(|spec| spec.exclude = vec![glob.to_owned()]);
         for hit in hits {
-            assert_eq!(
-                mapping.excluded(&path(hit), false),
-                Some(glob),
-                "{glob} {hit}"
-            );
+            assert_eq!(mapping.excluded(&path(hit), false), Some(glob), "{glob} {hit}");
         }
         for miss in misses {
             assert_eq!(mapping.excluded(&path(miss), false), None, "{glob} {miss}");
@@ -164,39 +128,21 @@ fn globs_match_as_an_operator_expects() {
 #[test]
 fn bytes_that_are_not_utf_8_can_be_matched() {
     let mapping = mapping(|spec| spec.exclude = vec!["*.bak".into(), "secret/".into()]);
-    assert_eq!(
-        mapping.excluded(&path(b"caf\xe9.bak"), false),
-        Some("*.bak")
-    );
-    assert_eq!(
-        mapping.excluded(&path(b"\xff/secret/\xfe"), false),
-        Some("secret/")
-    );
+    assert_eq!(mapping.excluded(&path(b"caf\xe9.bak"), false), Some("*.bak"));
+    assert_eq!(mapping.excluded(&path(b"\xff/secret/\xfe"), false), Some("secret/"));
     assert_eq!(mapping.excluded(&path(b"caf\xe9.html"), false), None);
 }
 
 #[test]
 fn all_that_is_wrong_is_said_at_once() {
     let mut spec = spec();
-    spec.domains = vec![
-        "https://a.example".into(),
-        "www.example.com".into(),
-        "http://A.example/".into(),
-    ];
+    spec.domains =
+        vec!["https://a.example".into(), "www.example.com".into(), "http://A.example/".into()];
     spec.index = vec!["index.html".into(), "a/b".into(), String::new()];
-    spec.exclude = vec![
-        "ok".into(),
-        "a[".into(),
-        "!keep".into(),
-        "../x".into(),
-        String::new(),
-    ];
+    spec.exclude = vec!["ok".into(), "a[".into(), "!keep".into(), "../x".into(), String::new()];
     spec.prefetch = vec!["{a".into()];
     let errors = Mapping::new(spec).expect_err("wrong");
-    let places: Vec<_> = errors
-        .iter()
-        .map(|error| (error.field.as_str(), error.item))
-        .collect();
+    let places: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.item)).collect();
     assert_eq!(
         places,
         [
@@ -213,11 +159,7 @@ fn all_that_is_wrong_is_said_at_once() {
     );
     assert!(errors[0].to_string().contains("https://www.example.com"));
     assert!(errors[1].to_string().contains("twice"));
-    let none = Mapping::new(Spec {
-        domains: Vec::new(),
-        ..self::spec()
-    })
-    .expect_err("no domain");
+    let none = Mapping::new(Spec { domains: Vec::new(), ..self::spec() }).expect_err("no domain");
     assert_eq!((none[0].field, none[0].item), (Field::Domains, None));
 }
 
@@ -239,24 +181,14 @@ fn a_change_makes_wishes() {
         mapped.made
     };
     let made = wishes(&change(ChangeKind::Modified, true));
-    let brief: Vec<_> = made
-        .iter()
-        .map(|wish| (wish.action, wish.target.text.as_str(), wish.force))
-        .collect();
+    let brief: Vec<_> =
+        made.iter().map(|wish| (wish.action, wish.target.text.as_str(), wish.force)).collect();
     assert_eq!(
         brief,
         [
-            (
-                Action::Refresh,
-                "https://www.example.com/d/index.html",
-                true
-            ),
+            (Action::Refresh, "https://www.example.com/d/index.html", true),
             (Action::Refresh, "https://www.example.com/d/", true),
-            (
-                Action::Prefetch,
-                "https://www.example.com/d/index.html",
-                false
-            ),
+            (Action::Prefetch, "https://www.example.com/d/index.html", false),
         ]
     );
     for wish in &made {

@@ -23,10 +23,7 @@ pub(super) fn by_prefix(mut items: Vec<Item<'_>>) -> Vec<(usize, usize)> {
     // The wide items that the current text begins with: at most a soft one, and a forced one in it.
     let mut open: Vec<Item<'_>> = Vec::with_capacity(2);
     for item in items {
-        while open
-            .last()
-            .is_some_and(|wide| !item.text.starts_with(wide.text))
-        {
+        while open.last().is_some_and(|wide| !item.text.starts_with(wide.text)) {
             open.pop();
         }
         let cover = open.iter().find(|wide| wide.force || !item.force);

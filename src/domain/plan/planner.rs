@@ -36,9 +36,7 @@ fn gather(intents: &[Intent]) -> Vec<Wanted<'_>> {
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
     let mut places: HashMap<(Action, &Target), usize> = HashMap::with_capacity(intents.len());
     for (place, intent) in intents.iter().enumerate() {
-        let at = *places
-            .entry((intent.action, &intent.target))
-            .or_insert(wanted.len());
+        let at = *places.entry((intent.action, &intent.target)).or_insert(wanted.len());
         if at == wanted.len() {
             wanted.push(Wanted {
                 action: intent.action,
@@ -68,12 +66,7 @@ pub(super) struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        Self {
-            input,
-            wanted: gather(input.intents),
-            planned: Vec::new(),
-            waiting: Vec::new(),
-        }
+        Self { input, wanted: gather(input.intents), planned: Vec::new(), waiting: Vec::new() }
     }
 
     fn in_flight(&self, action: Action, kind: Kind) -> bool {
@@ -138,10 +131,8 @@ impl<'a> Planner<'a> {
 
     /// Lets planned ignore-params asks carry the queries of their URLs.
     pub(super) fn carry_variants(&mut self, variants: &[usize]) {
-        let by_text: HashMap<&str, usize> = variants
-            .iter()
-            .map(|at| (self.wanted[*at].target.text.as_str(), *at))
-            .collect();
+        let by_text: HashMap<&str, usize> =
+            variants.iter().map(|at| (self.wanted[*at].target.text.as_str(), *at)).collect();
         if by_text.is_empty() {
             return;
         }
@@ -175,9 +166,7 @@ impl<'a> Planner<'a> {
                 QuotaKind::of(one.action, one.target.kind) == quota
             })
             .count();
-        let left = usize::try_from(allowance.left())
-            .unwrap_or(usize::MAX)
-            .saturating_sub(spent);
+        let left = usize::try_from(allowance.left()).unwrap_or(usize::MAX).saturating_sub(spent);
         let rest = open.split_off(left.min(open.len()));
         if !rest.is_empty() {
             let refill = Day::of(self.input.now).next().start();
@@ -211,32 +200,23 @@ impl<'a> Planner<'a> {
             .map(|one| one.target)
             .chain(self.input.open_refreshes)
             .collect();
-        let exact: HashSet<(Kind, &str)> = refreshes
-            .iter()
-            .map(|target| (target.kind, target.text.as_str()))
-            .collect();
+        let exact: HashSet<(Kind, &str)> =
+            refreshes.iter().map(|target| (target.kind, target.text.as_str())).collect();
         let wide = refreshes.iter().enumerate().filter_map(|(place, target)| {
             let text = match target.kind {
                 Kind::Directory => target.text.as_str(),
                 Kind::Regex => literal_start(&target.text),
                 Kind::Url | Kind::IgnoreParams => return None,
             };
-            Some(cover::Item {
-                text,
-                wide: true,
-                force: false,
-                can_be_carried: false,
-                place,
-            })
+            Some(cover::Item { text, wide: true, force: false, can_be_carried: false, place })
         });
         let narrow = prefetches.iter().map(|at| cover::Item {
             can_be_carried: true,
             force: false,
             ..self.item(*at, false)
         });
-        let below: HashMap<usize, usize> = cover::by_prefix(wide.chain(narrow).collect())
-            .into_iter()
-            .collect();
+        let below: HashMap<usize, usize> =
+            cover::by_prefix(wide.chain(narrow).collect()).into_iter().collect();
         for at in prefetches {
             let text = self.wanted[at].target.text.as_str();
             let refresh = if exact.contains(&(Kind::Url, text)) {
@@ -269,17 +249,13 @@ impl<'a> Planner<'a> {
         for one in &mut self.wanted {
             one.members.sort_unstable();
         }
-        self.planned
-            .sort_unstable_by_key(|at| self.wanted[*at].oldest);
+        self.planned.sort_unstable_by_key(|at| self.wanted[*at].oldest);
         for at in self.planned {
             let one = &self.wanted[at];
             let kind = one.target.kind;
             // A url refresh deletes and a prefetch fetches, whatever `Force` says.
             let force = one.force && one.action == Action::Refresh && kind != Kind::Url;
-            groups
-                .entry((one.action, kind, force, one.attempt))
-                .or_default()
-                .push(at);
+            groups.entry((one.action, kind, force, one.attempt)).or_default().push(at);
         }
         let mut batches: Vec<(usize, PlannedBatch)> = Vec::new();
         for ((action, kind, force, attempt), group) in groups {
@@ -294,10 +270,8 @@ impl<'a> Planner<'a> {
             let limit = limit.checked_shr(attempt).unwrap_or(0).max(1);
             let targets = group.iter().map(|at| self.wanted[*at].target);
             for batch in cut::cut(action, limit, targets) {
-                let batch: Vec<&Wanted<'_>> = batch
-                    .into_iter()
-                    .map(|nth| &self.wanted[group[nth]])
-                    .collect();
+                let batch: Vec<&Wanted<'_>> =
+                    batch.into_iter().map(|nth| &self.wanted[group[nth]]).collect();
                 let oldest = batch.iter().map(|one| one.oldest).min().unwrap_or_default();
                 let why = say::why(&batch, intents);
                 let asks = batch.into_iter().map(|one| Ask {
@@ -305,16 +279,7 @@ impl<'a> Planner<'a> {
                     intents: one.members.iter().map(|at| intents[*at].id).collect(),
                 });
                 let asks = asks.collect();
-                batches.push((
-                    oldest,
-                    PlannedBatch {
-                        action,
-                        kind,
-                        force,
-                        asks,
-                        why,
-                    },
-                ));
+                batches.push((oldest, PlannedBatch { action, kind, force, asks, why }));
             }
         }
         batches.sort_by_key(|(oldest, _)| *oldest);
@@ -322,9 +287,7 @@ impl<'a> Planner<'a> {
         let waiting = self.waiting.into_iter();
         Plan {
             batches: batches.into_iter().map(|(_, batch)| batch).collect(),
-            waiting: waiting
-                .map(|(place, waiting)| (intents[place].id, waiting))
-                .collect(),
+            waiting: waiting.map(|(place, waiting)| (intents[place].id, waiting)).collect(),
         }
     }
 }

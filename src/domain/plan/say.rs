@@ -69,10 +69,8 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
     }
     reasons.extend(others.into_iter().map(str::to_owned));
     let mut text = format!("{count} {noun} {}", reasons.join(" or "));
-    let carried: usize = batch
-        .iter()
-        .map(|wanted| wanted.members.len() - own(wanted, intents).count())
-        .sum();
+    let carried: usize =
+        batch.iter().map(|wanted| wanted.members.len() - own(wanted, intents).count()).sum();
     if carried > 0 {
         let refreshes = if carried == 1 { "refresh" } else { "refreshes" };
         let _ = write!(text, ", standing for {carried} narrower {refreshes} too");
@@ -88,11 +86,7 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
 }
 
 fn own<'a>(wanted: &Wanted<'_>, intents: &'a [Intent]) -> impl Iterator<Item = &'a Intent> {
-    wanted
-        .members
-        .iter()
-        .map(|at| &intents[*at])
-        .filter(|intent| intent.target == *wanted.target)
+    wanted.members.iter().map(|at| &intents[*at]).filter(|intent| intent.target == *wanted.target)
 }
 
 /// Lists a few names, and how many more there are.

@@ -22,10 +22,7 @@ struct World {
 
 impl World {
     fn new(intents: Vec<Intent>) -> Self {
-        let plenty = Allowance {
-            limit: 10_000,
-            used: 0,
-        };
+        let plenty = Allowance { limit: 10_000, used: 0 };
         Self {
             intents: intents.into_iter().zip(1..).map(numbered).collect(),
             open: Vec::new(),
@@ -36,10 +33,7 @@ impl World {
     }
 
     fn left(mut self, kind: QuotaKind, left: u64) -> Self {
-        self.allowances[kind] = Allowance {
-            limit: 20,
-            used: 20 - left,
-        };
+        self.allowances[kind] = Allowance { limit: 20, used: 20 - left };
         self
     }
 
@@ -56,10 +50,7 @@ impl World {
 }
 
 fn numbered((intent, number): (Intent, i64)) -> Intent {
-    Intent {
-        id: IntentId(number),
-        ..intent
-    }
+    Intent { id: IntentId(number), ..intent }
 }
 
 fn intent(action: Action, kind: Kind, text: &str) -> Intent {
@@ -81,11 +72,7 @@ fn intent(action: Action, kind: Kind, text: &str) -> Intent {
             deploy: None,
         },
         causes: 1,
-        state: State::Pending {
-            not_before: at,
-            attempt: 0,
-            waiting: None,
-        },
+        state: State::Pending { not_before: at, attempt: 0, waiting: None },
     }
 }
 
@@ -102,10 +89,7 @@ fn prefetch(text: &str) -> Intent {
 }
 
 fn forced(intent: Intent) -> Intent {
-    Intent {
-        force: true,
-        ..intent
-    }
+    Intent { force: true, ..intent }
 }
 
 fn failed(times: u32, mut intent: Intent) -> Intent {
@@ -147,10 +131,7 @@ fn a_planned_directory_carries_what_lies_below_it() {
     ]);
     assert_eq!(
         brief(&world.plan()),
-        [
-            "refresh directory: a.example/d/=1+3+4+5+6",
-            "refresh url: a.example/dd=2",
-        ]
+        ["refresh directory: a.example/d/=1+3+4+5+6", "refresh url: a.example/dd=2",]
     );
 }
 
@@ -221,10 +202,7 @@ fn a_directory_that_does_not_fit_the_day_carries_nothing() {
     let plan = world.plan();
     assert_eq!(
         brief(&plan),
-        [
-            "refresh directory: a.example/old/=1",
-            "refresh url: a.example/new/x=4",
-        ]
+        ["refresh directory: a.example/old/=1", "refresh url: a.example/new/x=4",]
     );
     assert_eq!(waits(&plan), [(2, Wait::Quota), (3, Wait::Quota)]);
 }
@@ -239,21 +217,14 @@ fn twins_are_one_ask_and_carry_the_stronger_force() {
     ]);
     assert_eq!(
         brief(&world.plan()),
-        [
-            "refresh directory force: a.example/d/=1+3",
-            "refresh url: a.example/x=2+4",
-        ]
+        ["refresh directory force: a.example/d/=1+3", "refresh url: a.example/x=2+4",]
     );
 }
 
 #[test]
 fn the_oldest_go_and_the_rest_waits_for_the_next_day() {
-    let world = World::new(vec![
-        url("a.example/1"),
-        url("a.example/2"),
-        url("a.example/3"),
-    ])
-    .left(QuotaKind::Url, 2);
+    let world = World::new(vec![url("a.example/1"), url("a.example/2"), url("a.example/3")])
+        .left(QuotaKind::Url, 2);
     let plan = world.plan();
     assert_eq!(brief(&plan), ["refresh url: a.example/1=1 a.example/2=2"]);
     let (id, waiting) = &plan.waiting[0];
@@ -266,12 +237,7 @@ fn the_oldest_go_and_the_rest_waits_for_the_next_day() {
     assert_eq!(waiting.until, Timestamp::parse("2026-11-22T16:00:01Z"));
     let spent = world.left(QuotaKind::Url, 0).plan();
     assert!(spent.batches.is_empty());
-    assert!(
-        spent.waiting[0]
-            .1
-            .why
-            .starts_with("today's 20 URL refreshes are spent; ")
-    );
+    assert!(spent.waiting[0].1.why.starts_with("today's 20 URL refreshes are spent; "));
 }
 
 #[test]
@@ -299,12 +265,7 @@ fn a_prefetch_waits_while_a_refresh_of_its_url_is_open() {
     let mut expected = vec![(1, Wait::Quota)];
     expected.extend([2, 4, 5, 6, 7].map(|id| (id, Wait::Refresh)));
     assert_eq!(waits(&plan), expected);
-    assert!(
-        plan.waiting[2]
-            .1
-            .why
-            .contains("directory https://a.example/d/")
-    );
+    assert!(plan.waiting[2].1.why.contains("directory https://a.example/d/"));
 }
 
 #[test]
@@ -320,27 +281,19 @@ fn a_kind_in_flight_is_left_for_the_next_turn() {
     let plan = world.plan();
     assert_eq!(
         brief(&plan),
-        [
-            "refresh directory: a.example/d/=1+2",
-            "prefetch url: a.example/z=5",
-        ]
+        ["refresh directory: a.example/d/=1+2", "prefetch url: a.example/z=5",]
     );
     assert_eq!(waits(&plan), [(4, Wait::Refresh)]);
     world.in_flight = vec![(Action::Refresh, Kind::Directory)];
     assert_eq!(
         brief(&world.plan()),
-        [
-            "refresh url: a.example/d/x=2 a.example/y=3",
-            "prefetch url: a.example/z=5"
-        ]
+        ["refresh url: a.example/d/x=2 a.example/y=3", "prefetch url: a.example/z=5"]
     );
 }
 
 #[test]
 fn what_was_refused_is_bisected() {
-    let mut intents: Vec<_> = (0..8)
-        .map(|n| failed(2, url(&format!("a.example/{n}"))))
-        .collect();
+    let mut intents: Vec<_> = (0..8).map(|n| failed(2, url(&format!("a.example/{n}")))).collect();
     intents.extend((0..2).map(|n| failed(9, url(&format!("a.example/bad{n}")))));
     intents.push(url("a.example/fresh"));
     let mut world = World::new(intents);
@@ -383,14 +336,8 @@ fn a_request_holds_what_the_cdn_takes() {
     assert_eq!(wide.per_request(Action::Refresh, Kind::Regex), 1);
     assert_eq!(wide.per_request(Action::Refresh, Kind::IgnoreParams), 100);
     assert_eq!(wide.per_request(Action::Prefetch, Kind::Url), 100);
-    assert_eq!(
-        Limits { batch: 0 }.per_request(Action::Refresh, Kind::Url),
-        1
-    );
-    assert_eq!(
-        Limits::default().per_request(Action::Refresh, Kind::Url),
-        100
-    );
+    assert_eq!(Limits { batch: 0 }.per_request(Action::Refresh, Kind::Url), 1);
+    assert_eq!(Limits::default().per_request(Action::Refresh, Kind::Url), 100);
 }
 
 #[test]
@@ -406,12 +353,7 @@ fn a_batch_says_why_it_is_asked() {
         url("a.example/d/x"),
         prefetch("b.example/p"),
     ]);
-    let why: Vec<_> = world
-        .plan()
-        .batches
-        .into_iter()
-        .map(|batch| batch.why)
-        .collect();
+    let why: Vec<_> = world.plan().batches.into_iter().map(|batch| batch.why).collect();
     assert_eq!(
         why,
         [
@@ -466,13 +408,7 @@ fn any_intent() -> impl Strategy<Value = Intent> {
                 _ => {}
             }
             let force = force && action == Action::Refresh;
-            failed(
-                attempt,
-                Intent {
-                    force,
-                    ..intent(action, kind, &text)
-                },
-            )
+            failed(attempt, Intent { force, ..intent(action, kind, &text) })
         },
     )
 }
@@ -604,9 +540,7 @@ proptest! {
 }
 
 fn own_attempt(world: &World, batch: &PlannedBatch, ask: &Ask) -> u32 {
-    let own = world
-        .intents
-        .iter()
-        .filter(|one| one.action == batch.action && one.target == ask.target);
+    let own =
+        world.intents.iter().filter(|one| one.action == batch.action && one.target == ask.target);
     own.map(Intent::attempt).max().unwrap_or(0)
 }

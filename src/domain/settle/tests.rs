@@ -18,12 +18,7 @@ fn path(text: &str) -> RelPath {
 fn deploy(number: u64) -> Arc<Deploy> {
     let opened_at = Timestamp::from_seconds(number.cast_signed());
     let id = DeployId::new(opened_at, number);
-    Arc::new(Deploy {
-        id,
-        origin: "www".into(),
-        opened_at,
-        closed_at: None,
-    })
+    Arc::new(Deploy { id, origin: "www".into(), opened_at, closed_at: None })
 }
 
 const fn ms(millis: u64) -> Duration {

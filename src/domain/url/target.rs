@@ -18,12 +18,12 @@ pub fn canonical_target(kind: Kind, text: &str) -> Result<Target, UrlError> {
     }
     let url = CanonicalUrl::parse(text)?;
     match kind {
-        Kind::Directory if url.query().is_some() => Err(UrlError::Query {
-            what: "a directory refresh",
-        }),
-        Kind::IgnoreParams if url.query().is_some() => Err(UrlError::Query {
-            what: "an ignore-params refresh, which reaches every query,",
-        }),
+        Kind::Directory if url.query().is_some() => {
+            Err(UrlError::Query { what: "a directory refresh" })
+        }
+        Kind::IgnoreParams if url.query().is_some() => {
+            Err(UrlError::Query { what: "an ignore-params refresh, which reaches every query," })
+        }
         Kind::Directory if !url.is_directory() => Err(UrlError::DirectorySlash(url.0)),
         _ => Ok(Target::new(kind, url.0)),
     }
@@ -85,9 +85,5 @@ fn canonical_expression(text: &str) -> Result<String, UrlError> {
 
 /// Returns how many bytes of `text` come before the first form.
 fn literal_length(text: &str) -> usize {
-    FORMS
-        .into_iter()
-        .filter_map(|form| text.find(form))
-        .min()
-        .unwrap_or(text.len())
+    FORMS.into_iter().filter_map(|form| text.find(form)).min().unwrap_or(text.len())
 }

@@ -32,15 +32,9 @@ fn one_object_has_one_spelling() {
         ("https://a.example/a+b", "https://a.example/a%2Bb"),
         ("https://a.example/100%", "https://a.example/100%25"),
         ("https://a.example/100%25", "https://a.example/100%25"),
-        (
-            "https://a.example/[x]|\\",
-            "https://a.example/%5Bx%5D%7C%5C",
-        ),
+        ("https://a.example/[x]|\\", "https://a.example/%5Bx%5D%7C%5C"),
         ("https://a.example?q=1", "https://a.example/?q=1"),
-        (
-            "https://a.example/x?a=%7e&b=c+d é",
-            "https://a.example/x?a=%7e&b=c+d%20%C3%A9",
-        ),
+        ("https://a.example/x?a=%7e&b=c+d é", "https://a.example/x?a=%7e&b=c+d%20%C3%A9"),
         ("https://a.example/x??/..", "https://a.example/x??/.."),
         ("  https://a.example/x\n", "https://a.example/x"),
         ("http://127.0.0.1/x", "https://127.0.0.1/x"),
@@ -102,25 +96,15 @@ fn a_url_can_be_taken_apart() {
     assert!(url.is_directory());
     assert_eq!(url.query(), Some("q=/x"));
     assert_eq!(url.without_query().as_str(), "https://a.example/d/");
-    assert!(
-        !CanonicalUrl::parse("https://a.example/d?q=/")
-            .expect("valid")
-            .is_directory()
-    );
+    assert!(!CanonicalUrl::parse("https://a.example/d?q=/").expect("valid").is_directory());
 }
 
 #[test]
 fn targets_are_checked_by_kind() {
     let text = |kind, text| canonical_target(kind, text).map(|target| target.text);
-    assert_eq!(
-        text(Kind::Directory, "http://a.example"),
-        Ok("https://a.example/".to_owned())
-    );
+    assert_eq!(text(Kind::Directory, "http://a.example"), Ok("https://a.example/".to_owned()));
     let error = text(Kind::Directory, "https://a.example/d").expect_err("no slash");
-    assert!(
-        error.to_string().contains("write `https://a.example/d/`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("write `https://a.example/d/`"), "{error}");
     assert!(text(Kind::Directory, "https://a.example/d/?q").is_err());
     assert!(text(Kind::IgnoreParams, "https://a.example/x?q").is_err());
     assert!(text(Kind::IgnoreParams, "https://a.example/x").is_ok());
@@ -130,19 +114,10 @@ fn targets_are_checked_by_kind() {
 fn an_expression_has_four_forms() {
     let text = |text| canonical_target(Kind::Regex, text).map(|target| target.text);
     for (written, canonical) in [
-        (
-            "http://A.example/[0-9][a-z].*.jpg",
-            "https://a.example/[0-9][a-z].*.jpg",
-        ),
-        (
-            "https://a.example/[^/]*/é",
-            "https://a.example/[^/]*/%C3%A9",
-        ),
+        ("http://A.example/[0-9][a-z].*.jpg", "https://a.example/[0-9][a-z].*.jpg"),
+        ("https://a.example/[^/]*/é", "https://a.example/[^/]*/%C3%A9"),
         ("https://a.example/.%2A", "https://a.example/.%2A"),
-        (
-            "https://a.example/x?v=[0-9]&w=a+b?",
-            "https://a.example/x?v=[0-9]&w=a+b?",
-        ),
+        ("https://a.example/x?v=[0-9]&w=a+b?", "https://a.example/x?v=[0-9]&w=a+b?"),
         ("https://a.example", "https://a.example/"),
     ] {
         assert_eq!(text(written), Ok(canonical.to_owned()), "{written}");
@@ -172,12 +147,7 @@ fn a_row_of_the_cdn_is_known_in_any_spelling() {
     ] {
         assert!(same_target(&url, row), "{row}");
     }
-    for row in [
-        "https://b.example/~x%20y",
-        "https://a.example/~x%20y?",
-        "",
-        "///",
-    ] {
+    for row in ["https://b.example/~x%20y", "https://a.example/~x%20y?", "", "///"] {
         assert!(!same_target(&url, row), "{row}");
     }
     let query = Target::new(Kind::Url, "https://a.example/x?to=http://b");
@@ -190,14 +160,8 @@ fn a_row_of_the_cdn_is_known_in_any_spelling() {
 /// Paths as a file system may hold them: any bytes but NUL, no empty, `.` or `..` part.
 fn path_bytes() -> impl Strategy<Value = Vec<u8>> {
     let part = proptest::collection::vec(1_u8.., 1..12)
-        .prop_map(|part| {
-            part.into_iter()
-                .filter(|byte| *byte != b'/')
-                .collect::<Vec<u8>>()
-        })
-        .prop_filter("a plain part", |part| {
-            !matches!(part.as_slice(), b"" | b"." | b"..")
-        });
+        .prop_map(|part| part.into_iter().filter(|byte| *byte != b'/').collect::<Vec<u8>>())
+        .prop_filter("a plain part", |part| !matches!(part.as_slice(), b"" | b"." | b".."));
     proptest::collection::vec(part, 1..5).prop_map(|parts| parts.join(&b'/'))
 }
 

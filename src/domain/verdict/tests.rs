@@ -15,10 +15,7 @@ fn answered(status: u16, code: &str) -> Failure {
 }
 
 const fn seconds(seconds: u64, scope: Scope) -> Verdict {
-    Verdict::Later {
-        after: Some(Duration::from_secs(seconds)),
-        scope,
-    }
+    Verdict::Later { after: Some(Duration::from_secs(seconds)), scope }
 }
 
 /// Every code of sections 2.2 and 2.3 of the API reference, with the statuses it is known at.
@@ -29,25 +26,13 @@ const ROWS: &[(&str, &[u16], Verdict)] = &[
     ("InvalidObjectPath.ExceedsMaximum", &[400], Verdict::Split),
     ("SingleRequest.OverLimit", &[400], Verdict::Split),
     ("InvalidObjectType.Malformed", &[400], Verdict::Never),
-    (
-        "InvalidObjectType.ValueNotSupported",
-        &[400],
-        Verdict::Never,
-    ),
-    (
-        "InvalidExtensiveDomain.ValueNotSupported",
-        &[400],
-        Verdict::Split,
-    ),
+    ("InvalidObjectType.ValueNotSupported", &[400], Verdict::Never),
+    ("InvalidExtensiveDomain.ValueNotSupported", &[400], Verdict::Split),
     ("MissingParameter", &[400], Verdict::Never),
     ("MissingParameter.ObjectType", &[400], Verdict::Never),
     ("QuotaExceeded.Refresh", &[400], Verdict::NextDay),
     ("QuotaExceeded.Preload", &[400], Verdict::NextDay),
-    (
-        "QuotaPerMinuteExceeded.Refresh",
-        &[400],
-        seconds(60, Scope::Domain),
-    ),
+    ("QuotaPerMinuteExceeded.Refresh", &[400], seconds(60, Scope::Domain)),
     ("TooMany.Refresh", &[400], seconds(60, Scope::Domain)),
     ("PreloadQueueFull", &[400, 403], seconds(300, Scope::Batch)),
     ("Throttling", &[400, 503], THROTTLED),
@@ -63,11 +48,7 @@ const ROWS: &[(&str, &[u16], Verdict)] = &[
     ("ServiceBusy", &[403], seconds(120, Scope::Domain)),
     ("SystemUpgrading", &[403], seconds(60, Scope::Account)),
     ("SystemBusy", &[403], seconds(60, Scope::Account)),
-    (
-        "InvalidDomain.Configure_failed",
-        &[400],
-        seconds(120, Scope::Domain),
-    ),
+    ("InvalidDomain.Configure_failed", &[400], seconds(120, Scope::Domain)),
     ("InvalidDomain.Configure_failed", &[500], Verdict::Unknown),
     ("OperationDenied", &[403], Verdict::Operator),
     ("CdnServiceNotFound", &[403], Verdict::Operator),
@@ -83,11 +64,7 @@ const ROWS: &[(&str, &[u16], Verdict)] = &[
     ("InvalidAccessKeyId.Inactive", &[400], Verdict::Renew),
     ("InvalidSecurityToken.Expired", &[400], Verdict::Renew),
     ("InvalidSecurityToken.Malformed", &[400], Verdict::Renew),
-    (
-        "InvalidSecurityToken.MismatchWithAccessKey",
-        &[400],
-        Verdict::Renew,
-    ),
+    ("InvalidSecurityToken.MismatchWithAccessKey", &[400], Verdict::Renew),
     ("SignatureDoesNotMatch", &[400, 403], Verdict::Operator),
     ("IncompleteSignature", &[400, 403], Verdict::Operator),
     ("SignatureNonceUsed", &[400], Verdict::Unknown),
@@ -112,11 +89,7 @@ const ROWS: &[(&str, &[u16], Verdict)] = &[
 fn every_documented_code_has_its_verdict() {
     for (code, statuses, verdict) in ROWS {
         for status in *statuses {
-            assert_eq!(
-                judge(&answered(*status, code)),
-                *verdict,
-                "{code} at {status}"
-            );
+            assert_eq!(judge(&answered(*status, code)), *verdict, "{code} at {status}");
             let shouted = answered(*status, &code.to_uppercase());
             assert_eq!(judge(&shouted), *verdict, "{code} in another case");
         }
@@ -126,9 +99,7 @@ fn every_documented_code_has_its_verdict() {
 #[test]
 fn every_row_of_the_table_can_be_reached() {
     for (at, (pattern, _)) in TABLE.iter().enumerate() {
-        let first = TABLE
-            .iter()
-            .position(|(earlier, _)| starts_with(pattern, earlier));
+        let first = TABLE.iter().position(|(earlier, _)| starts_with(pattern, earlier));
         assert_eq!(first, Some(at), "{pattern} stands behind a wider pattern");
     }
 }
@@ -154,10 +125,7 @@ fn what_may_have_been_executed_is_unknown() {
 #[test]
 fn nothing_written_is_tried_again_and_a_long_query_is_split() {
     assert_eq!(judge(&failure(Reached::Nothing, None)), THROTTLED);
-    assert_eq!(
-        judge(&failure(Reached::Nothing, Some(QUERY_TOO_LONG))),
-        Verdict::Split
-    );
+    assert_eq!(judge(&failure(Reached::Nothing, Some(QUERY_TOO_LONG))), Verdict::Split);
 }
 
 #[test]

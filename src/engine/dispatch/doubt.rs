@@ -27,10 +27,7 @@ impl Dispatch {
     pub(super) async fn resolve(&mut self, doubt: Doubt) -> Result<(), JournalError> {
         let now = self.clock.server_now();
         if doubt.negatives >= 2 {
-            let batch = self
-                .journal
-                .resend(&doubt.batch.key, self.fence, now)
-                .await?;
+            let batch = self.journal.resend(&doubt.batch.key, self.fence, now).await?;
             if doubt.sends >= SENDS {
                 return self.take_apart(&batch, doubt.sends, now).await;
             }
@@ -43,12 +40,8 @@ impl Dispatch {
                 // Not a negative look: nothing was learnt. Look when the CDN answers again; other
                 // kinds go on.
                 self.refusals = self.refusals.saturating_add(1);
-                let wait = full_jitter(
-                    BACKOFF_BASE,
-                    BACKOFF_CAP,
-                    self.refusals,
-                    self.clock.random(),
-                );
+                let wait =
+                    full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals, self.clock.random());
                 let now = self.clock.server_now();
                 self.no_look_before = now.plus(wait.max(Duration::from_secs(1)));
                 self.board.note(&explain(&failure));
@@ -61,16 +54,7 @@ impl Dispatch {
         let now = self.clock.server_now();
         let look_at = now.plus(self.account.doubt_gap);
         let first_poll = now.plus(self.account.poll_first);
-        self.journal
-            .looked(
-                &doubt.batch.key,
-                self.fence,
-                &found,
-                look_at,
-                first_poll,
-                now,
-            )
-            .await?;
+        self.journal.looked(&doubt.batch.key, self.fence, &found, look_at, first_poll, now).await?;
         self.board.wake_poll();
         tracing::info!(batch.key = %doubt.batch.key, found = found.len(), asks = doubt.batch.asks.len(), "looked up a batch in doubt");
         Ok(())
@@ -86,22 +70,9 @@ impl Dispatch {
     ) -> Result<(), JournalError> {
         let why = format!("the CDN was asked {sends} times and neither answered nor lists it");
         tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "a batch is taken apart: {why}");
-        let not_before = if batch.asks.len() > 1 {
-            now
-        } else {
-            now.plus(ASIDE)
-        };
+        let not_before = if batch.asks.len() > 1 { now } else { now.plus(ASIDE) };
         self.planned.clear();
-        self.journal
-            .refused(
-                &batch.key,
-                self.fence,
-                &Verdict::Split,
-                &why,
-                not_before,
-                now,
-            )
-            .await
+        self.journal.refused(&batch.key, self.fence, &Verdict::Split, &why, not_before, now).await
     }
 }
 
@@ -150,9 +121,7 @@ fn ours(doubt: &Doubt, row: &TaskRow) -> Option<Target> {
     let batch = &doubt.batch;
     let kind = row_type(batch.action, batch.kind);
     let after = row.object_type.eq_ignore_ascii_case(kind)
-        && row
-            .created_at
-            .is_some_and(|created| created >= doubt.staged_at);
+        && row.created_at.is_some_and(|created| created >= doubt.staged_at);
     let asks = batch.asks.iter().map(|ask| &ask.target);
     let listed = after.then(|| listed_target(batch.kind, &row.object_path))?;
     asks.into_iter().find(|target| **target == listed).cloned()

@@ -70,11 +70,8 @@ impl Intake {
                 baseline_at: self.clock.now(),
                 baseline_done: false,
             };
-            let record = Record {
-                forget: true,
-                origin_record: Some(state.clone()),
-                ..self.blank()
-            };
+            let record =
+                Record { forget: true, origin_record: Some(state.clone()), ..self.blank() };
             self.store.record(record).await?;
             self.state = Some(state);
         }
@@ -94,10 +91,7 @@ impl Intake {
                 None
             }
         };
-        self.armed = Some(Armed {
-            identity: root.identity(),
-            watch,
-        });
+        self.armed = Some(Armed { identity: root.identity(), watch });
         self.settler.restart_absences(self.clock.boot());
         self.subtrees.insert(RelPath::root(), Witness::Scan);
         // That scan is a reconcile; without this, a watch that can't be had would be tried for ever.

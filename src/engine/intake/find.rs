@@ -73,25 +73,19 @@ impl Intake {
             // It has seen all that waited, too.
             self.backlog = found.suspects.into();
             self.next_reconcile = Some(self.next_reconcile());
-            self.notes[1] = found
-                .unknown
-                .first()
-                .map_or_else(String::new, |(path, why)| {
-                    format!(
-                        "not everything could be read ({} in all), first {path:?}: {why}",
-                        found.unknown.len()
-                    )
-                });
+            self.notes[1] = found.unknown.first().map_or_else(String::new, |(path, why)| {
+                format!(
+                    "not everything could be read ({} in all), first {path:?}: {why}",
+                    found.unknown.len()
+                )
+            });
             if let Some(state) = &mut self.state {
                 state.device = identity.0;
             }
         } else {
             let (now, fresh) = (self.clock.boot(), self.fresh());
-            let marks: Vec<_> = found
-                .suspects
-                .into_iter()
-                .map(|path| (witness(&path), path))
-                .collect();
+            let marks: Vec<_> =
+                found.suspects.into_iter().map(|path| (witness(&path), path)).collect();
             for (witness, path) in marks {
                 self.settler.mark(&path, witness, now, &fresh);
             }
@@ -115,10 +109,7 @@ impl Intake {
     }
 
     pub(super) fn next_reconcile(&self) -> Duration {
-        let watched = self
-            .armed
-            .as_ref()
-            .is_some_and(|armed| armed.watch.is_some());
+        let watched = self.armed.as_ref().is_some_and(|armed| armed.watch.is_some());
         let every = if watched {
             self.settings.reconcile_every
         } else {

@@ -43,12 +43,7 @@ pub(super) fn judge(
     seen: Seen,
     baseline: Option<Timestamp>,
 ) -> Judgement {
-    let nothing = |found| Judgement {
-        found,
-        index: IndexStep::Leave,
-        change: None,
-        trouble: None,
-    };
+    let nothing = |found| Judgement { found, index: IndexStep::Leave, change: None, trouble: None };
     match seen {
         Seen::Changing(_) | Seen::Unreadable(None, _) if !look.anyway => nothing(Found::Changing),
         Seen::File(entry) | Seen::Changing(entry) => present(look, prior, entry, baseline),
@@ -56,27 +51,16 @@ pub(super) fn judge(
             // Bytes that can't be read may have changed if the fingerprint moved.
             let known = prior.filter(|prior| prior.fingerprint == entry.fingerprint);
             let judged = present(look, prior, known.copied().unwrap_or(entry), baseline);
-            Judgement {
-                trouble: Some(why),
-                ..judged
-            }
+            Judgement { trouble: Some(why), ..judged }
         }
-        Seen::Unreadable(None, why) => Judgement {
-            trouble: Some(why),
-            ..nothing(Found::Settled)
-        },
+        Seen::Unreadable(None, why) => Judgement { trouble: Some(why), ..nothing(Found::Settled) },
         Seen::Absent | Seen::Directory | Seen::Other => match (prior, &look.removal) {
             (None, _) => nothing(Found::Settled),
             (Some(_), None) => nothing(Found::Absent),
             (Some(_), Some(deploy)) => {
                 let path = look.path.clone();
                 let kind = ChangeKind::Removed;
-                let change = Change {
-                    path,
-                    kind,
-                    digest: None,
-                    force: true,
-                };
+                let change = Change { path, kind, digest: None, force: true };
                 Judgement {
                     index: IndexStep::Forget,
                     change: Some((change, Arc::clone(deploy))),
@@ -98,20 +82,10 @@ fn present(
         .filter(|_| known_since.is_none_or(|baseline| changed_since(&entry, baseline)))
         .map(|(kind, force)| {
             let path = look.path.clone();
-            let change = Change {
-                path,
-                kind,
-                digest: entry.digest,
-                force,
-            };
+            let change = Change { path, kind, digest: entry.digest, force };
             (change, Arc::clone(&look.deploy))
         });
-    Judgement {
-        found: Found::Settled,
-        index: IndexStep::Hold(entry),
-        change,
-        trouble: None,
-    }
+    Judgement { found: Found::Settled, index: IndexStep::Hold(entry), change, trouble: None }
 }
 
 /// Whether a file may have changed since an instant of wall time: files are stamped by a clock that

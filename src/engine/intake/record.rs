@@ -34,12 +34,7 @@ impl Intake {
             return Ok(false);
         };
         let count = CHUNK.min(self.backlog.len());
-        let paths: Vec<_> = self
-            .backlog
-            .iter()
-            .take(count)
-            .map(|path| self.prior(path))
-            .collect();
+        let paths: Vec<_> = self.backlog.iter().take(count).map(|path| self.prior(path)).collect();
         let seen = self.see(identity, &paths, None).await?;
         let (now, fresh) = (self.clock.boot(), self.fresh());
         let index = Arc::make_mut(&mut self.index);
@@ -57,12 +52,7 @@ impl Intake {
         let chunks = index.take_writes();
         state.baseline_done = count == self.backlog.len();
         let done = state.baseline_done;
-        self.commit(Record {
-            chunks,
-            origin_record: Some(state),
-            ..self.blank()
-        })
-        .await?;
+        self.commit(Record { chunks, origin_record: Some(state), ..self.blank() }).await?;
         self.backlog.drain(..count);
         if done {
             tracing::info!(
@@ -150,11 +140,8 @@ impl Intake {
         seen: Vec<Seen>,
     ) -> Vec<(Witness, Judgement)> {
         let now = self.clock.boot();
-        let baseline = self
-            .state
-            .as_ref()
-            .filter(|state| !state.baseline_done)
-            .map(|state| state.baseline_at);
+        let baseline =
+            self.state.as_ref().filter(|state| !state.baseline_done).map(|state| state.baseline_at);
         let mut judged = Vec::with_capacity(looks.len());
         let mut outdated = HashSet::new();
         for ((look, (path, prior)), seen) in looks.iter().zip(paths).zip(seen) {
@@ -206,9 +193,7 @@ impl Intake {
             let is_open = self.settler.is_open(&deploy);
             let not_before = if is_open { self.deadline(&deploy) } else { now };
             let origin = &self.settings.origin;
-            let mapped = self
-                .mapping
-                .wishes(origin, &change, &deploy.id, witness, now, not_before);
+            let mapped = self.mapping.wishes(origin, &change, &deploy.id, witness, now, not_before);
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
@@ -229,29 +214,15 @@ impl Intake {
             outgoing.extend(mapped.made.into_iter().map(Outgoing::Wish));
         }
         let ending = |deploy: &Arc<Deploy>| {
-            Outgoing::Deploy(Deploy {
-                closed_at: Some(now),
-                ..Deploy::clone(deploy)
-            })
+            Outgoing::Deploy(Deploy { closed_at: Some(now), ..Deploy::clone(deploy) })
         };
         outgoing.extend(late.iter().map(ending));
         let closing = self.settler.closing(self.clock.boot());
         let is_announced = |deploy: &DeployId| announced.as_ref() == Some(deploy);
-        outgoing.extend(
-            closing
-                .filter(|deploy| is_announced(&deploy.id))
-                .map(ending),
-        );
+        outgoing.extend(closing.filter(|deploy| is_announced(&deploy.id)).map(ending));
         let closes = closing.is_some();
         let chunks = Arc::make_mut(&mut self.index).take_writes();
-        (
-            Record {
-                chunks,
-                outgoing,
-                ..self.blank()
-            },
-            closes,
-        )
+        (Record { chunks, outgoing, ..self.blank() }, closes)
     }
 
     fn deadline(&self, deploy: &Deploy) -> Timestamp {

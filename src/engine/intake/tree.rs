@@ -16,11 +16,7 @@ pub(super) type Identity = (u64, u64);
 /// Opens the root and makes sure that it is the one that is watched.
 fn open(path: &Path, expected: Identity) -> Result<Root, Unavailable> {
     let root = Root::open(path)?;
-    if root.identity() == expected {
-        Ok(root)
-    } else {
-        Err(Unavailable::Replaced(path.to_owned()))
-    }
+    if root.identity() == expected { Ok(root) } else { Err(Unavailable::Replaced(path.to_owned())) }
 }
 
 /// Scans subtrees.
@@ -55,10 +51,8 @@ pub(super) fn look_all(
     clock: &SharedClock,
 ) -> Result<Vec<Seen>, Unavailable> {
     let root = open(path, expected)?;
-    let seen = paths
-        .iter()
-        .map(|(path, prior)| look(&root, path, prior.as_ref(), clock.now()))
-        .collect();
+    let seen =
+        paths.iter().map(|(path, prior)| look(&root, path, prior.as_ref(), clock.now())).collect();
     if let Some(files) = removing
         && root.is_empty()?
     {

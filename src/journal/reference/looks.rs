@@ -77,15 +77,8 @@ impl Memory {
         };
         for row in self.intents.iter_mut().filter(waits) {
             row.not_before = now;
-            if let State::Pending {
-                waiting: Some(waiting),
-                ..
-            } = row.intent.state.clone()
-            {
-                row.set_pending(Some(Waiting {
-                    until: Some(now),
-                    ..waiting
-                }));
+            if let State::Pending { waiting: Some(waiting), .. } = row.intent.state.clone() {
+                row.set_pending(Some(Waiting { until: Some(now), ..waiting }));
             }
         }
     }
@@ -123,13 +116,7 @@ impl Memory {
 
     pub(super) fn attention(&mut self, limit: usize) -> Answer<Vec<Attention>> {
         let failed = |intent: &Intent| {
-            matches!(
-                &intent.state,
-                State::Ended {
-                    outcome: Outcome::Failed(_),
-                    ..
-                }
-            )
+            matches!(&intent.state, State::Ended { outcome: Outcome::Failed(_), .. })
         };
         let newest = self.intents.iter().rev();
         let shown = newest.filter(|row| row.wait().is_some() || failed(&row.intent));
@@ -191,8 +178,7 @@ impl Memory {
         }
         self.batches.retain(|_, kept| !is_old(kept));
         let charged: BTreeSet<(AccountName, Day, QuotaKind)> = self.debited();
-        self.corrected
-            .retain(|key, _| key.1 >= day || charged.contains(key));
+        self.corrected.retain(|key, _| key.1 >= day || charged.contains(key));
         Ok(gone.len() as u64)
     }
 
@@ -223,9 +209,8 @@ impl Memory {
             job: kept.has_job(),
             debits: {
                 let debits = kept.debits.iter();
-                let mut debits: Vec<_> = debits
-                    .map(|(day, _, amount)| (*day, amount.cast_signed()))
-                    .collect();
+                let mut debits: Vec<_> =
+                    debits.map(|(day, _, amount)| (*day, amount.cast_signed())).collect();
                 debits.sort();
                 debits
             },
@@ -236,10 +221,7 @@ impl Memory {
             .into_iter()
             .map(|(account, day, quota)| LedgerView {
                 used: self.used(&account, day, quota),
-                corrected: *self
-                    .corrected
-                    .get(&(account.clone(), day, quota))
-                    .unwrap_or(&0),
+                corrected: *self.corrected.get(&(account.clone(), day, quota)).unwrap_or(&0),
                 account,
                 day,
                 quota,

@@ -90,11 +90,8 @@ impl Row {
     }
 
     pub(super) fn set_pending(&mut self, waiting: Option<Waiting>) {
-        self.intent.state = State::Pending {
-            not_before: self.not_before,
-            attempt: self.attempt,
-            waiting,
-        };
+        self.intent.state =
+            State::Pending { not_before: self.not_before, attempt: self.attempt, waiting };
     }
 }
 
@@ -114,9 +111,7 @@ impl Memory {
         if self.leads.get(account) == Some(&fence.0) {
             Ok(())
         } else {
-            Err(JournalError::Fenced {
-                account: account.clone(),
-            })
+            Err(JournalError::Fenced { account: account.clone() })
         }
     }
 
@@ -129,10 +124,7 @@ impl Memory {
         let out_of_turn = || JournalError::OutOfTurn(key.clone());
         let account = self.batches.get(key).ok_or_else(out_of_turn)?;
         self.holds_lead(&account.batch.account, fence)?;
-        self.batches
-            .get_mut(key)
-            .filter(|kept| kept.state == state)
-            .ok_or_else(out_of_turn)
+        self.batches.get_mut(key).filter(|kept| kept.state == state).ok_or_else(out_of_turn)
     }
 
     /// Lets a wish join or become an intent; returns whether it became one.
@@ -153,11 +145,7 @@ impl Memory {
             return false;
         }
         self.next += 1;
-        let state = State::Pending {
-            not_before: wish.not_before,
-            attempt: 0,
-            waiting: None,
-        };
+        let state = State::Pending { not_before: wish.not_before, attempt: 0, waiting: None };
         self.intents.push(Row {
             intent: Intent {
                 id: IntentId(self.next),
@@ -203,11 +191,8 @@ impl Memory {
         now: Timestamp,
     ) -> Result<(), JournalError> {
         let own = self.row(id)?.clone();
-        let (account, action, target) = (
-            &own.intent.account,
-            own.intent.action,
-            &own.intent.target.clone(),
-        );
+        let (account, action, target) =
+            (&own.intent.account, own.intent.action, &own.intent.target.clone());
         let twin = self
             .intents
             .iter_mut()
@@ -322,11 +307,7 @@ impl Memory {
             polls: 0,
             next_poll: first_poll,
         });
-        if !kept
-            .asks
-            .iter()
-            .any(|(state, _)| *state == AskState::Accepted)
-        {
+        if !kept.asks.iter().any(|(state, _)| *state == AskState::Accepted) {
             job.next_poll = first_poll;
         }
         job.next_poll = job.next_poll.min(first_poll);

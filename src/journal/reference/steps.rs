@@ -24,10 +24,7 @@ impl Kept {
 
     pub(super) fn places(&self, wanted: AskState) -> Vec<usize> {
         let states = self.asks.iter().enumerate();
-        states
-            .filter(|(_, (state, _))| *state == wanted)
-            .map(|(place, _)| place)
-            .collect()
+        states.filter(|(_, (state, _))| *state == wanted).map(|(place, _)| place).collect()
     }
 
     pub(super) fn asks_in(&self, wanted: AskState) -> Vec<Ask> {
@@ -46,10 +43,7 @@ impl Kept {
 
     /// Returns what is left of the batch.
     pub(super) fn remainder(&self) -> Batch {
-        Batch {
-            asks: self.asks_in(AskState::Open),
-            ..self.batch.clone()
-        }
+        Batch { asks: self.asks_in(AskState::Open), ..self.batch.clone() }
     }
 
     pub(super) fn charge(&mut self, now: Timestamp) {
@@ -162,11 +156,7 @@ impl Memory {
                 .into_iter()
                 .filter_map(|(action, kind)| Some((Action::parse(action)?, Kind::parse(kind)?)))
                 .collect(),
-            next_at: ready
-                .iter()
-                .map(|row| row.not_before)
-                .filter(|at| *at > now)
-                .min(),
+            next_at: ready.iter().map(|row| row.not_before).filter(|at| *at > now).min(),
             intents,
         })
     }
@@ -354,10 +344,7 @@ impl Memory {
         }
         let tasks: Vec<TaskId> = found
             .iter()
-            .filter(|(target, _)| {
-                ours.iter()
-                    .any(|place| batch.asks[*place].target == *target)
-            })
+            .filter(|(target, _)| ours.iter().any(|place| batch.asks[*place].target == *target))
             .map(|(_, task)| task.clone())
             .collect();
         self.adopt(key, &ours, &tasks, first_poll, now)
@@ -387,10 +374,7 @@ impl Memory {
             .filter_map(|kept| Some((kept, kept.job.as_ref()?)))
             .collect();
         live.sort_by_key(|(kept, job)| (job.next_poll, &kept.batch.key));
-        let next = live
-            .iter()
-            .map(|(_, job)| job.next_poll)
-            .find(|at| *at > now);
+        let next = live.iter().map(|(_, job)| job.next_poll).find(|at| *at > now);
         let come = live.into_iter().filter(|(_, job)| job.next_poll <= now);
         let jobs = come.take(limit).map(|(kept, job)| Job {
             key: kept.batch.key.clone(),

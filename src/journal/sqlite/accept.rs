@@ -51,12 +51,7 @@ pub(super) fn accept(
     items: &[(u64, Outgoing)],
     now: Timestamp,
 ) -> Result<AcceptedWishes, JournalError> {
-    let through = first(
-        tx,
-        THROUGH,
-        [node.as_str()],
-        |row| Ok(row.get::<_, i64>(0)?),
-    )?;
+    let through = first(tx, THROUGH, [node.as_str()], |row| Ok(row.get::<_, i64>(0)?))?;
     let mut result = AcceptedWishes {
         through: through.unwrap_or(0).cast_unsigned(),
         ..AcceptedWishes::default()
@@ -69,11 +64,7 @@ pub(super) fn accept(
         if let Outgoing::Wish(wish) = item
             && wish.is_wide_refresh()
         {
-            run(
-                tx,
-                RELEASE_ALL,
-                params![wish.account.as_str(), now.as_micros()],
-            )?;
+            run(tx, RELEASE_ALL, params![wish.account.as_str(), now.as_micros()])?;
         }
         match item {
             Outgoing::Wish(wish) if enter(tx, wish, now)? => result.created += 1,
@@ -102,9 +93,7 @@ pub(super) fn free_twin(
     tx: &Transaction<'_>,
     (account, action, kind, target): (&str, &str, &str, &str),
 ) -> Result<Option<(i64, u32)>, JournalError> {
-    first(tx, FREE_TWIN, [account, action, kind, target], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
+    first(tx, FREE_TWIN, [account, action, kind, target], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Lets a wish join the free pending intent of its target, or makes it an intent: then returns true.
@@ -129,16 +118,7 @@ pub(super) fn enter(
     run(
         tx,
         CREATE,
-        params![
-            key.0,
-            key.1,
-            key.2,
-            key.3,
-            wish.force,
-            now.as_micros(),
-            deploy,
-            not_before
-        ],
+        params![key.0, key.1, key.2, key.3, wish.force, now.as_micros(), deploy, not_before],
     )?;
     add_cause(tx, tx.last_insert_rowid(), 1, &wish.cause)?;
     Ok(true)

@@ -114,9 +114,7 @@ pub(super) fn holds_lead(
     if held == Some(fence) {
         Ok(())
     } else {
-        Err(JournalError::Fenced {
-            account: account.clone(),
-        })
+        Err(JournalError::Fenced { account: account.clone() })
     }
 }
 
@@ -129,11 +127,7 @@ pub(super) fn turn(
 ) -> Result<Header, JournalError> {
     let header = header(tx, key)?;
     holds_lead(tx, &header.account, fence)?;
-    if header.state == state {
-        Ok(header)
-    } else {
-        Err(JournalError::OutOfTurn(key.clone()))
-    }
+    if header.state == state { Ok(header) } else { Err(JournalError::OutOfTurn(key.clone())) }
 }
 
 /// Returns the asks of a batch that are in `state`, in the order they travel.
@@ -146,10 +140,7 @@ pub(super) fn asks(
         Ok(StoredAsk {
             ordinal: row.get(0)?,
             target: target(row, 1)?,
-            status: row
-                .get::<_, Option<String>>(3)?
-                .map(|text| json(&text))
-                .transpose()?,
+            status: row.get::<_, Option<String>>(3)?.map(|text| json(&text)).transpose()?,
         })
     })
 }
@@ -198,12 +189,7 @@ pub(super) fn settle(
     now: Timestamp,
     why: Option<&str>,
 ) -> Result<(), JournalError> {
-    run(
-        tx,
-        SETTLE,
-        params![key.as_str(), state, now.as_micros(), why],
-    )
-    .map(drop)
+    run(tx, SETTLE, params![key.as_str(), state, now.as_micros(), why]).map(drop)
 }
 
 /// Makes open asks of a batch a job, or a part of its job.

@@ -246,11 +246,7 @@ pub(super) fn supersede_held(
     let drops = force || kind == Kind::Url;
     let row = params![account, action, own_kind, text, intent.id, drops];
     for held in all(tx, HELD_TWINS, row, |row| Ok(row.get::<_, i64>(0)?))? {
-        let held = Flying {
-            id: held,
-            overlapped: false,
-            ..intent.clone()
-        };
+        let held = Flying { id: held, overlapped: false, ..intent.clone() };
         let outcome = Outcome::Superseded(IntentId(intent.id));
         finish(tx, &held, &outcome, now)?;
     }

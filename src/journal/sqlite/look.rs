@@ -79,9 +79,7 @@ pub(super) fn counts(tx: &Transaction<'_>) -> Result<Counts, JournalError> {
             *counts.waiting.entry(wait).or_default() += number;
         }
     }
-    let sums = all(tx, SUMS, [], |row| {
-        Ok((row.get::<_, String>(0)?, count(row, 1)?))
-    })?;
+    let sums = all(tx, SUMS, [], |row| Ok((row.get::<_, String>(0)?, count(row, 1)?)))?;
     for (outcome, number) in sums {
         match outcome.as_str() {
             "done" => counts.done = number,
@@ -127,9 +125,7 @@ pub(super) fn history(
     let row = params![account, action, kind, target.text, bounded(limit)];
     let mut histories = Vec::new();
     for intent in all(tx, HISTORY, row, intent)? {
-        let causes = all(tx, CAUSES, [intent.id.0], |row| {
-            json(&row.get::<_, String>(0)?)
-        })?;
+        let causes = all(tx, CAUSES, [intent.id.0], |row| json(&row.get::<_, String>(0)?))?;
         histories.push((intent, causes));
     }
     Ok(histories)
@@ -162,14 +158,11 @@ pub(super) fn snapshot(tx: &Transaction<'_>) -> Result<Snapshot, JournalError> {
             Ok((row.get::<_, i64>(0)?, target(row, 1)?, state))
         })?;
         for (ordinal, target, state) in asks {
-            let carried = all(tx, CARRIED, params![key, ordinal], |row| {
-                Ok(IntentId(row.get(0)?))
-            })?;
+            let carried = all(tx, CARRIED, params![key, ordinal], |row| Ok(IntentId(row.get(0)?)))?;
             batch.asks.push((target, state, carried));
         }
-        batch.debits = all(tx, DEBITS, [key], |row| {
-            Ok((Day::from_number(row.get(0)?), row.get(1)?))
-        })?;
+        batch.debits =
+            all(tx, DEBITS, [key], |row| Ok((Day::from_number(row.get(0)?), row.get(1)?)))?;
     }
     Ok(Snapshot {
         intents: all(tx, EVERY_INTENT, [], intent)?,

@@ -58,9 +58,7 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     async fn lead(&self, account: &AccountName, now: Timestamp) -> Result<Fence, JournalError> {
         let account = account.clone();
-        self.database
-            .call("journal.lead", move |tx| doubt::lead(tx, &account, now))
-            .await
+        self.database.call("journal.lead", move |tx| doubt::lead(tx, &account, now)).await
     }
 
     async fn accept(
@@ -71,11 +69,7 @@ impl Journal for SqliteJournal {
     ) -> Result<AcceptedWishes, JournalError> {
         let node = node.clone();
         let items = items.to_vec();
-        self.database
-            .call("journal.accept", move |tx| {
-                accept::accept(tx, &node, &items, now)
-            })
-            .await
+        self.database.call("journal.accept", move |tx| accept::accept(tx, &node, &items, now)).await
     }
 
     async fn due(
@@ -85,9 +79,7 @@ impl Journal for SqliteJournal {
         limit: usize,
     ) -> Result<Due, JournalError> {
         let account = account.clone();
-        self.database
-            .call("journal.due", move |tx| plan::due(tx, &account, now, limit))
-            .await
+        self.database.call("journal.due", move |tx| plan::due(tx, &account, now, limit)).await
     }
 
     async fn park(
@@ -96,9 +88,7 @@ impl Journal for SqliteJournal {
         now: Timestamp,
     ) -> Result<(), JournalError> {
         let parked = parked.to_vec();
-        self.database
-            .call("journal.park", move |tx| plan::park(tx, &parked, now))
-            .await
+        self.database.call("journal.park", move |tx| plan::park(tx, &parked, now)).await
     }
 
     async fn stage(
@@ -111,9 +101,7 @@ impl Journal for SqliteJournal {
         let batch = batch.clone();
         let limits = *limits;
         self.database
-            .call("journal.stage", move |tx| {
-                stage::stage(tx, &batch, fence, &limits, now)
-            })
+            .call("journal.stage", move |tx| stage::stage(tx, &batch, fence, &limits, now))
             .await
     }
 
@@ -166,9 +154,7 @@ impl Journal for SqliteJournal {
         let key = key.clone();
         let why = why.to_owned();
         self.database
-            .call("journal.doubted", move |tx| {
-                doubt::doubted(tx, &key, fence, &why, look_at, now)
-            })
+            .call("journal.doubted", move |tx| doubt::doubted(tx, &key, fence, &why, look_at, now))
             .await
     }
 
@@ -178,9 +164,7 @@ impl Journal for SqliteJournal {
         now: Timestamp,
     ) -> Result<(Vec<Doubt>, Option<Timestamp>), JournalError> {
         let account = account.clone();
-        self.database
-            .call("journal.doubts", move |tx| doubt::doubts(tx, &account, now))
-            .await
+        self.database.call("journal.doubts", move |tx| doubt::doubts(tx, &account, now)).await
     }
 
     async fn looked(
@@ -208,11 +192,7 @@ impl Journal for SqliteJournal {
         now: Timestamp,
     ) -> Result<Batch, JournalError> {
         let key = key.clone();
-        self.database
-            .call("journal.resend", move |tx| {
-                stage::resend(tx, &key, fence, now)
-            })
-            .await
+        self.database.call("journal.resend", move |tx| stage::resend(tx, &key, fence, now)).await
     }
 
     async fn jobs_due(
@@ -223,9 +203,7 @@ impl Journal for SqliteJournal {
     ) -> Result<(Vec<Job>, Option<Timestamp>), JournalError> {
         let account = account.clone();
         self.database
-            .call("journal.jobs_due", move |tx| {
-                poll::jobs_due(tx, &account, now, limit)
-            })
+            .call("journal.jobs_due", move |tx| poll::jobs_due(tx, &account, now, limit))
             .await
     }
 
@@ -237,9 +215,7 @@ impl Journal for SqliteJournal {
     ) -> Result<(), JournalError> {
         let observation = observation.clone();
         self.database
-            .call("journal.observe", move |tx| {
-                poll::observe(tx, &observation, retry, now)
-            })
+            .call("journal.observe", move |tx| poll::observe(tx, &observation, retry, now))
             .await
     }
 
@@ -252,9 +228,7 @@ impl Journal for SqliteJournal {
         let account = account.clone();
         let limits = *limits;
         self.database
-            .call("journal.quota", move |tx| {
-                quota::quota(tx, &account, &limits, now)
-            })
+            .call("journal.quota", move |tx| quota::quota(tx, &account, &limits, now))
             .await
     }
 
@@ -280,15 +254,11 @@ impl Journal for SqliteJournal {
     }
 
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError> {
-        self.database
-            .call("journal.oldest_open", look::oldest_open)
-            .await
+        self.database.call("journal.oldest_open", look::oldest_open).await
     }
 
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError> {
-        self.database
-            .call("journal.attention", move |tx| look::attention(tx, limit))
-            .await
+        self.database.call("journal.attention", move |tx| look::attention(tx, limit)).await
     }
 
     async fn history(
@@ -301,22 +271,16 @@ impl Journal for SqliteJournal {
         let account = account.clone();
         let target = target.clone();
         self.database
-            .call("journal.history", move |tx| {
-                look::history(tx, &account, action, &target, limit)
-            })
+            .call("journal.history", move |tx| look::history(tx, &account, action, &target, limit))
             .await
     }
 
     async fn waiting(&self, wait: Wait) -> Result<u64, JournalError> {
-        self.database
-            .call("journal.waiting", move |tx| look::waiting(tx, wait))
-            .await
+        self.database.call("journal.waiting", move |tx| look::waiting(tx, wait)).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {
-        self.database
-            .call("journal.prune", move |tx| prune::prune(tx, now))
-            .await
+        self.database.call("journal.prune", move |tx| prune::prune(tx, now)).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, JournalError> {

@@ -45,10 +45,8 @@ pub(super) fn due(
     let at = params![name, now.as_micros(), bounded(limit)];
     let intents = all(tx, DUE, at, intent)?;
     let mut open: BTreeSet<Target> = BTreeSet::new();
-    let mut prefetches = intents
-        .iter()
-        .filter(|intent| intent.action == Action::Prefetch)
-        .peekable();
+    let mut prefetches =
+        intents.iter().filter(|intent| intent.action == Action::Prefetch).peekable();
     if prefetches.peek().is_some() {
         open.extend(all(tx, WIDE_REFRESHES, [name], |row| target(row, 0))?);
     }
@@ -63,10 +61,7 @@ pub(super) fn due(
         intents,
         open_refreshes: open.into_iter().collect(),
         in_flight: all(tx, IN_FLIGHT, [name], |row| {
-            Ok((
-                action(row, 0)?,
-                word(&row.get::<_, String>(1)?, Kind::parse)?,
-            ))
+            Ok((action(row, 0)?, word(&row.get::<_, String>(1)?, Kind::parse)?))
         })?,
         next_at: first(tx, NEXT, next, |row| Ok(maybe_time(row, 0)?))?.flatten(),
     })

@@ -49,9 +49,7 @@ pub(super) fn jobs_due(
             action: header.action,
             kind: header.kind,
             tasks,
-            asks: asks
-                .map(|StoredAsk { target, status, .. }| JobAsk { target, status })
-                .collect(),
+            asks: asks.map(|StoredAsk { target, status, .. }| JobAsk { target, status }).collect(),
             accepted_at,
             polls,
         });

@@ -56,9 +56,7 @@ pub(super) fn allowance(
     limits: &PerKind<u64>,
     day: Day,
 ) -> Result<Allowance, JournalError> {
-    let limit = first(tx, LIMIT, [account.as_str(), kind.as_str()], |row| {
-        Ok(count(row, 0)?)
-    })?;
+    let limit = first(tx, LIMIT, [account.as_str(), kind.as_str()], |row| Ok(count(row, 0)?))?;
     Ok(Allowance {
         limit: limit.map_or(limits[kind], |limit| limit.min(limits[kind])),
         used: used(tx, account, kind, day)?,
@@ -91,11 +89,7 @@ pub(super) fn reported(
     for (kind, answer) in reported.iter() {
         let Some(answer) = answer else { continue };
         let limit = i64::try_from(answer.quota).unwrap_or(i64::MAX);
-        run(
-            tx,
-            SET_LIMIT,
-            params![account.as_str(), kind.as_str(), limit],
-        )?;
+        run(tx, SET_LIMIT, params![account.as_str(), kind.as_str(), limit])?;
         let spent = answer.quota.saturating_sub(answer.remain);
         let ours = used(tx, account, kind, day)?;
         if spent > ours || (replace && spent != ours) {

@@ -42,9 +42,7 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
 }
 
 pub(super) fn maybe_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row
-        .get::<_, Option<i64>>(column)?
-        .map(Timestamp::from_micros))
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
 }
 
 pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -139,14 +137,9 @@ fn state(row: &Row<'_>) -> Result<State, JournalError> {
         },
         "submitting" => State::Submitting,
         "submitted" => State::Submitted,
-        "ended" => State::Ended {
-            at: time(row, 14)?,
-            outcome: outcome(row)?,
-        },
+        "ended" => State::Ended { at: time(row, 14)?, outcome: outcome(row)? },
         other => {
-            return Err(JournalError::Inconsistent(format!(
-                "the intent state `{other}`"
-            )));
+            return Err(JournalError::Inconsistent(format!("the intent state `{other}`")));
         }
     })
 }

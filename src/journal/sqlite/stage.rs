@@ -88,12 +88,7 @@ fn can_go(tx: &Transaction<'_>, batch: &Batch) -> Result<bool, JournalError> {
             return Ok(false);
         }
         for intent in &ask.intents {
-            let free = first(
-                tx,
-                CAN_GO,
-                params![intent.0, account, action, drops],
-                |_| Ok(()),
-            )?;
+            let free = first(tx, CAN_GO, params![intent.0, account, action, drops], |_| Ok(()))?;
             if free.is_none() || !seen.insert(*intent) {
                 return Ok(false);
             }
@@ -141,11 +136,7 @@ pub(super) fn resend(
     now: Timestamp,
 ) -> Result<Batch, JournalError> {
     let mut header = turn(tx, key, fence, BatchState::Unknown)?;
-    run(
-        tx,
-        SEND_AGAIN,
-        params![key.as_str(), fence.0, now.as_micros()],
-    )?;
+    run(tx, SEND_AGAIN, params![key.as_str(), fence.0, now.as_micros()])?;
     header.sends += 1;
     let batch = remainder(tx, &header)?;
     charge(tx, &header, now, batch.asks.len())?;

@@ -110,12 +110,7 @@ impl Cache {
         // The usual case needs no look at every key.
         let reached: Vec<Key> = match reach {
             Reach::Url(key) => vec![key.clone()],
-            _ => self
-                .copies
-                .keys()
-                .filter(|key| reach.covers(key))
-                .cloned()
-                .collect(),
+            _ => self.copies.keys().filter(|key| reach.covers(key)).cloned().collect(),
         };
         for key in reached {
             if drop {

@@ -24,11 +24,7 @@ impl Hosts {
         let name = host.split(':').next().unwrap_or_default();
         let name = name.to_ascii_lowercase();
         let at = self.0.iter().position(|domain| *domain == name);
-        if at.unwrap_or(0) == 0 {
-            String::new()
-        } else {
-            name
-        }
+        if at.unwrap_or(0) == 0 { String::new() } else { name }
     }
 }
 
@@ -50,11 +46,7 @@ impl Key {
         let path = spell(path, true);
         Self {
             host: hosts.fold(host),
-            path: if path.is_empty() {
-                "/".to_owned()
-            } else {
-                path
-            },
+            path: if path.is_empty() { "/".to_owned() } else { path },
             query: query.map(|query| spell(query, false)),
         }
     }
@@ -84,10 +76,7 @@ impl Reach {
             Kind::Url => Self::Url(Key::new(hosts, host, rest)),
             Kind::Directory => Self::Directory(Key::new(hosts, host, rest)),
             Kind::IgnoreParams => Self::IgnoreParams(Key::new(hosts, host, rest)),
-            Kind::Regex => Self::Regex {
-                host: hosts.fold(host),
-                whole: compile(rest)?,
-            },
+            Kind::Regex => Self::Regex { host: hosts.fold(host), whole: compile(rest)? },
         })
     }
 
@@ -148,11 +137,7 @@ fn spell(text: &str, path: bool) -> String {
         at += if escaped.is_some() { 3 } else { 1 };
         let unreserved = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         let separator = escaped.is_none()
-            && if path {
-                byte == b'/'
-            } else {
-                byte.is_ascii_graphic() && byte != b'%'
-            };
+            && if path { byte == b'/' } else { byte.is_ascii_graphic() && byte != b'%' };
         if unreserved || separator {
             spelled.push(char::from(byte));
         } else {
@@ -185,10 +170,7 @@ mod tests {
         );
         assert_eq!(key("a.example"), key("http://a.example/"));
         assert_ne!(key("http://a.example/a%2Fb"), key("http://a.example/a/b"));
-        assert_ne!(
-            key("http://a.example/a?x=1%26y"),
-            key("http://a.example/a?x=1&y")
-        );
+        assert_ne!(key("http://a.example/a?x=1%26y"), key("http://a.example/a?x=1&y"));
         assert_ne!(key("http://a.example/a?"), key("http://a.example/a"));
     }
 
@@ -210,30 +192,14 @@ mod tests {
             (Kind::Url, "http://a.example/x?q", "/x?q", "/x"),
             (Kind::Directory, "http://a.example/d/", "/d/e/x?q", "/dd"),
             (Kind::IgnoreParams, "http://a.example/x", "/x?q", "/xy"),
-            (
-                Kind::Regex,
-                "http://a.example/[0-9][a-z].*.jpg",
-                "/1b/c!.jpg",
-                "/1b/xjpg",
-            ),
-            (
-                Kind::Regex,
-                "http://a.example/[^/]*?v=[0-9]",
-                "/a?v=1",
-                "/a/b?v=1",
-            ),
+            (Kind::Regex, "http://a.example/[0-9][a-z].*.jpg", "/1b/c!.jpg", "/1b/xjpg"),
+            (Kind::Regex, "http://a.example/[^/]*?v=[0-9]", "/a?v=1", "/a/b?v=1"),
             (Kind::Regex, "http://a.example/%7ea(b)", "/~a(b)", "/~a(b)c"),
         ];
         for (kind, target, reached, other) in cases {
             let reach = reach(kind, target);
-            assert!(
-                reach.covers(&key(&format!("a.example{reached}"))),
-                "{target} {reached}"
-            );
-            assert!(
-                !reach.covers(&key(&format!("a.example{other}"))),
-                "{target} {other}"
-            );
+            assert!(reach.covers(&key(&format!("a.example{reached}"))), "{target} {reached}");
+            assert!(!reach.covers(&key(&format!("a.example{other}"))), "{target} {other}");
         }
     }
 

@@ -95,11 +95,7 @@ impl Edge {
     /// Fetches and keeps an object; on failure returns the API's description of it.
     pub(crate) async fn prefetch(&self, url: &str) -> Result<(), String> {
         let (host, rest) = key::split(url);
-        let rest = if rest.starts_with('/') {
-            rest.to_owned()
-        } else {
-            format!("/{rest}")
-        };
+        let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
         let key = Key::new(&self.hosts, host, &rest);
         loop {
             let flight = Flight::begin(self, key.clone());
@@ -134,10 +130,7 @@ impl Edge {
     /// Answers a visitor.
     pub(crate) async fn answer(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let host = parts
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let path_and_query = parts.uri.path_and_query().map_or("/", |both| both.as_str());
         let mut question = Question {
             method: parts.method.clone(),
@@ -201,21 +194,14 @@ impl Edge {
             return Ok(Fetched::Answer(copy, "revalidated"));
         }
         if let Some(copy) = self.copy(status, headers.clone(), body.clone()) {
-            let detail = if flight.keep(copy.clone()) {
-                "stored"
-            } else {
-                "passed"
-            };
+            let detail = if flight.keep(copy.clone()) { "stored" } else { "passed" };
             return Ok(Fetched::Answer(copy, detail));
         }
         // An origin in trouble says nothing about what it holds.
         if !status.is_server_error() {
             flight.replace_with_nothing();
         }
-        Ok(Fetched::Answer(
-            self.uncached(status, headers, body),
-            "passed",
-        ))
+        Ok(Fetched::Answer(self.uncached(status, headers, body), "passed"))
     }
 
     async fn pass(&self, question: Question<'_>) -> Result<Fetched, EdgeError> {
@@ -229,9 +215,7 @@ impl Edge {
 
     /// Makes a copy to keep; none when the answer must not be kept.
     fn copy(&self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Option<Held> {
-        let life = matches!(status.as_u16(), 200 | 301 | 404)
-            .then(|| life(&headers))
-            .flatten()?;
+        let life = matches!(status.as_u16(), 200 | 301 | 404).then(|| life(&headers)).flatten()?;
         let copy = self.uncached(status, headers, body);
         Some(Held { life, ..copy })
     }
@@ -249,11 +233,7 @@ impl Edge {
 
     fn show(&self, copy: &Held, detail: &'static str, head: bool) -> Response {
         let length = copy.body.len();
-        let body = if head {
-            Bytes::new()
-        } else {
-            copy.body.clone()
-        };
+        let body = if head { Bytes::new() } else { copy.body.clone() };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(copy.status).unwrap_or(StatusCode::OK);
         let headers = response.headers_mut();
@@ -339,11 +319,7 @@ fn stream(response: reqwest::Response, head: bool) -> Response {
     if let Some(length) = length {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    let body = if head {
-        Body::empty()
-    } else {
-        Body::from_stream(response.bytes_stream())
-    };
+    let body = if head { Body::empty() } else { Body::from_stream(response.bytes_stream()) };
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;

@@ -87,10 +87,7 @@ impl Origin {
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(PATIENCE)
             .build()?;
-        Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
-            client,
-        })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
     }
 
     /// Asks; the body is read whole unless it is too large.

@@ -30,11 +30,7 @@ async fn serve(State(site): State<Arc<Site>>, request: Request) -> Response {
     let asked = (parts.method, path.clone(), parts.headers.clone());
     site.asked.lock().expect("lock").push(asked);
     let page = site.pages.lock().expect("lock").get(&path).cloned();
-    let missing = Page {
-        status: 404,
-        headers: Vec::new(),
-        body: "missing",
-    };
+    let missing = Page { status: 404, headers: Vec::new(), body: "missing" };
     let page = page.unwrap_or(missing);
     let mut response = Response::builder().status(page.status);
     let mut same = false;
@@ -45,16 +41,10 @@ async fn serve(State(site): State<Arc<Site>>, request: Request) -> Response {
             "last-modified" => "if-modified-since",
             _ => continue,
         };
-        same |= parts
-            .headers
-            .get(condition)
-            .is_some_and(|asked| asked == value);
+        same |= parts.headers.get(condition).is_some_and(|asked| asked == value);
     }
     if same {
-        return response
-            .status(304)
-            .body(Body::empty())
-            .expect("a response");
+        return response.status(304).body(Body::empty()).expect("a response");
     }
     response.body(Body::from(page.body)).expect("a response")
 }
@@ -80,9 +70,7 @@ struct Seen {
 impl World {
     async fn new() -> Self {
         let site = Arc::new(Site::default());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&site));
         let mut server = tokio::task::JoinSet::new();
@@ -108,16 +96,8 @@ impl World {
         headers: &[(&'static str, &'static str)],
         body: &'static str,
     ) {
-        let page = Page {
-            status,
-            headers: headers.to_vec(),
-            body,
-        };
-        self.site
-            .pages
-            .lock()
-            .expect("lock")
-            .insert(path.into(), page);
+        let page = Page { status, headers: headers.to_vec(), body };
+        self.site.pages.lock().expect("lock").insert(path.into(), page);
     }
 
     fn asked(&self) -> Vec<(Method, String, HeaderMap)> {
@@ -133,9 +113,7 @@ impl World {
         let (cache, detail) = (text("x-cache"), text("x-cache-detail"));
         let age = text("age").map(|age| age.parse().expect("a number"));
         let status = response.status().as_u16();
-        let body = axum::body::to_bytes(response.into_body(), usize::MAX)
-            .await
-            .expect("a body");
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
         Seen {
             cache: cache.expect("x-cache"),
             detail: detail.expect("x-cache-detail"),
@@ -146,9 +124,7 @@ impl World {
     }
 
     async fn get(&self, path: &str) -> Seen {
-        let request = Request::get(path)
-            .header("host", "127.0.0.1:1")
-            .body(Body::empty());
+        let request = Request::get(path).header("host", "127.0.0.1:1").body(Body::empty());
         self.send(request.expect("a request")).await
     }
 
@@ -196,13 +172,7 @@ async fn a_copy_is_served_until_its_life_ends() {
 #[tokio::test]
 async fn what_the_origin_forbids_is_not_kept() {
     let world = World::new().await;
-    for directive in [
-        "no-store",
-        "private",
-        "max-age=0",
-        "no-cache",
-        "max-age=9, s-maxage=0",
-    ] {
+    for directive in ["no-store", "private", "max-age=0", "no-cache", "max-age=9, s-maxage=0"] {
         world.page("/x", &[("cache-control", directive)], "x");
         for _ in 0..2 {
             assert_eq!(world.short("/x").await, is("passed", "x"), "{directive}");
@@ -210,12 +180,7 @@ async fn what_the_origin_forbids_is_not_kept() {
     }
     world.page("/x", &[("cache-control", "max-age=0, s-maxage=9")], "x");
     assert_eq!(world.short("/x").await, is("stored", "x"));
-    for (status, detail) in [
-        (404, "fresh"),
-        (301, "fresh"),
-        (500, "passed"),
-        (302, "passed"),
-    ] {
+    for (status, detail) in [(404, "fresh"), (301, "fresh"), (500, "passed"), (302, "passed")] {
         let path = format!("/{status}");
         world.answer(&path, status, &[], "body");
         world.get(&path).await;
@@ -241,20 +206,14 @@ async fn a_head_is_answered_from_the_same_copy() {
 #[tokio::test]
 async fn a_soft_refresh_keeps_an_object_whose_validators_did_not_change() {
     let world = World::new().await;
-    let validators = [
-        [("etag", "\"1\"")],
-        [("last-modified", "Sun, 22 Nov 2026 10:00:00 GMT")],
-    ];
+    let validators = [[("etag", "\"1\"")], [("last-modified", "Sun, 22 Nov 2026 10:00:00 GMT")]];
     for headers in validators {
         world.page("/d/x", &headers, "old");
         world.get("/d/x").await;
         world.page("/d/x", &headers, "new");
         world.refresh(Kind::Directory, &format!("{SITE}/d/"), false);
         let seen = world.get("/d/x").await;
-        assert_eq!(
-            (seen.cache.as_str(), seen.detail.as_str()),
-            ("MISS", "revalidated")
-        );
+        assert_eq!((seen.cache.as_str(), seen.detail.as_str()), ("MISS", "revalidated"));
         assert_eq!(seen.body, "old", "the origin says nothing changed");
         assert_eq!(world.short("/d/x").await, is("fresh", "old"));
         world.refresh(Kind::Directory, &format!("{SITE}/d/"), true);
@@ -298,10 +257,7 @@ async fn a_refresh_ends_a_kept_404() {
 async fn a_prefetch_fetches_and_keeps_or_says_why_not() {
     let world = World::new().await;
     world.page("/x?y=%20", &[], "x");
-    assert_eq!(
-        world.edge.prefetch(&format!("{SITE}/x?y=%20")).await,
-        Ok(())
-    );
+    assert_eq!(world.edge.prefetch(&format!("{SITE}/x?y=%20")).await, Ok(()));
     let asked = world.asked();
     assert_eq!(asked[0].1, "/x?y=%20");
     assert_eq!(asked[0].2["host"], "www.example.com");
@@ -332,40 +288,26 @@ async fn visitors_conditions_ranges_and_encodings_stay_at_the_edge() {
             .header("range", "bytes=0-1")
             .header("accept-encoding", "gzip")
             .header("x-own", "travels");
-        let seen = world
-            .send(request.body(Body::empty()).expect("a request"))
-            .await;
-        assert_eq!(
-            (seen.status, seen.body.as_str(), seen.detail.as_str()),
-            (200, "whole", detail)
-        );
+        let seen = world.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!((seen.status, seen.body.as_str(), seen.detail.as_str()), (200, "whole", detail));
     }
     let asked = world.asked();
     assert_eq!(asked.len(), 1);
     let headers = &asked[0].2;
     assert_eq!(
         (&headers["host"], &headers["x-own"]),
-        (
-            &"a.example".parse().expect("a value"),
-            &"travels".parse().expect("a value")
-        )
+        (&"a.example".parse().expect("a value"), &"travels".parse().expect("a value"))
     );
     assert_eq!(headers["accept-encoding"], "identity");
     assert!(!headers.contains_key("range") && !headers.contains_key("if-none-match"));
-    let post = Request::post("/x")
-        .body(Body::from("body"))
-        .expect("a request");
+    let post = Request::post("/x").body(Body::from("body")).expect("a request");
     assert_eq!(world.send(post).await.detail, "passed");
 }
 
 #[tokio::test]
 async fn an_origin_in_trouble_is_told_and_changes_nothing() {
     let world = World::new().await;
-    world.page(
-        "/x",
-        &[("cache-control", "max-age=60"), ("etag", "\"1\"")],
-        "kept",
-    );
+    world.page("/x", &[("cache-control", "max-age=60"), ("etag", "\"1\"")], "kept");
     world.get("/x").await;
     world.clock.advance(Duration::from_secs(60));
     world.answer("/x", 502, &[], "trouble");

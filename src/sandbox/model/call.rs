@@ -18,10 +18,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn query_parameters(&self) -> Vec<(String, String)> {
@@ -92,11 +89,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: code.to_owned(),
-            message: message.into(),
-        }
+        Self { status, code: code.to_owned(), message: message.into() }
     }
 
     pub(crate) fn missing(name: &str) -> Self {
@@ -135,9 +128,6 @@ impl Answer {
     }
 
     pub(crate) fn refused(refusal: &Refusal, host: &str, request_id: &str) -> Self {
-        Self {
-            status: refusal.status,
-            body: refusal.body(host, request_id),
-        }
+        Self { status: refusal.status, body: refusal.body(host, request_id) }
     }
 }

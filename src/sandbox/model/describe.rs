@@ -13,14 +13,7 @@ use super::tasks::{HISTORY, Row};
 /// The types that can be listed (API reference 1.7).
 const TYPES: [&str; 6] = ["file", "directory", "regex", "preload", "block", "unblock"];
 
-const STATUSES: [&str; 6] = [
-    "Complete",
-    "Pending",
-    "Refreshing",
-    "Failed",
-    "Timeout",
-    "Canceled",
-];
+const STATUSES: [&str; 6] = ["Complete", "Pending", "Refreshing", "Failed", "Timeout", "Canceled"];
 
 impl Model {
     /// Lists tasks: paged, newest first, rows nested two deep.
@@ -38,10 +31,7 @@ impl Model {
             .filter(|row| filter.passes(row) && filter.status_passes(self.status(row, now)))
             .collect();
         let skip = usize::try_from((page - 1) * size).unwrap_or(usize::MAX);
-        let shown = rows
-            .iter()
-            .skip(skip)
-            .take(usize::try_from(size).unwrap_or(100));
+        let shown = rows.iter().skip(skip).take(usize::try_from(size).unwrap_or(100));
         let shown: Vec<Value> = shown.map(|row| self.row(row, now)).collect();
         Ok(json!({
             "Tasks": { "CDNTask": shown },
@@ -143,10 +133,7 @@ impl<'a> Filter<'a> {
             let text = "The specified ObjectType is not supported.";
             return refuse("InvalidObjectType.ValueNotSupported", text);
         }
-        if filter
-            .status
-            .is_some_and(|status| !STATUSES.contains(&status))
-        {
+        if filter.status.is_some_and(|status| !STATUSES.contains(&status)) {
             let text = "The specified Status is not supported.";
             return refuse("InvalidStatus.ValueNotSupported", text);
         }
@@ -159,10 +146,7 @@ impl<'a> Filter<'a> {
         self.task.is_none_or(|task| task == row.task)
             && self.path.is_none_or(|path| path == row.effect.target.text)
             && self.kind.is_none_or(|kind| kind == row.object_type())
-            && self
-                .domain
-                .as_ref()
-                .is_none_or(|domain| *domain == row.host)
+            && self.domain.as_ref().is_none_or(|domain| *domain == row.host)
             && self
                 .window
                 .is_none_or(|(from, to)| from.as_seconds() <= second && second <= to.as_seconds())
@@ -182,10 +166,7 @@ fn window(
         (None, None) => return Ok(None),
         (Some(from), Some(to)) => (Timestamp::parse(from), Timestamp::parse(to)),
         _ => {
-            return refuse(
-                "MissingParameter",
-                "StartTime and EndTime can not be single.",
-            );
+            return refuse("MissingParameter", "StartTime and EndTime can not be single.");
         }
     };
     let Some(from) = from else {
@@ -195,10 +176,7 @@ fn window(
         return refuse("InvalidEndTime.Malformed", "EndTime is malformed.");
     };
     if to <= from {
-        return refuse(
-            "InvalidEndTime.Mismatch",
-            "EndTime has to be after StartTime.",
-        );
+        return refuse("InvalidEndTime.Mismatch", "EndTime has to be after StartTime.");
     }
     if now.since(from) > HISTORY {
         let text = "StartTime has to be within the last three days.";
@@ -208,9 +186,5 @@ fn window(
 }
 
 fn malformed_task_id() -> Refusal {
-    Refusal::new(
-        400,
-        "InvalidTaskId.Malformed",
-        "The specified TaskId is malformed.",
-    )
+    Refusal::new(400, "InvalidTaskId.Malformed", "The specified TaskId is malformed.")
 }

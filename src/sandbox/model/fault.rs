@@ -103,33 +103,20 @@ impl Fault {
     /// Answers the next `times` calls of `action` with an error, without carrying them out.
     #[must_use]
     pub fn error(action: &str, times: u32, status: u16, code: &str) -> Self {
-        let reply = Reply::Error {
-            status,
-            code: code.to_owned(),
-            retry_after: None,
-        };
+        let reply = Reply::Error { status, code: code.to_owned(), retry_after: None };
         Self::call(action, times, false, reply)
     }
 
     /// Answers the next `times` calls of `action` with `reply`; with `work` they are carried out.
     #[must_use]
     pub fn call(action: &str, times: u32, work: bool, reply: Reply) -> Self {
-        Self::Call(CallFault {
-            action: Some(action.to_owned()),
-            times,
-            work,
-            reply,
-        })
+        Self::Call(CallFault { action: Some(action.to_owned()), times, work, reply })
     }
 
     /// Lets the next task for `target` end as `ending`.
     #[must_use]
     pub fn target(target: &str, ending: Ending) -> Self {
-        Self::Target(TargetFault {
-            target: target.to_owned(),
-            times: 1,
-            ending,
-        })
+        Self::Target(TargetFault { target: target.to_owned(), times: 1, ending })
     }
 }
 
@@ -166,10 +153,7 @@ impl Faults {
     /// Takes the ending that the next task for `target` has.
     pub(crate) fn ending_of(&mut self, target: &str) -> Option<Ending> {
         self.targets.retain(|fault| fault.times > 0);
-        let fault = self
-            .targets
-            .iter_mut()
-            .find(|fault| fault.target == target)?;
+        let fault = self.targets.iter_mut().find(|fault| fault.target == target)?;
         fault.times -= 1;
         Some(fault.ending.clone())
     }

@@ -38,21 +38,16 @@ pub(crate) fn read(
     domains: &[String],
 ) -> Result<Vec<Line>, Refusal> {
     // `lines` splits at both permitted line ends.
-    let texts: Vec<&str> = object_path
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let texts: Vec<&str> =
+        object_path.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if texts.is_empty() {
         return Err(Refusal::missing("ObjectPath"));
     }
     if texts.len() > most(kind) {
         return Err(too_many(kind, texts.len()));
     }
-    let lines: Vec<Line> = texts
-        .into_iter()
-        .map(|text| line(kind, text))
-        .collect::<Result<_, _>>()?;
+    let lines: Vec<Line> =
+        texts.into_iter().map(|text| line(kind, text)).collect::<Result<_, _>>()?;
     let hosts: BTreeSet<&str> = lines.iter().map(|line| line.host.as_str()).collect();
     if kind != QuotaKind::Prefetch && hosts.len() > DOMAINS {
         let text = format!("One request may name {DOMAINS} domains at most.");
@@ -67,26 +62,15 @@ pub(crate) fn read(
 }
 
 fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
-    let malformed = || {
-        Refusal::new(
-            400,
-            "InvalidObjectPath.Malformed",
-            "An ObjectPath is malformed.",
-        )
-    };
+    let malformed =
+        || Refusal::new(400, "InvalidObjectPath.Malformed", "An ObjectPath is malformed.");
     // Old callers leave the scheme out, and were accepted (API reference 1.3).
-    let rest = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"))
-        .unwrap_or(text);
+    let rest =
+        text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
     let host = rest.split(['/', '?']).next().unwrap_or_default();
     if host.starts_with("*.") {
         let text = "A wildcard domain can't be refreshed.";
-        return Err(Refusal::new(
-            400,
-            "InvalidExtensiveDomain.ValueNotSupported",
-            text,
-        ));
+        return Err(Refusal::new(400, "InvalidExtensiveDomain.ValueNotSupported", text));
     }
     let path = &rest[host.len()..];
     // Only what isn't ASCII, and spaces, are documented to need encoding; a fragment never travels.
@@ -106,18 +90,13 @@ fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
         return Err(malformed());
     }
     let name = host.split(':').next().unwrap_or_default();
-    Ok(Line {
-        text: text.to_owned(),
-        host: name.to_ascii_lowercase(),
-    })
+    Ok(Line { text: text.to_owned(), host: name.to_ascii_lowercase() })
 }
 
 fn is_host(host: &str) -> bool {
     let (name, port) = host.split_once(':').unwrap_or((host, "80"));
     !name.is_empty()
-        && name
-            .split('.')
-            .all(|label| !label.is_empty() && label.bytes().all(is_label_byte))
+        && name.split('.').all(|label| !label.is_empty() && label.bytes().all(is_label_byte))
         && port.parse::<u16>().is_ok()
 }
 
@@ -139,9 +118,6 @@ fn too_many(kind: QuotaKind, count: usize) -> Refusal {
         _ if count > 1_000 => "InvalidObjectPath.Size.Malformed",
         _ => "SingleRequest.OverLimit",
     };
-    let text = format!(
-        "One request may have {} lines of this type at most.",
-        most(kind)
-    );
+    let text = format!("One request may have {} lines of this type at most.", most(kind));
     Refusal::new(400, code, text)
 }

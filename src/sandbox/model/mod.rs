@@ -119,11 +119,7 @@ impl Model {
             Ok(body) => Answer::accepted(body, request_id),
             Err(refusal) => {
                 self.count_refusal(&refusal.code);
-                Answer::refused(
-                    &refusal,
-                    call.header("host").unwrap_or_default(),
-                    request_id,
-                )
+                Answer::refused(&refusal, call.header("host").unwrap_or_default(), request_id)
             }
         }
     }

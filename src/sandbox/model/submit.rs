@@ -37,18 +37,9 @@ impl Model {
         })?;
         // A File refresh always drops: Force has no meaning for it.
         let force = parameters.flag("Force")? || kind == Kind::Url;
-        let wish = Wish {
-            action: Action::Refresh,
-            kind,
-            force,
-        };
-        let ids = self.submit(
-            Operation::RefreshObjectCaches,
-            wish,
-            object_path,
-            now,
-            request_id,
-        )?;
+        let wish = Wish { action: Action::Refresh, kind, force };
+        let ids =
+            self.submit(Operation::RefreshObjectCaches, wish, object_path, now, request_id)?;
         Ok(json!({ "RefreshTaskId": ids }))
     }
 
@@ -62,18 +53,8 @@ impl Model {
         if !matches!(parameters.get("Area"), None | Some("domestic" | "overseas")) {
             return Err(Refusal::format("Area"));
         }
-        let wish = Wish {
-            action: Action::Prefetch,
-            kind: Kind::Url,
-            force: false,
-        };
-        let ids = self.submit(
-            Operation::PushObjectCache,
-            wish,
-            object_path,
-            now,
-            request_id,
-        )?;
+        let wish = Wish { action: Action::Prefetch, kind: Kind::Url, force: false };
+        let ids = self.submit(Operation::PushObjectCache, wish, object_path, now, request_id)?;
         Ok(json!({ "PushTaskId": ids }))
     }
 

@@ -66,18 +66,12 @@ impl Row {
     /// Returns how far the row is: Pending for a tenth of its ripening, then Refreshing with a
     /// rising share that stays below 100 % until the effect was applied.
     pub(crate) fn progress(&self, ripening: Duration, now: Timestamp) -> Progress<'_> {
-        let running = |status, process| Progress {
-            status,
-            process,
-            description: "",
-        };
+        let running = |status, process| Progress { status, process, description: "" };
         match &self.state {
             State::Ended(Ok(())) => running("Complete", "100%".to_owned()),
-            State::Ended(Err(why)) => Progress {
-                status: "Failed",
-                process: "100%".to_owned(),
-                description: why,
-            },
+            State::Ended(Err(why)) => {
+                Progress { status: "Failed", process: "100%".to_owned(), description: why }
+            }
             State::Ripening | State::Working => {
                 let elapsed = now.since(self.created).as_micros();
                 let share = (elapsed * 10_000 / ripening.as_micros().max(1)).min(9_999);
@@ -189,14 +183,7 @@ impl Tasks {
         self.next_task += 1;
         if wish.kind == Kind::Url {
             let items = 1;
-            self.merges.insert(
-                key,
-                Merge {
-                    second,
-                    task,
-                    items,
-                },
-            );
+            self.merges.insert(key, Merge { second, task, items });
         }
         task
     }
@@ -208,8 +195,7 @@ impl Tasks {
         {
             first.remove();
         }
-        self.merges
-            .retain(|_, merge| merge.second == now.as_seconds());
+        self.merges.retain(|_, merge| merge.second == now.as_seconds());
     }
 
     /// Hands out the effects that are due, oldest first; rows scripted to fail end here.

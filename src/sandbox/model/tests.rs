@@ -24,10 +24,7 @@ impl World {
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let now = Timestamp::parse("2026-11-22T12:00:30Z").expect("valid");
         let mut settings = Settings {
-            keys: vec![
-                key("id", "secret", None),
-                key("sts", "other", Some("a token")),
-            ],
+            keys: vec![key("id", "secret", None), key("sts", "other", Some("a token"))],
             quota: PerKind::from_fn(|kind| match kind {
                 QuotaKind::Url => 10_000,
                 QuotaKind::Regex => 20,
@@ -39,11 +36,7 @@ impl World {
             first_task: 10_000_000_000,
         };
         change(&mut settings);
-        Self {
-            model: Model::new(settings, now),
-            now,
-            nonce: Cell::new(0),
-        }
+        Self { model: Model::new(settings, now), now, nonce: Cell::new(0) }
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -135,11 +128,7 @@ impl World {
 }
 
 fn key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
-    AccessKey {
-        id: id.into(),
-        secret: secret.into(),
-        token: token.map(Into::into),
-    }
+    AccessKey { id: id.into(), secret: secret.into(), token: token.map(Into::into) }
 }
 
 fn set(call: &mut Call, name: &str, value: &str) {
@@ -163,17 +152,11 @@ fn signed(mut call: Call, id: &str, secret: &str) -> Call {
 }
 
 fn text(value: &Value, field: &str) -> String {
-    value[field]
-        .as_str()
-        .unwrap_or_else(|| panic!("{field} in {value}"))
-        .to_owned()
+    value[field].as_str().unwrap_or_else(|| panic!("{field} in {value}")).to_owned()
 }
 
 fn code(answer: &Answer) -> (u16, &str) {
-    (
-        answer.status,
-        answer.body["Code"].as_str().unwrap_or("none"),
-    )
+    (answer.status, answer.body["Code"].as_str().unwrap_or("none"))
 }
 
 fn ids(answer: &Answer) -> Vec<String> {
@@ -191,10 +174,7 @@ fn many(count: usize, line: impl Fn(usize) -> String) -> String {
 #[test]
 fn a_signed_call_is_answered_wherever_its_parameters_are() {
     let mut world = World::new();
-    let pairs = [
-        ("ObjectPath", "https://a.example/a+b%20c"),
-        ("Force", "True"),
-    ];
+    let pairs = [("ObjectPath", "https://a.example/a+b%20c"), ("Force", "True")];
     let form = signed(world.form("RefreshObjectCaches", &pairs), "id", "secret");
     let query = signed(world.query("RefreshObjectCaches", &pairs), "id", "secret");
     for call in [form, query] {
@@ -220,45 +200,24 @@ fn refusals_come_in_the_documented_order() {
         format!("ACS3-HMAC-SHA256 Credential={id},SignedHeaders={names},Signature=00")
     };
     set(&mut call, "authorization", &claim("host", "x"));
-    assert_eq!(
-        code(&world.send(&call)),
-        (400, "MissingParameter"),
-        "no digest"
-    );
+    assert_eq!(code(&world.send(&call)), (400, "MissingParameter"), "no digest");
     set(&mut call, "x-acs-content-sha256", "0");
-    assert_eq!(
-        code(&world.send(&call)),
-        (400, "IncompleteSignature"),
-        "uncovered"
-    );
+    assert_eq!(code(&world.send(&call)), (400, "IncompleteSignature"), "uncovered");
     let all = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-security-token;\
                x-acs-signature-nonce;x-acs-version";
     set(&mut call, "authorization", &claim(all, "x"));
-    assert_eq!(
-        code(&world.send(&call)),
-        (404, "InvalidAccessKeyId.NotFound")
-    );
+    assert_eq!(code(&world.send(&call)), (404, "InvalidAccessKeyId.NotFound"));
     set(&mut call, "authorization", &claim(all, "id"));
-    assert_eq!(
-        code(&world.send(&call)),
-        (400, "InvalidSecurityToken.MismatchWithAccessKey")
-    );
+    assert_eq!(code(&world.send(&call)), (400, "InvalidSecurityToken.MismatchWithAccessKey"));
     set(&mut call, "authorization", &claim(all, "sts"));
-    assert_eq!(
-        code(&world.send(&call)),
-        (400, "InvalidSecurityToken.Malformed")
-    );
+    assert_eq!(code(&world.send(&call)), (400, "InvalidSecurityToken.Malformed"));
     set(&mut call, "x-acs-security-token", "a token");
     set(&mut call, "x-acs-date", "2026-11-22 12:00:00");
     assert_eq!(code(&world.send(&call)), (400, "InvalidTimeStamp.Format"));
     set(&mut call, "x-acs-date", "2026-11-22T12:15:31Z");
     assert_eq!(code(&world.send(&call)), (400, "InvalidTimeStamp.Expired"));
     set(&mut call, "x-acs-date", "2026-11-22T11:45:30Z");
-    assert_eq!(
-        code(&world.send(&call)),
-        (400, "SignatureDoesNotMatch"),
-        "digest"
-    );
+    assert_eq!(code(&world.send(&call)), (400, "SignatureDoesNotMatch"), "digest");
     let digest = hex_sha256(&call.body);
     set(&mut call, "x-acs-content-sha256", &digest);
     let answer = world.send(&call);
@@ -275,18 +234,12 @@ fn refusals_come_in_the_documented_order() {
 fn a_nonce_is_remembered_as_long_as_its_date_is_valid() {
     let mut world = World::new();
     let mut call = world.form("DescribeRefreshQuota", &[]);
-    set(
-        &mut call,
-        "x-acs-date",
-        &world.now.plus(Duration::from_secs(900)).to_api(),
-    );
+    set(&mut call, "x-acs-date", &world.now.plus(Duration::from_secs(900)).to_api());
     let call = signed(call, "id", "secret");
     assert_eq!(world.send(&call).status, 200);
-    for (seconds, wanted) in [
-        (900, "SignatureNonceUsed"),
-        (900, "SignatureNonceUsed"),
-        (61, "InvalidTimeStamp.Expired"),
-    ] {
+    for (seconds, wanted) in
+        [(900, "SignatureNonceUsed"), (900, "SignatureNonceUsed"), (61, "InvalidTimeStamp.Expired")]
+    {
         world.pass(seconds);
         assert_eq!(code(&world.send(&call)), (400, wanted));
     }
@@ -297,48 +250,16 @@ fn one_bad_line_refuses_the_request_and_costs_nothing() {
     let mut world = World::with(|settings| settings.domains = vec!["www.example.com".into()]);
     let long = format!("{SITE}/{}", "x".repeat(1_024));
     for (kind, line, wanted) in [
-        (
-            "File",
-            "https://www.example.com/a b",
-            "InvalidObjectPath.Malformed",
-        ),
-        (
-            "File",
-            "https://www.example.com/ä",
-            "InvalidObjectPath.Malformed",
-        ),
-        (
-            "File",
-            "https://www.example.com/%2",
-            "InvalidObjectPath.Malformed",
-        ),
+        ("File", "https://www.example.com/a b", "InvalidObjectPath.Malformed"),
+        ("File", "https://www.example.com/ä", "InvalidObjectPath.Malformed"),
+        ("File", "https://www.example.com/%2", "InvalidObjectPath.Malformed"),
         ("File", "https:///x", "InvalidObjectPath.Malformed"),
-        (
-            "File",
-            "ftp://www.example.com/x",
-            "InvalidObjectPath.Malformed",
-        ),
+        ("File", "ftp://www.example.com/x", "InvalidObjectPath.Malformed"),
         ("File", long.as_str(), "InvalidObjectPath.Malformed"),
-        (
-            "File",
-            "*.example.com/x",
-            "InvalidExtensiveDomain.ValueNotSupported",
-        ),
-        (
-            "Directory",
-            "https://www.example.com/x",
-            "InvalidObjectPath.Malformed",
-        ),
-        (
-            "IgnoreParams",
-            "https://www.example.com/x?y",
-            "InvalidObjectPath.Malformed",
-        ),
-        (
-            "Trees",
-            "https://www.example.com/x",
-            "InvalidObjectType.Malformed",
-        ),
+        ("File", "*.example.com/x", "InvalidExtensiveDomain.ValueNotSupported"),
+        ("Directory", "https://www.example.com/x", "InvalidObjectPath.Malformed"),
+        ("IgnoreParams", "https://www.example.com/x?y", "InvalidObjectPath.Malformed"),
+        ("Trees", "https://www.example.com/x", "InvalidObjectType.Malformed"),
     ] {
         let lines = format!("{SITE}/good/\n{line}");
         let answer = world.refresh(kind, &lines);
@@ -346,23 +267,14 @@ fn one_bad_line_refuses_the_request_and_costs_nothing() {
     }
     let answer = world.refresh("Regex", &format!("{SITE}/[a-f]"));
     assert_eq!(code(&answer), (400, "InvalidObjectPath.Malformed"));
-    assert_eq!(
-        code(&world.push(&format!("{SITE}/d/"))),
-        (400, "InvalidObjectPath.Malformed")
-    );
+    assert_eq!(code(&world.push(&format!("{SITE}/d/"))), (400, "InvalidObjectPath.Malformed"));
     let answer = world.refresh("File", "https://other.example/x");
     assert_eq!(code(&answer), (404, "InvalidDomain.NotFound"));
-    assert_eq!(
-        code(&world.refresh("File", " \n ")),
-        (400, "MissingParameter")
-    );
+    assert_eq!(code(&world.refresh("File", " \n ")), (400, "MissingParameter"));
     assert_eq!(world.remain("UrlRemain"), "10000");
     assert!(world.model.log().accepted.is_empty());
     // No scheme, a port, odd case and blank lines are taken.
-    let answer = world.refresh(
-        "ExQuery",
-        "WWW.example.com:443/x\r\n\r\n www.example.com/y \r\n",
-    );
+    let answer = world.refresh("ExQuery", "WWW.example.com:443/x\r\n\r\n www.example.com/y \r\n");
     assert_eq!(ids(&answer).len(), 2);
     assert_eq!(world.remain("IgnoreParamsRemain"), "98");
 }
@@ -387,42 +299,24 @@ fn a_request_has_its_limits() {
     assert_eq!(world.refresh("File", &many(1_000, url)).status, 200);
     assert_eq!(world.refresh("File", &many(10, domain)).status, 200);
     assert_eq!(world.push(&many(100, url)).status, 200);
-    assert_eq!(
-        world
-            .push(&many(11, |n| format!("http://d{n}.example/x")))
-            .status,
-        200
-    );
+    assert_eq!(world.push(&many(11, |n| format!("http://d{n}.example/x"))).status, 200);
 }
 
 #[test]
 fn the_quota_is_counted_by_line_and_refills_at_midnight_utc_plus_8() {
     let mut world = World::with(|settings| settings.quota[QuotaKind::Directory] = 3);
     world.now = Timestamp::parse("2026-11-22T15:59:59Z").expect("valid");
-    assert_eq!(
-        world
-            .refresh("Directory", "a.example/1/\na.example/1/")
-            .status,
-        200
-    );
+    assert_eq!(world.refresh("Directory", "a.example/1/\na.example/1/").status, 200);
     let two = "a.example/2/\na.example/3/";
-    assert_eq!(
-        code(&world.refresh("Directory", two)),
-        (400, "QuotaExceeded.Refresh")
-    );
+    assert_eq!(code(&world.refresh("Directory", two)), (400, "QuotaExceeded.Refresh"));
     assert_eq!(world.remain("DirRemain"), "1", "refused whole");
     assert_eq!(world.remain("DirQuota"), "3");
     world.pass(1);
     assert_eq!(world.remain("DirRemain"), "3");
     assert_eq!(world.refresh("Directory", two).status, 200);
     world.model.set_remaining(QuotaKind::Prefetch, 0, world.now);
-    assert_eq!(
-        code(&world.push("a.example/x")),
-        (400, "QuotaExceeded.Preload")
-    );
-    world
-        .model
-        .set_remaining(QuotaKind::Prefetch, 5_000, world.now);
+    assert_eq!(code(&world.push("a.example/x")), (400, "QuotaExceeded.Preload"));
+    world.model.set_remaining(QuotaKind::Prefetch, 5_000, world.now);
     assert_eq!(world.remain("PreloadQuota"), "5000");
 }
 
@@ -457,27 +351,16 @@ fn urls_of_a_domain_and_second_share_ids() {
         [first[1].clone(), first[0].clone()]
     );
     assert_eq!(world.rows(&first[0]).len(), 3);
-    assert!(
-        !first.contains(&ids(&world.push("a.example/1"))[0]),
-        "prefetches have their own"
-    );
-    assert_eq!(
-        ids(&world.refresh("Directory", "a.example/1/\na.example/2/")).len(),
-        2
-    );
-    assert_eq!(
-        ids(&world.refresh("IgnoreParams", "a.example/1\na.example/2")).len(),
-        2
-    );
+    assert!(!first.contains(&ids(&world.push("a.example/1"))[0]), "prefetches have their own");
+    assert_eq!(ids(&world.refresh("Directory", "a.example/1/\na.example/2/")).len(), 2);
+    assert_eq!(ids(&world.refresh("IgnoreParams", "a.example/1\na.example/2")).len(), 2);
     world.pass(1);
     assert!(!first.contains(&ids(&world.refresh("File", "a.example/1"))[0]));
     // Every 2,000 items of a refresh and 500 of a prefetch get their own.
     world.pass(1);
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..5 {
-        seen.extend(ids(
-            &world.refresh("File", &many(1_000, |n| format!("a.example/{n}")))
-        ));
+        seen.extend(ids(&world.refresh("File", &many(1_000, |n| format!("a.example/{n}")))));
     }
     assert_eq!(seen.len(), 3);
     seen.clear();
@@ -516,21 +399,14 @@ fn a_prefetch_begins_early_and_ends_with_its_fetch() {
     assert!(world.model.working());
     assert_eq!(world.status(&id).0, "Refreshing");
     world.model.end(effects[0].row, Ok(()));
-    world
-        .model
-        .end(effects[1].row, Err("Origin Timeout".into()));
+    world.model.end(effects[1].row, Err("Origin Timeout".into()));
     assert!(!world.model.working());
     // Newest first.
     let rows = world.rows(&id);
-    let seen: Vec<_> = rows
-        .iter()
-        .map(|row| (text(row, "Status"), text(row, "Description")))
-        .collect();
+    let seen: Vec<_> =
+        rows.iter().map(|row| (text(row, "Status"), text(row, "Description"))).collect();
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-    assert_eq!(
-        seen,
-        [pair("Failed", "Origin Timeout"), pair("Complete", "")]
-    );
+    assert_eq!(seen, [pair("Failed", "Origin Timeout"), pair("Complete", "")]);
     assert_eq!(text(&rows[0], "ObjectType"), "preload");
 }
 
@@ -539,11 +415,7 @@ fn force_travels_and_a_file_is_always_dropped() {
     let mut world = World::new();
     world.refresh("File", "a.example/x");
     for force in ["TRUE", "false"] {
-        let pairs = [
-            ("ObjectPath", "a.example/d/"),
-            ("ObjectType", "Directory"),
-            ("Force", force),
-        ];
+        let pairs = [("ObjectPath", "a.example/d/"), ("ObjectType", "Directory"), ("Force", force)];
         world.ask("RefreshObjectCaches", &pairs);
     }
     world.pass(300);
@@ -559,27 +431,16 @@ fn scripted_tasks_fail_or_never_appear() {
     let mut world = World::new();
     let description = "Internal Error".to_owned();
     let fault = |target: &str, ending| Fault::target(target, ending);
-    world
-        .model
-        .faults
-        .add(fault("a.example/1", Ending::Failed { description }));
+    world.model.faults.add(fault("a.example/1", Ending::Failed { description }));
     world.model.faults.add(fault("a.example/2", Ending::NoRow));
     let id = ids(&world.refresh("File", "a.example/1\na.example/2\na.example/3")).remove(0);
     world.pass(300);
     assert_eq!(world.apply().len(), 1, "the others have no effect");
     let rows = world.rows(&id);
-    let seen: Vec<_> = rows
-        .iter()
-        .map(|row| (text(row, "ObjectPath"), text(row, "Status")))
-        .collect();
+    let seen: Vec<_> =
+        rows.iter().map(|row| (text(row, "ObjectPath"), text(row, "Status"))).collect();
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-    assert_eq!(
-        seen,
-        [
-            pair("a.example/3", "Complete"),
-            pair("a.example/1", "Failed")
-        ]
-    );
+    assert_eq!(seen, [pair("a.example/3", "Complete"), pair("a.example/1", "Failed")]);
     assert_eq!(world.refresh("File", "a.example/1").status, 200);
     world.pass(300);
     assert_eq!(world.apply().len(), 1, "a fault is used up");
@@ -624,25 +485,16 @@ fn the_task_list_is_filtered_and_paged() {
     let list = |world: &mut World, pairs: Pairs| {
         let answer = world.ask("DescribeRefreshTasks", pairs);
         assert_eq!(answer.status, 200, "{answer:?}");
-        let rows = answer.body["Tasks"]["CDNTask"]
-            .as_array()
-            .expect("rows")
-            .len();
+        let rows = answer.body["Tasks"]["CDNTask"].as_array().expect("rows").len();
         (answer.body["TotalCount"].as_u64().expect("a number"), rows)
     };
     let files = ("ObjectType", "file");
     let domain = ("DomainName", "A.example");
     assert_eq!(list(&mut world, &[]), (153, 20));
-    assert_eq!(
-        list(&mut world, &[files, domain, ("PageSize", "100")]),
-        (150, 100)
-    );
+    assert_eq!(list(&mut world, &[files, domain, ("PageSize", "100")]), (150, 100));
     let second = [files, domain, ("PageSize", "100"), ("PageNumber", "2")];
     assert_eq!(list(&mut world, &second), (150, 50));
-    assert_eq!(
-        list(&mut world, &[("ObjectPath", "http://a.example/1")]),
-        (2, 2)
-    );
+    assert_eq!(list(&mut world, &[("ObjectPath", "http://a.example/1")]), (2, 2));
     assert_eq!(list(&mut world, &[files, ("Status", "Complete")]), (0, 0));
     let window = |from, to| [("StartTime", from), ("EndTime", to)];
     let (start, end) = ("2026-11-22T12:00:31Z", "2026-11-22T12:00:40Z");
@@ -650,17 +502,11 @@ fn the_task_list_is_filtered_and_paged() {
     let refused: [(Pairs, &str); 8] = [
         (&[domain], "MissingParameter.ObjectType"),
         (&[("Status", "Failed")], "MissingParameter.ObjectType"),
-        (
-            &[("ObjectType", "File")],
-            "InvalidObjectType.ValueNotSupported",
-        ),
+        (&[("ObjectType", "File")], "InvalidObjectType.ValueNotSupported"),
         (&[("StartTime", start)], "MissingParameter"),
         (&window("x", end), "InvalidStartTime.Malformed"),
         (&window(end, start), "InvalidEndTime.Mismatch"),
-        (
-            &window("2026-11-19T12:00:30Z", end),
-            "InvalidStartTime.ValueNotSupported",
-        ),
+        (&window("2026-11-19T12:00:30Z", end), "InvalidStartTime.ValueNotSupported"),
         (&[("PageSize", "101")], "InvalidParameter.Format"),
     ];
     for (pairs, wanted) in refused {

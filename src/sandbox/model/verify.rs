@@ -16,13 +16,8 @@ const SKEW: Duration = Duration::from_secs(15 * 60);
 const NONCE_LIFE: Duration = Duration::from_secs(31 * 60);
 
 /// Headers without which a request isn't one.
-const MANDATORY: [&str; 5] = [
-    "host",
-    "x-acs-action",
-    "x-acs-date",
-    "x-acs-signature-nonce",
-    "x-acs-version",
-];
+const MANDATORY: [&str; 5] =
+    ["host", "x-acs-action", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"];
 
 /// The known keys and the nonces they used.
 #[derive(Debug)]
@@ -35,31 +30,17 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) fn new(keys: Vec<AccessKey>) -> Self {
-        Self {
-            keys,
-            seen: HashSet::new(),
-            ages: VecDeque::new(),
-        }
+        Self { keys, seen: HashSet::new(), ages: VecDeque::new() }
     }
 
     /// Accepts or refuses a request; an accepted one's nonce is spent.
     pub(crate) fn verify(&mut self, call: &Call, now: Timestamp) -> Result<(), Refusal> {
-        let text = call
-            .header("authorization")
-            .ok_or_else(|| Refusal::missing("Authorization"))?;
+        let text = call.header("authorization").ok_or_else(|| Refusal::missing("Authorization"))?;
         let claim = Claim::parse(text).ok_or_else(|| incomplete("Authorization can't be read."))?;
         claim.check_coverage(call)?;
-        let key = self
-            .keys
-            .iter()
-            .find(|key| key.id == claim.key_id)
-            .ok_or_else(|| {
-                Refusal::new(
-                    404,
-                    "InvalidAccessKeyId.NotFound",
-                    "Specified access key is not found.",
-                )
-            })?;
+        let key = self.keys.iter().find(|key| key.id == claim.key_id).ok_or_else(|| {
+            Refusal::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+        })?;
         check_token(key, call.header("x-acs-security-token"))?;
         check_date(call, now)?;
         let digest = hex_sha256(&call.body);
@@ -119,11 +100,7 @@ impl<'a> Claim<'a> {
         let key_id = field("Credential")?;
         let signed = field("SignedHeaders")?.split(';').collect();
         let signature = field("Signature")?;
-        Some(Self {
-            key_id,
-            signed,
-            signature,
-        })
+        Some(Self { key_id, signed, signature })
     }
 
     /// Checks that the mandatory headers are there and signed, and that no `x-acs-` header was
@@ -148,10 +125,7 @@ impl<'a> Claim<'a> {
     /// Returns the signed headers as they were sent; one that wasn't is empty.
     fn signed_values(&self, call: &Call) -> Vec<(String, String)> {
         let value = |name: &&str| call.header(name).unwrap_or_default().to_owned();
-        self.signed
-            .iter()
-            .map(|name| ((*name).to_owned(), value(name)))
-            .collect()
+        self.signed.iter().map(|name| ((*name).to_owned(), value(name))).collect()
     }
 }
 
@@ -160,10 +134,9 @@ fn check_token(key: &AccessKey, sent: Option<&str>) -> Result<(), Refusal> {
     match (&key.token, sent) {
         (None, None) => Ok(()),
         (Some(known), Some(sent)) if known == sent => Ok(()),
-        (Some(_), Some(_)) => refusal(
-            "InvalidSecurityToken.Malformed",
-            "Specified SecurityToken is malformed.",
-        ),
+        (Some(_), Some(_)) => {
+            refusal("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
+        }
         (None, Some(_)) | (Some(_), None) => refusal(
             "InvalidSecurityToken.MismatchWithAccessKey",
             "Specified SecurityToken doesn't belong to the access key.",

@@ -11,30 +11,18 @@ fn path(bytes: &[u8]) -> RelPath {
 
 /// A wall time at which no file of this test is young any more.
 fn later() -> Timestamp {
-    SystemClock::default()
-        .now()
-        .plus(std::time::Duration::from_secs(5))
+    SystemClock::default().now().plus(std::time::Duration::from_secs(5))
 }
 
 fn see(root: &Path, name: &[u8]) -> Seen {
-    look(
-        &Root::open(root).expect("opens"),
-        &path(name),
-        None,
-        later(),
-    )
+    look(&Root::open(root).expect("opens"), &path(name), None, later())
 }
 
 #[test]
 fn a_file_is_known_by_its_bytes_whatever_its_name() {
     let root = tempfile::tempdir().expect("made");
     fs::create_dir(root.path().join("d")).expect("made");
-    for name in [
-        b"d/a".as_slice(),
-        b"new\nline",
-        b"not-utf8-\xff",
-        b"sp ace%",
-    ] {
+    for name in [b"d/a".as_slice(), b"new\nline", b"not-utf8-\xff", b"sp ace%"] {
         let name = path(name);
         fs::write(name.under(root.path()), b"hello").expect("written");
         let Seen::File(entry) = see(root.path(), name.as_bytes()) else {
@@ -75,16 +63,10 @@ fn a_known_fingerprint_spares_reading_unless_it_is_doubtful() {
     let Seen::File(entry) = look(&opened, &path(b"a"), None, later()) else {
         panic!("a file");
     };
-    let pretended = Entry {
-        digest: Some(Digest([7; 16])),
-        ..entry
-    };
+    let pretended = Entry { digest: Some(Digest([7; 16])), ..entry };
     let known = look(&opened, &path(b"a"), Some(&pretended), later());
     assert_eq!(known, Seen::File(pretended));
-    let doubtful = Entry {
-        doubtful: true,
-        ..pretended
-    };
+    let doubtful = Entry { doubtful: true, ..pretended };
     let read = look(&opened, &path(b"a"), Some(&doubtful), later());
     assert_eq!(read, Seen::File(entry));
 }
@@ -99,11 +81,7 @@ fn a_young_change_time_is_doubtful() {
     };
     let changed = entry.fingerprint.changed_ns;
     let at = |after: i64| Timestamp::from_micros((changed + after) / 1_000);
-    for (after, doubtful) in [
-        (0, true),
-        (DOUBT_NS - 1_000, true),
-        (DOUBT_NS + 1_000, false),
-    ] {
+    for (after, doubtful) in [(0, true), (DOUBT_NS - 1_000, true), (DOUBT_NS + 1_000, false)] {
         let Seen::File(entry) = look(&opened, &path(b"a"), None, at(after)) else {
             panic!("a file");
         };
@@ -116,14 +94,8 @@ fn what_is_no_file_is_neither_read_nor_waited_for() {
     let root = tempfile::tempdir().expect("made");
     let _socket = std::os::unix::net::UnixListener::bind(root.path().join("s")).expect("bound");
     let mode = rustix::fs::Mode::RUSR;
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        root.path().join("f"),
-        FileType::Fifo,
-        mode,
-        0,
-    )
-    .expect("made");
+    rustix::fs::mknodat(rustix::fs::CWD, root.path().join("f"), FileType::Fifo, mode, 0)
+        .expect("made");
     assert_eq!(see(root.path(), b"s"), Seen::Other);
     assert_eq!(see(root.path(), b"f"), Seen::Other);
 }

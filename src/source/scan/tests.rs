@@ -34,9 +34,7 @@ fn names(scan: &Scan) -> Vec<String> {
 fn index(root: &Path) -> Index {
     let mut index = Index::new();
     let opened = Root::open(root).expect("opens");
-    let later = SystemClock::default()
-        .now()
-        .plus(std::time::Duration::from_secs(5));
+    let later = SystemClock::default().now().plus(std::time::Duration::from_secs(5));
     for path in scan_all(root, &index).suspects {
         if let Seen::File(entry) = look(&opened, &path, None, later) {
             index.apply(&path, Some(entry));
@@ -48,22 +46,13 @@ fn index(root: &Path) -> Index {
 #[test]
 fn an_unchanged_tree_has_no_suspects() {
     let root = tempfile::tempdir().expect("made");
-    for name in [
-        b"a".as_slice(),
-        b"d/b",
-        b"d/e/c",
-        b"new\nline",
-        b"d/\xff",
-        b".git/config",
-        b"d/.x",
-    ] {
+    for name in
+        [b"a".as_slice(), b"d/b", b"d/e/c", b"new\nline", b"d/\xff", b".git/config", b"d/.x"]
+    {
         write(root.path(), name);
     }
     let all = scan_all(root.path(), &Index::new());
-    assert_eq!(
-        names(&all),
-        ["a", "d/b", "d/e/c", "d/\\xff", "new\\x0aline"]
-    );
+    assert_eq!(names(&all), ["a", "d/b", "d/e/c", "d/\\xff", "new\\x0aline"]);
     assert_eq!((all.files, all.directories), (5, 3));
     let again = scan_all(root.path(), &index(root.path()));
     assert_eq!((again.suspects, again.missing), (Vec::new(), 0));
@@ -72,13 +61,7 @@ fn an_unchanged_tree_has_no_suspects() {
 #[test]
 fn new_missing_and_changed_paths_are_suspects() {
     let root = tempfile::tempdir().expect("made");
-    for name in [
-        b"changed".as_slice(),
-        b"gone",
-        b"dir/x",
-        b"dir/deep/y",
-        b"kept",
-    ] {
+    for name in [b"changed".as_slice(), b"gone", b"dir/x", b"dir/deep/y", b"kept"] {
         write(root.path(), name);
     }
     let index = index(root.path());
@@ -87,10 +70,7 @@ fn new_missing_and_changed_paths_are_suspects() {
     fs::remove_dir_all(root.path().join("dir")).expect("removed");
     write(root.path(), b"dir-new/z");
     let found = scan_all(root.path(), &index);
-    assert_eq!(
-        names(&found),
-        ["changed", "dir-new/z", "dir/deep/y", "dir/x", "gone"]
-    );
+    assert_eq!(names(&found), ["changed", "dir-new/z", "dir/deep/y", "dir/x", "gone"]);
     assert_eq!(found.missing, 3);
     let part = scan_at(root.path(), b"dir", &index).expect("available");
     assert_eq!(names(&part), ["dir/deep/y", "dir/x"]);
@@ -107,10 +87,7 @@ fn a_directory_that_became_a_file_is_missing_with_all_below() {
     fs::remove_dir_all(root.path().join("d")).expect("removed");
     write(root.path(), b"d");
     assert_eq!(names(&scan_all(root.path(), &index)), ["d", "d/x"]);
-    assert_eq!(
-        names(&scan_at(root.path(), b"d", &index).expect("available")),
-        ["d", "d/x"]
-    );
+    assert_eq!(names(&scan_at(root.path(), b"d", &index).expect("available")), ["d", "d/x"]);
 }
 
 #[test]
@@ -123,10 +100,7 @@ fn links_out_of_the_root_are_not_followed() {
     symlink(outside.path().join("secret"), root.path().join("out-file")).expect("linked");
     symlink("real", root.path().join("in")).expect("linked");
     symlink("real/x", root.path().join("in-file")).expect("linked");
-    assert_eq!(
-        names(&scan_all(root.path(), &Index::new())),
-        ["in-file", "real/x"]
-    );
+    assert_eq!(names(&scan_all(root.path(), &Index::new())), ["in-file", "real/x"]);
 }
 
 #[test]
@@ -146,9 +120,8 @@ fn a_directory_that_cannot_be_listed_is_unknown_not_empty() {
         top: 0,
     };
     // A descriptor that cannot be listed stands for a directory that fails.
-    let unlistable = opened
-        .open_beneath(&path(b"kept"), OFlags::RDONLY, ResolveFlags::empty())
-        .expect("opens");
+    let unlistable =
+        opened.open_beneath(&path(b"kept"), OFlags::RDONLY, ResolveFlags::empty()).expect("opens");
     walk.directory(&unlistable, &path(b"d"));
     walk.find_missing(&path(b"d"));
     assert_eq!(walk.found.unknown.len(), 1);
@@ -163,24 +136,12 @@ fn a_root_that_is_gone_or_emptied_is_unavailable() {
     let index = index(&root);
     fs::remove_file(root.join("a")).expect("removed");
     let empty = scan_at(&root, b"", &index).expect_err("empty");
-    assert!(
-        matches!(empty, Unavailable::Empty { files: 1, .. }),
-        "{empty}"
-    );
-    assert_eq!(
-        names(&scan_at(&root, b"", &Index::new()).expect("was empty")),
-        [""; 0]
-    );
+    assert!(matches!(empty, Unavailable::Empty { files: 1, .. }), "{empty}");
+    assert_eq!(names(&scan_at(&root, b"", &Index::new()).expect("was empty")), [""; 0]);
     fs::remove_dir(&root).expect("removed");
-    assert_eq!(
-        scan_at(&root, b"", &index),
-        Err(Unavailable::Gone(root.clone()))
-    );
+    assert_eq!(scan_at(&root, b"", &index), Err(Unavailable::Gone(root.clone())));
     fs::write(&root, b"a file").expect("written");
-    assert_eq!(
-        scan_at(&root, b"", &index),
-        Err(Unavailable::NotDirectory(root))
-    );
+    assert_eq!(scan_at(&root, b"", &index), Err(Unavailable::NotDirectory(root)));
 }
 
 #[test]
@@ -191,9 +152,7 @@ fn a_root_replaced_meanwhile_makes_the_scan_worthless() {
     let opened = Root::open(&root).expect("opens");
     fs::rename(&root, parent.path().join("old")).expect("moved");
     write(&root, b"b");
-    let scanned = scan(&opened, &RelPath::root(), &Index::new(), None, &|_, _| {
-        false
-    });
+    let scanned = scan(&opened, &RelPath::root(), &Index::new(), None, &|_, _| false);
     assert_eq!(scanned, Err(Unavailable::Replaced(root)));
 }
 
@@ -212,12 +171,5 @@ fn another_device_is_believed_only_with_most_files_in_place() {
         index.apply(&path(name), Some(entry));
     }
     index.apply(&path(b"a"), None);
-    assert!(matches!(
-        scan(&index),
-        Err(Unavailable::OtherDevice {
-            missing: 3,
-            files: 4,
-            ..
-        })
-    ));
+    assert!(matches!(scan(&index), Err(Unavailable::OtherDevice { missing: 3, files: 4, .. })));
 }

@@ -67,23 +67,12 @@ impl Backend for Inotify {
         excluded: Excluded,
     ) -> Result<Box<dyn Watch>, WatchError> {
         let gaps = Arc::new(Gaps::default());
-        let listener = Listener {
-            root: root.to_owned(),
-            door,
-            excluded,
-            gaps: Arc::clone(&gaps),
-        };
-        let config = Config::default()
-            .with_event_kinds(MASK)
-            .with_follow_symlinks(false);
-        let mut watcher = INotifyWatcher::new(
-            move |event: notify::Result<Event>| listener.hear(event),
-            config,
-        )
-        .map_err(|error| explain(&error))?;
-        watcher
-            .watch(root, RecursiveMode::Recursive)
-            .map_err(|error| explain(&error))?;
+        let listener = Listener { root: root.to_owned(), door, excluded, gaps: Arc::clone(&gaps) };
+        let config = Config::default().with_event_kinds(MASK).with_follow_symlinks(false);
+        let mut watcher =
+            INotifyWatcher::new(move |event: notify::Result<Event>| listener.hear(event), config)
+                .map_err(|error| explain(&error))?;
+        watcher.watch(root, RecursiveMode::Recursive).map_err(|error| explain(&error))?;
         Ok(Box::new(Armed { gaps, watcher }))
     }
 }
@@ -156,11 +145,7 @@ impl Listener {
     }
 
     fn send(&self, path: RelPath, reach: Reach) {
-        self.door.send(Hint {
-            path,
-            reach,
-            witness: Witness::Watch,
-        });
+        self.door.send(Hint { path, reach, witness: Witness::Watch });
     }
 }
 

@@ -15,11 +15,7 @@ const B: &str = "https://a.example/d/b";
 const DIR: &str = "https://a.example/d/";
 
 fn hold() -> Waiting {
-    Waiting {
-        wait: Wait::Hold,
-        why: "a person decides".to_owned(),
-        until: None,
-    }
+    Waiting { wait: Wait::Hold, why: "a person decides".to_owned(), until: None }
 }
 
 pub(crate) async fn a_repeated_sequence_changes_nothing(world: &mut World) {
@@ -33,10 +29,7 @@ pub(crate) async fn a_repeated_sequence_changes_nothing(world: &mut World) {
 
 pub(crate) async fn a_wish_joins_the_pending_intent_and_ors_its_force(world: &mut World) {
     world.wish(A).await;
-    let forced = Wish {
-        force: true,
-        ..wish(A)
-    };
+    let forced = Wish { force: true, ..wish(A) };
     let joined = world.send(Outgoing::Wish(forced)).await;
     assert_eq!((joined.created, joined.absorbed), (0, 1));
     let history = world.history(A).await;
@@ -72,17 +65,11 @@ pub(crate) async fn a_held_intent_is_left_and_superseded_by_a_free_one(world: &m
     world.accepted(&batch).await;
     let outcome = Outcome::Superseded(batch.asks[0].intents[0]);
     let at = world.now;
-    assert_eq!(
-        world.history(A).await[0].state,
-        State::Ended { at, outcome }
-    );
+    assert_eq!(world.history(A).await[0].state, State::Ended { at, outcome });
 }
 
 pub(crate) async fn a_held_intent_that_needs_force_outlives_a_soft_refresh(world: &mut World) {
-    let forced = Wish {
-        force: true,
-        ..wish(A)
-    };
+    let forced = Wish { force: true, ..wish(A) };
     world.send(Outgoing::Wish(forced)).await;
     let parked = [(world.due().await.intents[0].id, hold())];
     world.journal.park(&parked, world.now).await.expect("parks");
@@ -115,16 +102,11 @@ pub(crate) async fn closing_a_deploy_brings_its_intents_forward(world: &mut Worl
 
 pub(crate) async fn an_intent_keeps_twenty_causes_and_counts_all(world: &mut World) {
     for second in 0..30 {
-        let wish = Wish {
-            cause: cause(Timestamp::from_seconds(second)),
-            ..wish(A)
-        };
+        let wish = Wish { cause: cause(Timestamp::from_seconds(second)), ..wish(A) };
         world.send(Outgoing::Wish(wish)).await;
     }
     let target = url(A);
-    let history = world
-        .journal
-        .history(&world.account, Action::Refresh, &target, 1);
+    let history = world.journal.history(&world.account, Action::Refresh, &target, 1);
     let (intent, causes) = history.await.expect("history").remove(0);
     assert_eq!(intent.causes, 30);
     assert_eq!(intent.cause, cause(Timestamp::from_seconds(29)));
@@ -165,16 +147,10 @@ pub(crate) async fn a_stale_plan_changes_nothing(world: &mut World) {
 pub(crate) async fn a_soft_batch_never_takes_a_forced_intent(world: &mut World) {
     world.wish(A).await;
     let soft = world.covering(DIR).await;
-    let forced = Wish {
-        force: true,
-        ..wish(A)
-    };
+    let forced = Wish { force: true, ..wish(A) };
     world.send(Outgoing::Wish(forced)).await;
     assert_eq!(world.stage(&soft).await, Staged::Stale);
-    let hard = Batch {
-        force: true,
-        ..soft
-    };
+    let hard = Batch { force: true, ..soft };
     world.stage_ready(&hard).await;
 }
 
@@ -190,19 +166,13 @@ pub(crate) async fn an_old_fence_changes_nothing(world: &mut World) {
     let (key, now) = (&batch.key, world.now);
     let accepted = world.journal.accepted(key, old, &[], "r", now, now).await;
     assert!(matches!(accepted, Err(JournalError::Fenced { .. })));
-    let refused = world
-        .journal
-        .refused(key, old, &Verdict::Never, "no", now, now)
-        .await;
+    let refused = world.journal.refused(key, old, &Verdict::Never, "no", now, now).await;
     assert!(matches!(refused, Err(JournalError::Fenced { .. })));
     let resent = world.journal.resend(key, old, now).await;
     assert!(matches!(resent, Err(JournalError::Fenced { .. })));
     let looked = world.journal.looked(key, old, &[], now, now, now).await;
     assert!(matches!(looked, Err(JournalError::Fenced { .. })));
-    let late = world
-        .journal
-        .accepted(key, world.fence, &[], "r", now, now)
-        .await;
+    let late = world.journal.accepted(key, world.fence, &[], "r", now, now).await;
     assert!(matches!(late, Err(JournalError::OutOfTurn(_))));
     assert_eq!(world.journal.snapshot().await.expect("a snapshot"), before);
 }
@@ -241,10 +211,7 @@ pub(crate) async fn a_refused_directory_gives_back_what_it_covered(world: &mut W
 
 pub(crate) async fn a_bad_target_fails_and_what_it_covered_does_not(world: &mut World) {
     world.wish(A).await;
-    let wide = Wish {
-        target: directory(DIR),
-        ..wish(A)
-    };
+    let wide = Wish { target: directory(DIR), ..wish(A) };
     world.send(Outgoing::Wish(wide)).await;
     let batch = world.covering(DIR).await;
     world.stage_ready(&batch).await;
@@ -268,10 +235,7 @@ pub(crate) async fn splitting_ends_at_the_last_attempt(world: &mut World) {
 }
 
 pub(crate) async fn a_returning_intent_is_superseded_by_its_twin(world: &mut World) {
-    let forced = Wish {
-        force: true,
-        ..wish(A)
-    };
+    let forced = Wish { force: true, ..wish(A) };
     world.send(Outgoing::Wish(forced)).await;
     let batch = world.batch_of_all().await;
     world.stage_ready(&batch).await;
@@ -293,9 +257,7 @@ pub(crate) async fn a_failed_directory_gives_back_what_it_covered(world: &mut Wo
     world.stage_ready(&batch).await;
     world.accepted(&batch).await;
     world.wish(B).await;
-    world
-        .hear(&batch, TaskStatus::Failed("no".to_owned()))
-        .await;
+    world.hear(&batch, TaskStatus::Failed("no".to_owned())).await;
     world.pass(SECOND);
     let counts = world.counts().await;
     assert_eq!((counts.pending, counts.superseded), (2, 1));
@@ -309,11 +271,7 @@ pub(crate) async fn a_finished_job_ends_its_intents(world: &mut World) {
     let batch = world.batch_of_all().await;
     world.stage_ready(&batch).await;
     world.accepted(&batch).await;
-    let (jobs, next) = world
-        .journal
-        .jobs_due(&world.account, world.now, 10)
-        .await
-        .expect("jobs");
+    let (jobs, next) = world.journal.jobs_due(&world.account, world.now, 10).await.expect("jobs");
     assert!(jobs.is_empty());
     assert_eq!(next, Some(world.now.plus(180 * SECOND)));
     world.pass(180 * SECOND);
@@ -326,11 +284,7 @@ pub(crate) async fn a_finished_job_ends_its_intents(world: &mut World) {
     };
     world.observe(half).await;
     world.pass(SECOND);
-    let (jobs, _) = world
-        .journal
-        .jobs_due(&world.account, world.now, 10)
-        .await
-        .expect("jobs");
+    let (jobs, _) = world.journal.jobs_due(&world.account, world.now, 10).await.expect("jobs");
     assert_eq!(jobs[0].asks.len(), 1);
     assert_eq!(jobs[0].asks[0].status, Some(running));
     assert_eq!((jobs[0].polls, jobs[0].tasks.len()), (1, 1));
@@ -380,32 +334,16 @@ pub(crate) async fn a_doubt_is_adopted_in_parts_and_the_rest_sent_again(world: &
     world.looked(&batch, &[]).await;
     world.pass(60 * SECOND);
     assert_eq!(world.doubts().await.0[0].negatives, 1);
-    world
-        .looked(&batch, &[(url(A), TaskId("7".to_owned()))])
-        .await;
+    world.looked(&batch, &[(url(A), TaskId("7".to_owned()))]).await;
     assert_eq!(world.counts().await.submitted, 1);
-    let resent = world
-        .journal
-        .resend(&batch.key, world.fence, world.now)
-        .await;
+    let resent = world.journal.resend(&batch.key, world.fence, world.now).await;
     let resent = resent.expect("resends");
     assert_eq!(resent.asks, batch.asks[1..]);
-    assert_eq!(
-        world.used(QuotaKind::Url).await,
-        2,
-        "a resend debits nothing"
-    );
+    assert_eq!(world.used(QuotaKind::Url).await, 2, "a resend debits nothing");
     world.accepted(&batch).await;
     world.pass(HOUR);
-    let (jobs, _) = world
-        .journal
-        .jobs_due(&world.account, world.now, 10)
-        .await
-        .expect("jobs");
-    assert_eq!(
-        (jobs.len(), jobs[0].tasks.len(), jobs[0].asks.len()),
-        (1, 2, 2)
-    );
+    let (jobs, _) = world.journal.jobs_due(&world.account, world.now, 10).await.expect("jobs");
+    assert_eq!((jobs.len(), jobs[0].tasks.len(), jobs[0].asks.len()), (1, 2, 2));
     let counts = world.counts().await;
     assert_eq!((counts.unknown, counts.resent, counts.submitted), (0, 1, 2));
 }
@@ -419,11 +357,7 @@ pub(crate) async fn a_doubt_across_midnight_is_charged_to_both_days(world: &mut 
     assert_eq!(world.used(QuotaKind::Url).await, 0);
     world.doubted(&batch).await;
     assert_eq!(world.used(QuotaKind::Url).await, 1);
-    world
-        .journal
-        .resend(&batch.key, world.fence, world.now)
-        .await
-        .expect("resends");
+    world.journal.resend(&batch.key, world.fence, world.now).await.expect("resends");
     assert_eq!(world.used(QuotaKind::Url).await, 1);
 }
 
@@ -433,16 +367,8 @@ pub(crate) async fn a_refusal_after_a_doubt_keeps_the_first_debit(world: &mut Wo
     world.stage_ready(&batch).await;
     world.doubted(&batch).await;
     world.pass(24 * HOUR);
-    world
-        .journal
-        .resend(&batch.key, world.fence, world.now)
-        .await
-        .expect("resends");
-    assert_eq!(
-        world.used(QuotaKind::Url).await,
-        1,
-        "the new day is charged"
-    );
+    world.journal.resend(&batch.key, world.fence, world.now).await.expect("resends");
+    assert_eq!(world.used(QuotaKind::Url).await, 1, "the new day is charged");
     world.refused(&batch, later()).await;
     assert_eq!(world.used(QuotaKind::Url).await, 0);
     let snapshot = world.journal.snapshot().await.expect("a snapshot");
@@ -454,10 +380,7 @@ pub(crate) async fn a_prefetch_knows_the_refreshes_before_it(world: &mut World) 
     world.wish(B).await;
     let batch = world.batch_of_all().await;
     world.stage_ready(&batch).await;
-    let wide = Wish {
-        target: directory(DIR),
-        ..wish(A)
-    };
+    let wide = Wish { target: directory(DIR), ..wish(A) };
     world.send(Outgoing::Wish(wide)).await;
     world.wish_prefetch(A).await;
     let due = world.due().await;
@@ -497,47 +420,24 @@ pub(crate) async fn the_quota_answer_replaces_the_ledger_only_when_all_is_quiet(
     let (account, now) = (world.account.clone(), world.now);
     let ask = |table, at| (account.clone(), table, at);
     let (who, table, at) = ask(answer(10, 10), now);
-    let reported = world
-        .journal
-        .quota_reported(&who, &table, at, quiet, at)
-        .await;
+    let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
     assert!(!reported.expect("reported"));
-    assert_eq!(
-        world.used(QuotaKind::Url).await,
-        1,
-        "a larger remainder is not believed"
-    );
+    assert_eq!(world.used(QuotaKind::Url).await, 1, "a larger remainder is not believed");
     let table = answer(10, 4);
-    let reported = world
-        .journal
-        .quota_reported(&who, &table, at, quiet, at)
-        .await;
+    let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
     assert!(!reported.expect("reported"));
     assert_eq!(world.used(QuotaKind::Url).await, 6, "a smaller one is");
     world.accepted(&batch).await;
     world.pass(59 * SECOND);
     let (table, at) = (answer(10, 9), world.now);
-    let reported = world
-        .journal
-        .quota_reported(&who, &table, at, quiet, at)
-        .await;
+    let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
     assert!(!reported.expect("reported"));
     world.pass(SECOND);
     let at = world.now;
-    let reported = world
-        .journal
-        .quota_reported(&who, &table, at, quiet, at)
-        .await;
+    let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
     assert!(reported.expect("reported"));
-    let quota = world
-        .journal
-        .quota(&who, &world.limits, at)
-        .await
-        .expect("quota");
-    assert_eq!(
-        (quota[QuotaKind::Url].used, quota[QuotaKind::Url].limit),
-        (1, 10)
-    );
+    let quota = world.journal.quota(&who, &world.limits, at).await.expect("quota");
+    assert_eq!((quota[QuotaKind::Url].used, quota[QuotaKind::Url].limit), (1, 10));
 }
 
 pub(crate) async fn parking_is_visible_and_ends_by_itself(world: &mut World) {

@@ -91,11 +91,7 @@ impl Pair {
             self.sequence += 1;
             let wish = Wish {
                 account: self.account.clone(),
-                action: if prefetch {
-                    Action::Prefetch
-                } else {
-                    Action::Refresh
-                },
+                action: if prefetch { Action::Prefetch } else { Action::Refresh },
                 target,
                 force: number.is_multiple_of(5),
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
@@ -121,23 +117,14 @@ impl Pair {
         let Some(chosen) = due.intents.get(usize::from(a) % due.intents.len().max(1)) else {
             return;
         };
-        let alike = due
-            .intents
-            .iter()
-            .filter(|intent| intent.action == chosen.action);
+        let alike = due.intents.iter().filter(|intent| intent.action == chosen.action);
         let wide = chosen.action == Action::Refresh && b.is_multiple_of(3);
         let asks: Vec<Ask> = if wide {
-            vec![Ask {
-                target: target(0),
-                intents: alike.map(|intent| intent.id).collect(),
-            }]
+            vec![Ask { target: target(0), intents: alike.map(|intent| intent.id).collect() }]
         } else {
             let alike = alike.filter(|intent| intent.target.kind == chosen.target.kind);
             alike
-                .map(|intent| Ask {
-                    target: intent.target.clone(),
-                    intents: vec![intent.id],
-                })
+                .map(|intent| Ask { target: intent.target.clone(), intents: vec![intent.id] })
                 .collect()
         };
         self.keys += 1;
@@ -145,11 +132,7 @@ impl Pair {
             key: BatchKey::new(self.now, self.keys),
             account: self.account.clone(),
             action: chosen.action,
-            kind: if wide {
-                Kind::Directory
-            } else {
-                chosen.target.kind
-            },
+            kind: if wide { Kind::Directory } else { chosen.target.kind },
             force: c.is_multiple_of(2),
             asks,
         };
@@ -161,10 +144,7 @@ impl Pair {
     /// Chooses a batch in one of the states.
     async fn choose(&self, number: u8, states: &[BatchState]) -> Option<BatchKey> {
         let snapshot = self.model.snapshot().await.expect("a snapshot");
-        let wanted = snapshot
-            .batches
-            .iter()
-            .filter(|batch| states.contains(&batch.state));
+        let wanted = snapshot.batches.iter().filter(|batch| states.contains(&batch.state));
         let keys: Vec<BatchKey> = wanted.map(|batch| batch.key.clone()).collect();
         keys.get(usize::from(number) % keys.len().max(1)).cloned()
     }
@@ -232,15 +212,11 @@ impl Pair {
         let news = job.asks.iter().take(usize::from(b / 4 % 4));
         let observation = Observation {
             key: job.key.clone(),
-            news: news
-                .map(|ask| (ask.target.clone(), status.clone()))
-                .collect(),
+            news: news.map(|ask| (ask.target.clone(), status.clone())).collect(),
             next_poll: now.plus(SECOND),
             expire: (b > 230).then(|| "no row".to_owned()),
         };
-        let retry = Retry {
-            not_before: now.plus(SECOND),
-        };
+        let retry = Retry { not_before: now.plus(SECOND) };
         let _ = both!(self.observe(&observation, retry, now));
     }
 
@@ -259,10 +235,7 @@ impl Pair {
     }
 
     async fn report(&mut self, a: u8, b: u8) {
-        let answer = Reported {
-            quota: 8 + u64::from(a % 8),
-            remain: u64::from(b % 12),
-        };
+        let answer = Reported { quota: 8 + u64::from(a % 8), remain: u64::from(b % 12) };
         let table = PerKind::from_fn(|kind| (kind.as_str().len() % 2 == 0).then_some(answer));
         let asked = self.now.minus(u32::from(b) * SECOND / 16);
         let _ = both!(self.quota_reported(&self.account, &table, asked, 5 * SECOND, self.now));
@@ -284,9 +257,7 @@ impl Pair {
 
 /// Leaves out lines of the ledger that say nothing.
 fn plain(mut snapshot: Snapshot) -> Snapshot {
-    snapshot
-        .ledger
-        .retain(|line| line.used != 0 || line.corrected != 0);
+    snapshot.ledger.retain(|line| line.used != 0 || line.corrected != 0);
     snapshot
 }
 

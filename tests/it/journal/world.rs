@@ -57,10 +57,7 @@ pub(crate) fn wish(text: &str) -> Wish {
 }
 
 pub(crate) fn later() -> Verdict {
-    Verdict::Later {
-        after: None,
-        scope: refreshd::domain::verdict::Scope::Batch,
-    }
+    Verdict::Later { after: None, scope: refreshd::domain::verdict::Scope::Batch }
 }
 
 impl World {
@@ -91,10 +88,7 @@ impl World {
 
     pub(crate) async fn accept(&mut self, items: Vec<(u64, Outgoing)>) -> AcceptedWishes {
         let node = NodeId::from("n1");
-        self.journal
-            .accept(&node, &items, self.now)
-            .await
-            .expect("accepts")
+        self.journal.accept(&node, &items, self.now).await.expect("accepts")
     }
 
     pub(crate) async fn send(&mut self, outgoing: Outgoing) -> AcceptedWishes {
@@ -108,18 +102,12 @@ impl World {
     }
 
     pub(crate) async fn wish_prefetch(&mut self, text: &str) {
-        let wish = Wish {
-            action: Action::Prefetch,
-            ..wish(text)
-        };
+        let wish = Wish { action: Action::Prefetch, ..wish(text) };
         self.send(Outgoing::Wish(wish)).await;
     }
 
     pub(crate) async fn due(&self) -> Due {
-        self.journal
-            .due(&self.account, self.now, 10_000)
-            .await
-            .expect("due")
+        self.journal.due(&self.account, self.now, 10_000).await.expect("due")
     }
 
     pub(crate) fn key(&mut self) -> BatchKey {
@@ -137,10 +125,7 @@ impl World {
             force: false,
             asks: intents
                 .iter()
-                .map(|intent| Ask {
-                    target: intent.target.clone(),
-                    intents: vec![intent.id],
-                })
+                .map(|intent| Ask { target: intent.target.clone(), intents: vec![intent.id] })
                 .collect(),
         }
     }
@@ -164,10 +149,7 @@ impl World {
     }
 
     pub(crate) async fn stage(&self, batch: &Batch) -> Staged {
-        self.journal
-            .stage(batch, self.fence, &self.limits, self.now)
-            .await
-            .expect("stages")
+        self.journal.stage(batch, self.fence, &self.limits, self.now).await.expect("stages")
     }
 
     pub(crate) async fn stage_ready(&self, batch: &Batch) {
@@ -214,21 +196,13 @@ impl World {
     }
 
     pub(crate) async fn observe(&self, observation: Observation) {
-        let retry = Retry {
-            not_before: self.now.plus(SECOND),
-        };
-        self.journal
-            .observe(&observation, retry, self.now)
-            .await
-            .expect("observes");
+        let retry = Retry { not_before: self.now.plus(SECOND) };
+        self.journal.observe(&observation, retry, self.now).await.expect("observes");
     }
 
     /// Hears the same of every ask of a batch.
     pub(crate) async fn hear(&self, batch: &Batch, status: refreshd::domain::task::TaskStatus) {
-        let news = batch
-            .asks
-            .iter()
-            .map(|ask| (ask.target.clone(), status.clone()));
+        let news = batch.asks.iter().map(|ask| (ask.target.clone(), status.clone()));
         self.observe(Observation {
             key: batch.key.clone(),
             news: news.collect(),

@@ -21,21 +21,14 @@ async fn expect(receiver: &HintReceiver, wanted: &[(&str, Reach)]) -> BTreeMap<S
             for hint in receiver.drain().hints {
                 heard.insert(hint.path.to_string(), hint.reach);
             }
-            if wanted
-                .iter()
-                .all(|(path, reach)| heard.get(*path) == Some(reach))
-            {
+            if wanted.iter().all(|(path, reach)| heard.get(*path) == Some(reach)) {
                 return;
             }
             receiver.knocked().await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(20), all)
-        .await
-        .is_err()
-    {
-        panic!("heard {heard:?}, wanted {wanted:?}");
-    }
+    let ended = tokio::time::timeout(Duration::from_secs(20), all).await;
+    assert!(ended.is_ok(), "heard {heard:?}, wanted {wanted:?}");
     heard
 }
 
@@ -62,10 +55,7 @@ async fn writes_renames_and_new_directories_are_heard_and_reads_are_not() {
         ],
     )
     .await;
-    assert!(
-        !heard.contains_key("d/read") && !heard.contains_key(".hidden"),
-        "{heard:?}"
-    );
+    assert!(!heard.contains_key("d/read") && !heard.contains_key(".hidden"), "{heard:?}");
 
     fs::File::options()
         .write(true)
