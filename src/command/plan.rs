@@ -1,7 +1,7 @@
 //! `refreshd plan`: what would be asked of the CDN, and why.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
     let now = clock.server_now();
-    let paths = read_paths(&args.paths).map_err(|error| Failed::new(Exit::Io, error))?;
+    let paths = read_paths(&args.paths).map_err(|error| Failed::new(Exit::Usage, error))?;
     let mut answer = Answer::default();
     let mut wishes: BTreeMap<AccountName, Vec<Wish>> = BTreeMap::new();
     let deploy = DeployId::new(now, 0);
@@ -110,6 +110,9 @@ pub(super) async fn run(
 fn read_paths(arguments: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
     if !arguments.is_empty() && arguments != [PathBuf::from("-")] {
         return Ok(arguments.to_vec());
+    }
+    if arguments.is_empty() && std::io::stdin().is_terminal() {
+        return Err(std::io::Error::other("no path was named; `-` reads them from the terminal"));
     }
     let lines = std::io::stdin().lock().split(b'\n');
     lines

@@ -346,7 +346,9 @@ impl Dispatch {
                 tracing::debug!(account = %self.account.name, replaced, "the CDN reported its quota");
                 self.refusals = 0;
                 self.board.answered(after);
-                self.quota_at = after.plus(QUOTA_EVERY).min(turn);
+                // After a restless answer it is asked again when there may have been quiet.
+                let again = if replaced { QUOTA_EVERY } else { 2 * QUIET };
+                self.quota_at = after.plus(again).min(turn);
             }
             Err(failure) => {
                 let why = explain(&failure);

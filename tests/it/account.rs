@@ -745,7 +745,7 @@ async fn a_step_of_the_wall_clock_moves_no_wait() {
     bench.clock.step_wall(bench.clock.now().plus(hours));
     bench.turn().await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 0, "two looks apart");
-    bench.pass(300).await;
+    bench.pass(120).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
     bench.clock.step_wall(bench.clock.now().plus(hours));
     bench.turn().await;

@@ -279,8 +279,8 @@ async fn what_the_quota_parks_is_shown_and_goes_out_once_it_is_raised() {
         status["intents"]["waiting"]["quota"] == 7 && status["intents"]["done"] == 5
     });
     let why = status["attention"][0]["why"].as_str().unwrap_or_default();
-    assert!(why.contains("today's 5 URL refreshes"), "{status}");
-    assert!(world.log().contains("parked: today's 5"), "{}", world.log());
+    assert!(why.contains("today's URL refreshes (5)"), "{status}");
+    assert!(world.log().contains("parked: today's URL refreshes (5)"), "{}", world.log());
     assert_eq!(daemon.terminate(), Some(0));
     world.configure("[account.main.quota]\nurl = 100", "");
     let _daemon = world.start();

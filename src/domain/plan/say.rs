@@ -22,9 +22,9 @@ pub(super) fn spent(kind: QuotaKind, allowance: Allowance, refill: Timestamp) ->
     let limit = allowance.limit;
     let state = match (limit, allowance.left()) {
         (0, _) => format!("the account is allowed no {what} today"),
-        (_, 0) => format!("today's {limit} {what} are spent"),
+        (_, 0) => format!("today's {what} ({limit}) are spent"),
         // Still true when it is read after they are gone.
-        _ => format!("today's {limit} {what} go to older changes"),
+        _ => format!("today's {what} ({limit}) go to older changes"),
     };
     format!("{state}; goes out after 00:00 UTC+8 ({refill})")
 }

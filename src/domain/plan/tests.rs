@@ -231,13 +231,13 @@ fn the_oldest_go_and_the_rest_waits_for_the_next_day() {
     assert_eq!((id.0, plan.waiting.len()), (3, 1));
     assert_eq!(
         waiting.why,
-        "today's 20 URL refreshes go to older changes; goes out after 00:00 UTC+8 \
+        "today's URL refreshes (20) go to older changes; goes out after 00:00 UTC+8 \
          (2026-11-22T16:00:00Z)"
     );
     assert_eq!(waiting.until, Timestamp::parse("2026-11-22T16:00:01Z"));
     let spent = world.left(QuotaKind::Url, 0).plan();
     assert!(spent.batches.is_empty());
-    assert!(spent.waiting[0].1.why.starts_with("today's 20 URL refreshes are spent; "));
+    assert!(spent.waiting[0].1.why.starts_with("today's URL refreshes (20) are spent; "));
 }
 
 #[test]

@@ -52,7 +52,9 @@ impl Dispatch {
             }
         };
         let now = self.clock.server_now();
-        let look_at = now.plus(self.account.doubt_gap);
+        // After the second look without a find there is nothing left to wait for.
+        let is_last = found.is_empty() && doubt.negatives >= 1;
+        let look_at = if is_last { now } else { now.plus(self.account.doubt_gap) };
         let first_poll = now.plus(self.account.poll_first);
         self.journal.looked(&doubt.batch.key, self.fence, &found, look_at, first_poll, now).await?;
         self.board.wake_poll();
