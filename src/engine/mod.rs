@@ -16,10 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
-use crate::config::{Config, Origin};
+use crate::config::Config;
 use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::names::{AccountName, OriginName};
-use crate::domain::settle::Waits;
 use crate::journal::{Journal, JournalError};
 use crate::source::watch::inotify::Inotify;
 use crate::store::{Store, StoreError};
@@ -168,7 +167,7 @@ impl Engine {
         }
         for origin in config.origins.values() {
             let intake = Intake::new(
-                settings(origin),
+                intake::Settings::from(origin),
                 Arc::new(origin.mapping.clone()),
                 store.clone(),
                 clock.clone(),
@@ -233,20 +232,6 @@ impl Engine {
                 tracing::error!(task = name, "{error}");
             }
         }
-    }
-}
-
-fn settings(origin: &Origin) -> intake::Settings {
-    intake::Settings {
-        origin: origin.name.clone(),
-        root: origin.root.clone(),
-        waits: Waits {
-            settle: origin.settle,
-            deploy_deadline: origin.deploy_deadline,
-            unstable_after: origin.unstable_after,
-            delete_settle: origin.delete_settle,
-        },
-        reconcile_every: origin.reconcile_every,
     }
 }
 
