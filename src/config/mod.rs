@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
+use crate::domain::watch::{Links, Means};
 
 mod duration;
 mod origin;
@@ -141,6 +142,16 @@ pub struct Origin {
     pub delete_settle: Duration,
     /// How often the whole tree is compared with the index.
     pub reconcile_every: Duration,
+    /// A path absent or empty for longer than this counts as changed even if its old bytes return.
+    pub transient: Duration,
+    /// By which means changes are heard of.
+    pub watch: Means,
+    /// Which links are followed.
+    pub links: Links,
+    /// How often what sends no events is compared with the index.
+    pub poll_every: Duration,
+    /// How fast the digests of a new tree are filled in, in bytes a second.
+    pub digest_rate: u64,
 }
 
 impl Config {

@@ -10,6 +10,7 @@ use super::{Origin, value};
 use crate::domain::mapping::{DirectoryUrls, Field, Mapping, MappingError, Spec};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::url::Base;
+use crate::domain::watch::{Links, Means};
 
 /// An origin, and where in the file it stands.
 pub(super) struct Placed {
@@ -46,6 +47,13 @@ pub(super) fn origin(
         section.or("delete_settle", 30 * SECOND, value::time(Duration::ZERO..=HOUR), findings);
     let reconcile_every =
         section.or("reconcile_every", HOUR, value::time(SECOND..=7 * DAY), findings);
+    let transient =
+        section.or("transient", 5 * SECOND, value::time(Duration::ZERO..=HOUR), findings);
+    let watch = section.or("watch", Means::default(), value::means, findings);
+    let links = section.or("links", Links::default(), value::links, findings);
+    let poll_every = section.or("poll_every", MINUTE, value::time(SECOND..=7 * DAY), findings);
+    let digest_rate =
+        section.or("digest_mb_per_second", 20, value::count(1..=100_000), findings) * 1_000_000;
     section.finish(findings);
     let domains = domains?;
     let lists = [Some(&domains), index.as_ref(), exclude.as_ref(), prefetch.as_ref()];
@@ -88,6 +96,11 @@ pub(super) fn origin(
             unstable_after: unstable_after.value,
             delete_settle,
             reconcile_every,
+            transient,
+            watch,
+            links,
+            poll_every,
+            digest_rate,
         },
         root: root.span,
     })

@@ -11,6 +11,7 @@ use super::section::{Wrong, kind_of, nearest};
 use super::{LogFormat, LogLevel, duration};
 use crate::domain::endpoint::endpoint_problem;
 use crate::domain::mapping::DirectoryUrls;
+use crate::domain::watch::{Links, Means};
 
 /// The directory that systemd puts credentials in, as it may be written in a path.
 const CREDENTIALS: [&str; 2] = ["%d/", "${CREDENTIALS_DIRECTORY}/"];
@@ -153,6 +154,16 @@ fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
 pub(super) fn directory_urls(value: &DeValue<'_>) -> Read<DirectoryUrls> {
     use DirectoryUrls::{Both, None, Slash};
     choice(value, &[("slash", Slash), ("both", Both), ("none", None)])
+}
+
+/// Reads `watch`.
+pub(super) fn means(value: &DeValue<'_>) -> Read<Means> {
+    choice(value, &Means::ALL.map(|means| (means.as_str(), means)))
+}
+
+/// Reads `links`.
+pub(super) fn links(value: &DeValue<'_>) -> Read<Links> {
+    choice(value, &Links::ALL.map(|links| (links.as_str(), links)))
 }
 
 /// Reads `log.level`.

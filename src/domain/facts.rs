@@ -36,12 +36,37 @@ pub struct OriginFacts {
     pub directories: u64,
     /// Since when changes are known: the time of the baseline.
     pub baseline_at: Option<Timestamp>,
+    /// Files whose bytes have not been read once: touching one counts as a change.
+    pub undigested: u64,
+    /// How many bytes these have.
+    pub undigested_bytes: u64,
+    /// Kernel watches or marks held.
+    pub watches: u64,
+    /// Subtrees that the kernel does not tell of, each with the reason: at most the first 100.
+    pub polled: Vec<PolledFacts>,
+    /// What an operator can do for the watch: what is missing, and the command that mends it.
+    pub advice: String,
+    /// How often the kernel dropped events since the start.
+    pub overflows: u64,
+    /// How often a subtree or the whole tree was compared since the start.
+    pub reconciles: u64,
+    /// Whether a comparison is under way, and how many files it has seen.
+    pub comparing: Option<u64>,
     /// Paths seen but not settled yet.
     pub dirty: u64,
     /// Why it is unavailable, or what a person should know; empty when all is well.
     pub note: String,
     /// Paths that changed and could not be mapped to a URL, with the reason: the newest 100.
     pub unmapped: Vec<Unmapped>,
+}
+
+/// A subtree that is compared at intervals because no events come from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolledFacts {
+    /// Where, escaped; `.` is the root.
+    pub path: String,
+    /// Why.
+    pub why: String,
 }
 
 /// A changed path that has no URL.

@@ -22,3 +22,4 @@ pub mod task;
 pub mod time;
 pub mod url;
 pub mod verdict;
+pub mod watch;

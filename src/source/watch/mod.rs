@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Excluded, HintSender};
 
 pub mod inotify;
+pub mod shape;
 
 /// Why a tree can't be watched; the message names the remedy where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
