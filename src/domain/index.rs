@@ -68,6 +68,9 @@ pub struct Entry {
     /// Whether the fingerprint was younger than two clock ticks when it was taken, so that a later
     /// write could hide behind it: the next scan looks again.
     pub doubtful: bool,
+    /// Whether the file has more names: a hard link count above one, or it was reached through a
+    /// symbolic link.
+    pub linked: bool,
 }
 
 /// A stored piece of the index: at most 512 entries of one directory, by name range.
