@@ -8,6 +8,7 @@ use super::{Armed, Intake, Trouble};
 use crate::domain::hint::Witness;
 use crate::domain::index::Index;
 use crate::domain::path::RelPath;
+use crate::domain::watch::Links;
 use crate::source::Unavailable;
 use crate::source::root::Root;
 use crate::store::{OriginRecord, Record, StoreError};
@@ -57,7 +58,7 @@ impl Intake {
         let (backend, path) = (Arc::clone(&self.backend), self.settings.root.clone());
         let (sender, excluded) = (self.door.0.clone(), Arc::clone(&self.excluded));
         let (root, watch) = spawn_blocking(move || {
-            let root = Root::open(&path)?;
+            let root = Root::open(&path, Links::default())?;
             let watch = backend.arm(&path, sender, excluded);
             root.is_still_there()?;
             Ok::<_, Unavailable>((root, watch))

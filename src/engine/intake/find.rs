@@ -51,7 +51,7 @@ impl Intake {
         let (path, index) = (self.settings.root.clone(), Arc::clone(&self.index));
         let excluded = Arc::clone(&self.excluded);
         let watch = self.armed.as_ref().and_then(|armed| armed.watch.clone());
-        let found = spawn_blocking(move || {
+        let (suspects, found) = spawn_blocking(move || {
             // Files made in a new directory before it was watched were not heard of.
             if let Some(watch) = watch {
                 watch.catch_up();
@@ -71,7 +71,7 @@ impl Intake {
         };
         if whole {
             // It has seen all that waited, too.
-            self.backlog = found.suspects.into();
+            self.backlog = suspects.into();
             self.next_reconcile = Some(self.next_reconcile());
             self.notes[1] = found.unknown.first().map_or_else(String::new, |(path, why)| {
                 format!(
@@ -84,8 +84,7 @@ impl Intake {
             }
         } else {
             let (now, fresh) = (self.clock.boot(), self.fresh());
-            let marks: Vec<_> =
-                found.suspects.into_iter().map(|path| (witness(&path), path)).collect();
+            let marks: Vec<_> = suspects.into_iter().map(|path| (witness(&path), path)).collect();
             for (witness, path) in marks {
                 self.settler.mark(&path, witness, now, &fresh);
             }

@@ -1,13 +1,16 @@
 //! What intake asks of the file system; each of these blocks.
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::clock::SharedClock;
 use crate::domain::index::{Entry, Index};
 use crate::domain::path::RelPath;
+use crate::domain::watch::Links;
 use crate::source::look::{Seen, look};
 use crate::source::root::Root;
-use crate::source::scan::{Scan, scan};
+use crate::source::scan::{Comparison, Scan, THREADS, scan};
 use crate::source::{Excluded, Unavailable};
 
 /// Identity of a root: device and inode.
@@ -15,11 +18,11 @@ pub(super) type Identity = (u64, u64);
 
 /// Opens the root and makes sure that it is the one that is watched.
 fn open(path: &Path, expected: Identity) -> Result<Root, Unavailable> {
-    let root = Root::open(path)?;
+    let root = Root::open(path, Links::default())?;
     if root.identity() == expected { Ok(root) } else { Err(Unavailable::Replaced(path.to_owned())) }
 }
 
-/// Scans subtrees.
+/// Scans subtrees; returns the suspects, in order, and what else was found.
 pub(super) fn scan_all(
     path: &Path,
     expected: Identity,
@@ -27,18 +30,26 @@ pub(super) fn scan_all(
     index: &Index,
     device: Option<u64>,
     excluded: &Excluded,
-) -> Result<Scan, Unavailable> {
+) -> Result<(Vec<RelPath>, Scan), Unavailable> {
     let root = open(path, expected)?;
+    let (index, progress) = (RwLock::new(index.clone()), AtomicU64::new(0));
+    let excluded = excluded.as_ref();
+    let comparison =
+        Comparison { index: &index, device, excluded, progress: &progress, threads: THREADS };
+    let suspects = Mutex::new(Vec::new());
     let mut all = Scan::default();
     for subtree in subtrees {
-        let mut found = scan(&root, subtree, index, device, excluded.as_ref())?;
-        all.suspects.append(&mut found.suspects);
+        let mut found = scan(&root, subtree, &comparison, &|suspect| {
+            suspects.lock().unwrap_or_else(PoisonError::into_inner).push(suspect.path);
+        })?;
         all.unknown.append(&mut found.unknown);
         all.missing += found.missing;
         all.files += found.files;
         all.directories += found.directories;
     }
-    Ok(all)
+    let mut suspects = suspects.into_inner().unwrap_or_else(PoisonError::into_inner);
+    suspects.sort_unstable();
+    Ok((suspects, all))
 }
 
 /// Looks at paths, in order. `removing` is how many files the index holds, where a path that is
