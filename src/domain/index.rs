@@ -68,6 +68,9 @@ pub struct Entry {
     /// Whether the fingerprint was younger than two clock ticks when it was taken, so that a later
     /// write could hide behind it: the next scan looks again.
     pub doubtful: bool,
+    /// Whether the file has more names: a hard link count above one, or it was reached through a
+    /// symbolic link.
+    pub linked: bool,
 }
 
 /// A stored piece of the index: at most 512 entries of one directory, by name range.
@@ -228,6 +231,41 @@ impl Index {
             .filter(|(_, (_, entry))| shared.contains(&entry.fingerprint.shared()))
             .filter_map(|(path, (name, _))| path.join(name).ok())
             .collect()
+    }
+
+    /// Stub.
+    pub fn is_shared(&self, _inode: u64) -> bool {
+        true
+    }
+
+    /// Stub.
+    pub fn undigested(&self) -> (u64, u64) {
+        let mut sum = (0, 0);
+        for (_, directory) in &self.directories {
+            for (_, entry) in directory.entries() {
+                if entry.digest.is_none() {
+                    sum.0 += 1;
+                    sum.1 += entry.fingerprint.size;
+                }
+            }
+        }
+        sum
+    }
+
+    /// Stub.
+    pub fn undigested_after(&self, after: Option<&RelPath>, limit: usize) -> Vec<RelPath> {
+        let mut all = Vec::new();
+        for (path, directory) in &self.directories {
+            for (name, entry) in directory.entries() {
+                let full = path.join(name).unwrap_or_default();
+                if entry.digest.is_none() && after.is_none_or(|after| full > *after) {
+                    all.push(full);
+                }
+            }
+        }
+        all.sort();
+        all.truncate(limit);
+        all
     }
 
     /// Returns the names of the files in one directory, sorted, with what is held of them.

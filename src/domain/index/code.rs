@@ -11,6 +11,7 @@ use crate::domain::path::RelPath;
 const VERSION: u8 = 1;
 const HAS_DIGEST: u8 = 1;
 const DOUBTFUL: u8 = 2;
+const LINKED: u8 = 4;
 
 /// Why a stored chunk can't be read: the index is damaged, or was written by a later version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,8 @@ pub(super) fn encode(entries: &[Named]) -> Vec<u8> {
         put(&mut data, rest.len() as u64);
         data.extend_from_slice(rest);
         let flags = if entry.digest.is_some() { HAS_DIGEST } else { 0 }
-            | if entry.doubtful { DOUBTFUL } else { 0 };
+            | if entry.doubtful { DOUBTFUL } else { 0 }
+            | if entry.linked { LINKED } else { 0 };
         data.push(flags);
         let Fingerprint { size, modified_ns, changed_ns, inode } = entry.fingerprint;
         put(&mut data, size);
@@ -84,7 +86,7 @@ fn read(first: &[u8], data: &[u8]) -> Result<Vec<Named>, &'static str> {
             return Err("its names are out of order");
         }
         let flags = reader.byte()?;
-        if flags & !(HAS_DIGEST | DOUBTFUL) != 0 {
+        if flags & !(HAS_DIGEST | DOUBTFUL | LINKED) != 0 {
             return Err("it has unknown flags");
         }
         let size = reader.number()?;
@@ -99,7 +101,8 @@ fn read(first: &[u8], data: &[u8]) -> Result<Vec<Named>, &'static str> {
         };
         let fingerprint = Fingerprint { size, modified_ns, changed_ns, inode };
         let doubtful = flags & DOUBTFUL != 0;
-        entries.push((name.into(), Entry { fingerprint, digest, doubtful }));
+        let linked = flags & LINKED != 0;
+        entries.push((name.into(), Entry { fingerprint, digest, doubtful, linked }));
     }
     if reader.0.is_empty() { Ok(entries) } else { Err("it has bytes after its end") }
 }

@@ -12,6 +12,7 @@ fn entry(number: u64) -> Entry {
         },
         digest: (!number.is_multiple_of(3)).then_some(Digest([number.to_le_bytes()[0]; 16])),
         doubtful: number.is_multiple_of(5),
+        linked: number.is_multiple_of(7),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
+use crate::domain::watch::Links;
 
 fn path(bytes: &[u8]) -> RelPath {
     RelPath::new(bytes).expect("valid")
@@ -15,7 +16,7 @@ fn later() -> Timestamp {
 }
 
 fn see(root: &Path, name: &[u8]) -> Seen {
-    look(&Root::open(root).expect("opens"), &path(name), None, later())
+    look(&Root::open(root, Links::Inside).expect("opens"), &path(name), None, later())
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn links_are_followed_inside_the_root_only() {
 fn a_known_fingerprint_spares_reading_unless_it_is_doubtful() {
     let root = tempfile::tempdir().expect("made");
     fs::write(root.path().join("a"), b"hello").expect("written");
-    let opened = Root::open(root.path()).expect("opens");
+    let opened = Root::open(root.path(), Links::Inside).expect("opens");
     let Seen::File(entry) = look(&opened, &path(b"a"), None, later()) else {
         panic!("a file");
     };
@@ -75,7 +76,7 @@ fn a_known_fingerprint_spares_reading_unless_it_is_doubtful() {
 fn a_young_change_time_is_doubtful() {
     let root = tempfile::tempdir().expect("made");
     fs::write(root.path().join("a"), b"hello").expect("written");
-    let opened = Root::open(root.path()).expect("opens");
+    let opened = Root::open(root.path(), Links::Inside).expect("opens");
     let Seen::File(entry) = look(&opened, &path(b"a"), None, later()) else {
         panic!("a file");
     };
