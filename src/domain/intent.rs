@@ -86,6 +86,9 @@ pub struct Wish {
     pub not_before: Timestamp,
     /// Why.
     pub cause: Cause,
+    /// Why a person must decide first, in a sentence; none when it may go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
 }
 
 impl Wish {

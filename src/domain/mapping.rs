@@ -256,6 +256,7 @@ impl Mapping {
             force: action == Action::Refresh && change.force,
             not_before,
             cause: cause.clone(),
+            hold: None,
         };
         let refresh = |url| wish(Action::Refresh, url);
         let mut made: Vec<Wish> = urls.made.iter().map(refresh).collect();

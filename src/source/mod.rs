@@ -31,6 +31,8 @@ pub const DOOR_PATHS: usize = 65_536;
 struct Held {
     hints: BTreeMap<RelPath, (Reach, Witness)>,
     overflowed: bool,
+    root: bool,
+    anew: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,10 @@ pub struct Hints {
     pub hints: Vec<Hint>,
     /// Whether hints were forgotten: the whole tree must be reconciled.
     pub overflowed: bool,
+    /// Whether the way to the root may lead elsewhere now.
+    pub root: bool,
+    /// Whether an operator asked for a new baseline.
+    pub anew: bool,
 }
 
 /// Makes the door of an origin, which holds at most `most` different paths.
@@ -86,6 +92,23 @@ impl HintSender {
             held.hints.insert(hint.path, (hint.reach, hint.witness));
         }
         drop(held);
+        self.knock();
+    }
+
+    /// Says that the way to the root may lead elsewhere now.
+    pub fn look_at_root(&self) {
+        self.0.held().root = true;
+        self.knock();
+    }
+
+    /// Asks for a new baseline.
+    pub fn begin_anew(&self) {
+        self.0.held().anew = true;
+        self.knock();
+    }
+
+    /// Wakes whoever waits inside, though there may be nothing at the door.
+    pub fn knock(&self) {
         self.0.knocked.notify_one();
     }
 }
@@ -100,7 +123,14 @@ impl HintReceiver {
             .into_iter()
             .map(|(path, (reach, witness))| Hint { path, reach, witness })
             .collect();
-        Hints { hints, overflowed: held.overflowed }
+        Hints { hints, overflowed: held.overflowed, root: held.root, anew: held.anew }
+    }
+
+    /// Returns whether there is something that should not wait: the root, or an operator.
+    #[must_use]
+    pub fn is_called(&self) -> bool {
+        let held = self.0.held();
+        held.root || held.anew
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.

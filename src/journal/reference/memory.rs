@@ -269,6 +269,7 @@ impl Memory {
                 force: false,
                 not_before: now,
                 cause,
+                hold: None,
             };
             self.enter(&wish, now);
             *self.tally.entry("overlapped").or_default() += 1;

@@ -220,6 +220,7 @@ fn again(account: &AccountName, target: &Target, now: Timestamp) -> Wish {
         target: target.clone(),
         force: false,
         not_before: now,
+        hold: None,
         cause: Cause {
             witness: Witness::Schedule,
             at: now,

@@ -95,6 +95,7 @@ impl Pair {
                 target,
                 force: number.is_multiple_of(5),
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
+                hold: None,
                 cause,
             };
             items.push((self.sequence, Outgoing::Wish(wish)));

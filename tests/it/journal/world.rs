@@ -53,6 +53,7 @@ pub(crate) fn wish(text: &str) -> Wish {
         force: false,
         not_before: Timestamp::EPOCH,
         cause: cause(Timestamp::EPOCH),
+        hold: None,
     }
 }
 

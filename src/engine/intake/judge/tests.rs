@@ -22,6 +22,7 @@ fn look(witness: Witness, anyway: bool, removal: bool) -> Look {
         deploy_deadline: second * 10,
         unstable_after: if anyway { Duration::ZERO } else { second * 60 },
         delete_settle: Duration::ZERO,
+        transient: Duration::from_secs(5),
     };
     let mut settler = Settler::new(waits, 10);
     settler.mark(&RelPath::new("a").expect("valid"), witness, Duration::ZERO, &deploy());
