@@ -36,7 +36,7 @@ fn main() {
     let timed = |work: &mut dyn FnMut()| {
         let (began, cpu) = (clock.boot(), cpu());
         work();
-        (clock.boot() - began, self::cpu() - cpu)
+        (clock.boot().saturating_sub(began), self::cpu().saturating_sub(cpu))
     };
     println!("making {files} files in {directories} directories");
     make(&tree, files, directories);

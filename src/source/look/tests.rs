@@ -100,3 +100,37 @@ fn what_is_no_file_is_neither_read_nor_waited_for() {
     assert_eq!(see(root.path(), b"s"), Seen::Other);
     assert_eq!(see(root.path(), b"f"), Seen::Other);
 }
+
+#[test]
+fn a_look_tells_whether_a_file_has_more_names() {
+    let root = tempfile::tempdir().expect("made");
+    fs::create_dir(root.path().join("d")).expect("made");
+    for name in ["one", "two", "d/x"] {
+        fs::write(root.path().join(name), b"bytes").expect("written");
+    }
+    fs::hard_link(root.path().join("two"), root.path().join("also")).expect("linked");
+    symlink("one", root.path().join("link")).expect("linked");
+    symlink(root.path().join("d"), root.path().join("e")).expect("linked");
+    let opened = Root::open(root.path(), Links::Inside).expect("opens");
+    for (name, linked) in [
+        ("one", false),
+        ("two", true),
+        ("also", true),
+        ("link", true),
+        ("d/x", false),
+        ("e/x", true),
+    ] {
+        let Seen::File(entry) = see(root.path(), name.as_bytes()) else {
+            panic!("{name} is a file");
+        };
+        assert_eq!(entry.linked, linked, "{name}");
+        let unread = look_without_reading(&opened, &path(name.as_bytes()), later());
+        assert_eq!(unread, Seen::File(Entry { digest: None, ..entry }));
+        // What was known of it stays, but for that.
+        let prior = Entry { linked: !linked, ..entry };
+        let known = look(&opened, &path(name.as_bytes()), Some(&prior), later());
+        assert_eq!(known, Seen::File(entry));
+    }
+    assert_eq!(look_without_reading(&opened, &path(b"d"), later()), Seen::Directory);
+    assert_eq!(look_without_reading(&opened, &path(b"none"), later()), Seen::Absent);
+}
