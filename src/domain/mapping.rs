@@ -255,6 +255,7 @@ impl Mapping {
             target: Target::new(Kind::Url, url.as_str()),
             force: action == Action::Refresh && change.force,
             not_before,
+            hold: None,
             cause: cause.clone(),
         };
         let refresh = |url| wish(Action::Refresh, url);

@@ -276,6 +276,7 @@ impl Bench {
             target,
             force,
             not_before: now,
+            hold: None,
             cause: Cause {
                 witness: Witness::Operator,
                 at: now,

@@ -85,6 +85,7 @@ pub(super) fn counts(tx: &Transaction<'_>) -> Result<Counts, JournalError> {
             "done" => counts.done = number,
             "failed" => counts.failed = number,
             "superseded" => counts.superseded = number,
+            "rejected" => counts.rejected = number,
             ".resent" => counts.resent = number,
             ".overlapped" => counts.overlapped = number,
             _ => {}

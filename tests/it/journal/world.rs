@@ -52,6 +52,7 @@ pub(crate) fn wish(text: &str) -> Wish {
         target: url(text),
         force: false,
         not_before: Timestamp::EPOCH,
+        hold: None,
         cause: cause(Timestamp::EPOCH),
     }
 }
