@@ -87,7 +87,8 @@ CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ende
 CREATE INDEX intent_held ON intent (deploy, id) WHERE wait = 'hold';
 CREATE INDEX intent_deploy ON intent (deploy) WHERE state = 'pending';
 CREATE INDEX intent_target ON intent (target);
-CREATE INDEX intent_attention ON intent (id) WHERE wait IS NOT NULL OR outcome = 'failed';
+CREATE INDEX intent_attention ON intent (id)
+    WHERE (wait IS NOT NULL AND (wait <> 'hold' OR deploy IS NULL)) OR outcome = 'failed';
 CREATE INDEX intent_ended ON intent (ended_at) WHERE state = 'ended';
 
 -- The newest causes of an intent; the newest has ordinal = intent.causes.

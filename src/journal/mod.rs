@@ -238,7 +238,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns when the oldest intent that has not ended was created.
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError>;
 
-    /// Returns waiting and failed intents, newest first, at most `limit`.
+    /// Returns waiting and failed intents, newest first, at most `limit`; what [`held`](Self::held)
+    /// shows is not among them.
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError>;
 
     /// Returns the intents of a target, newest first, with their causes: `refreshd why` and tests.
@@ -253,8 +254,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns how many intents have not ended and wait for `wait`.
     async fn waiting(&self, wait: Wait) -> Result<u64, JournalError>;
 
-    /// Returns what is held, by deploy, the oldest first. Intents of no deploy are in none: nothing
-    /// but [`park`](Self::park) could hold them.
+    /// Returns what is held, by deploy, the oldest first. Held intents of no deploy are in no set.
     async fn held(&self) -> Result<Vec<HeldSet>, JournalError>;
 
     /// Forgets what ended more than [`KEPT_DAYS`] ago, at most 1,000 intents; returns how many

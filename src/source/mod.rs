@@ -31,6 +31,7 @@ pub const DOOR_PATHS: usize = 65_536;
 struct Held {
     hints: BTreeMap<RelPath, (Reach, Witness)>,
     overflowed: bool,
+    anew: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct Hints {
     pub hints: Vec<Hint>,
     /// Whether hints were forgotten: the whole tree must be reconciled.
     pub overflowed: bool,
+    /// Whether a new baseline is asked for: what is known is forgotten, the tree is taken as it is.
+    pub anew: bool,
 }
 
 /// Makes the door of an origin, which holds at most `most` different paths.
@@ -88,6 +91,12 @@ impl HintSender {
         drop(held);
         self.0.knocked.notify_one();
     }
+
+    /// Asks for a new baseline.
+    pub fn begin_anew(&self) {
+        self.0.held().anew = true;
+        self.0.knocked.notify_one();
+    }
 }
 
 impl HintReceiver {
@@ -100,7 +109,7 @@ impl HintReceiver {
             .into_iter()
             .map(|(path, (reach, witness))| Hint { path, reach, witness })
             .collect();
-        Hints { hints, overflowed: held.overflowed }
+        Hints { hints, overflowed: held.overflowed, anew: held.anew }
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.
@@ -182,6 +191,15 @@ mod tests {
         sender.send(hint("a", Reach::Subtree));
         sender.send(hint("a", Reach::Path));
         assert_eq!(receiver.drain().hints, [hint("a", Reach::Subtree)]);
+        assert_eq!(receiver.drain(), Hints::default());
+    }
+
+    #[test]
+    fn a_baseline_is_asked_for_once() {
+        let (sender, receiver) = door(2);
+        sender.begin_anew();
+        sender.send(hint("a", Reach::Path));
+        assert!(receiver.drain().anew);
         assert_eq!(receiver.drain(), Hints::default());
     }
 

@@ -121,7 +121,11 @@ impl Memory {
             matches!(&intent.state, State::Ended { outcome: Outcome::Failed(_), .. })
         };
         let newest = self.intents.iter().rev();
-        let shown = newest.filter(|row| row.wait().is_some() || failed(&row.intent));
+        let waits = |row: &Row| {
+            let in_a_set = row.wait() == Some(Wait::Hold) && row.deploy.is_some();
+            row.wait().is_some() && !in_a_set
+        };
+        let shown = newest.filter(|row| waits(row) || failed(&row.intent));
         let shown = shown.take(limit).map(|row| row.intent.clone());
         Ok(shown.map(Attention::of).collect())
     }

@@ -205,6 +205,8 @@ pub(crate) async fn what_is_held_is_shown_by_deploy(world: &mut World) {
     let sets = world.journal.held().await.expect("held");
     let deploys: Vec<_> = sets.iter().map(|set| (set.deploy.clone(), set.intents)).collect();
     assert_eq!(deploys, [(deploy(1), 7), (deploy(2), 1)]);
+    let attention = world.journal.attention(10).await.expect("attention");
+    assert!(attention.is_empty(), "it is shown once");
     let set = &sets[0];
     assert_eq!((set.since, set.why.as_str()), (since, "most files went"));
     assert_eq!(set.origin, Some("www".into()));
