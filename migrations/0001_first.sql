@@ -81,13 +81,16 @@ CREATE TABLE intent (
 -- A change joins the pending, unheld intent of its target, and there is at most one.
 CREATE UNIQUE INDEX intent_free ON intent (account, action, kind, target)
     WHERE state = 'pending' AND (wait IS NULL OR wait <> 'hold');
-CREATE INDEX intent_due ON intent (account, not_before, id)
+-- By force: what must be dropped goes ahead of the rest.
+CREATE INDEX intent_due ON intent (account, force, not_before, id)
     WHERE state = 'pending' AND (wait IS NULL OR wait NOT IN ('hold', 'pause'));
 CREATE INDEX intent_open ON intent (account, action, kind, target) WHERE state <> 'ended';
 CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ended';
+CREATE INDEX intent_held ON intent (deploy, id) WHERE wait = 'hold';
 CREATE INDEX intent_deploy ON intent (deploy) WHERE state = 'pending';
 CREATE INDEX intent_target ON intent (target);
-CREATE INDEX intent_attention ON intent (id) WHERE wait IS NOT NULL OR outcome = 'failed';
+CREATE INDEX intent_attention ON intent (id)
+    WHERE (wait IS NOT NULL AND (wait <> 'hold' OR deploy IS NULL)) OR outcome = 'failed';
 CREATE INDEX intent_ended ON intent (ended_at) WHERE state = 'ended';
 
 -- The newest causes of an intent; the newest has ordinal = intent.causes.

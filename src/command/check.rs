@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 
+use super::words::count;
 use super::{ConfigArg, Exit, Failed, Printer};
 
 /// Arguments of `refreshd check`.
@@ -25,8 +26,8 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
                 printer.line(&format!(
                     "{} is a good configuration: {} and {}",
                     path.display(),
-                    count(config.accounts.len(), "account"),
-                    count(config.origins.len(), "origin"),
+                    count(config.accounts.len() as u64, "account"),
+                    count(config.origins.len() as u64, "origin"),
                 ));
             }
             Ok(Exit::Ok)
@@ -37,10 +38,6 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
         }
         Err(problems) => Err(Failed::new(Exit::Config, problems.render(printer.colour()))),
     }
-}
-
-fn count(number: usize, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Loads a configuration for a command that needs one.

@@ -43,6 +43,16 @@ pub(super) async fn ask(
     ))
 }
 
+/// Returns what a refusal says, one problem a line.
+pub(super) fn problem(answer: &Value) -> String {
+    let problems: Vec<&str> =
+        answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match answer.as_str() {
+        Some(text) => text.to_owned(),
+        None => problems.join("\n"),
+    }
+}
+
 fn candidates(config: &Config) -> Vec<PathBuf> {
     config.control_socket.clone().map_or_else(
         || vec![config.state_dir.join(SOCKET), PathBuf::from(RUN_SOCKET)],

@@ -10,16 +10,21 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::clock::{SharedClock, SystemClock};
+use crate::journal::Decision;
 
+mod baseline;
 mod check;
 mod control;
+mod decide;
 mod demo;
+mod index;
 mod plan;
 mod printer;
 mod run;
 mod sandbox;
 mod status;
 mod wish;
+mod words;
 
 pub use printer::Printer;
 
@@ -92,6 +97,14 @@ enum Command {
     Plan(plan::Args),
     /// Show what the running daemon watches, waits for and has spent.
     Status(status::Args),
+    /// Let go out what is held of a deploy.
+    Approve(decide::Args),
+    /// Drop what is held of a deploy.
+    Reject(decide::Args),
+    /// Show how far the index of each origin is: on a terminal until every file has a digest.
+    Index(index::Args),
+    /// Take an origin's tree as it is now, anew.
+    Baseline(baseline::Args),
     /// Ask for a refresh by hand.
     Refresh(wish::RefreshArgs),
     /// Ask for a prefetch by hand.
@@ -102,11 +115,14 @@ enum Command {
     Demo(demo::Args),
 }
 
+/// The configuration of a daemon that nobody told otherwise.
+const DEFAULT_CONFIG: &str = "/etc/refreshd/refreshd.toml";
+
 /// Which configuration a command is about.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigArg {
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = "/etc/refreshd/refreshd.toml")]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
 }
 
@@ -136,6 +152,10 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,
             Command::Status(args) => status::run(args, &mut printer).await,
+            Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
+            Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
+            Command::Index(args) => index::run(args, &mut printer).await,
+            Command::Baseline(args) => baseline::run(args, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,

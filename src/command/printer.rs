@@ -9,6 +9,7 @@ pub struct Printer {
     out: Box<dyn Write + Send>,
     problems: Box<dyn Write + Send>,
     colour: bool,
+    terminal: bool,
 }
 
 impl Printer {
@@ -18,6 +19,7 @@ impl Printer {
         Self {
             out: Box::new(std::io::stdout()),
             problems: Box::new(std::io::stderr()),
+            terminal: std::io::stdout().is_terminal(),
             colour: std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         }
     }
@@ -26,6 +28,24 @@ impl Printer {
     #[must_use]
     pub const fn colour(&self) -> bool {
         self.colour
+    }
+
+    /// Returns whether what is written is read on a terminal.
+    #[must_use]
+    pub const fn terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Writes lines in place of the `above` last ones, on a terminal; `above` is 0 the first time.
+    pub fn lines(&mut self, lines: &[String], above: usize) {
+        if above > 0 {
+            // Up to the first of them, and clear what follows.
+            let _ = write!(self.out, "\x1b[{above}F\x1b[J");
+        }
+        for line in lines {
+            let _ = writeln!(self.out, "{line}");
+        }
+        let _ = self.out.flush();
     }
 
     /// Writes a line.

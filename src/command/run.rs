@@ -12,14 +12,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, CredentialFiles};
 use crate::clock::SharedClock;
-use crate::config::{Account, Config};
+use crate::config::{Account, Config, Origin};
 use crate::database::{Database, LockError, StateLock};
-use crate::domain::names::AccountName;
+use crate::domain::ask::{Kind, Target};
+use crate::domain::names::{AccountName, OriginName};
 use crate::engine::{Engine, EngineError, Parts};
 use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
+use crate::source::HintSender;
 use crate::store::Store;
-use crate::web::{AccountDesk, Desk};
+use crate::web::{AccountDesk, Desk, OriginDesk};
 
 use super::control::SOCKET;
 use super::{ConfigArg, Exit, Failed, Printer, check};
@@ -106,8 +108,8 @@ impl Daemon {
         let socket = socket_path(&config);
         let listener = bind(&socket)?;
         let accounts = desks(&config);
+        let origins: Vec<Origin> = config.origins.values().cloned().collect();
         let state_dir = config.state_dir.clone();
-        let (version, origins) = (env!("CARGO_PKG_VERSION"), config.origins.len());
         let mut engine = Engine::start(Parts {
             config,
             clock: clock.clone(),
@@ -123,13 +125,15 @@ impl Daemon {
             facts: engine.facts(),
             clock,
             recorded: engine.recorded(),
+            dispatchers: engine.dispatchers(),
+            origins: origin_desks(&origins, &engine.doors()),
             accounts,
             state_dir: state_dir.clone(),
         };
         engine.open_door(listener, desk);
         tracing::info!(
-            version,
-            origins,
+            version = env!("CARGO_PKG_VERSION"),
+            origins = origins.len(),
             state_dir = %state_dir.display(),
             control = %socket.display(),
             "refreshd started"
@@ -200,6 +204,20 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
             (account.name.clone(), AccountDesk { quota: account.quota, hosts: hosts(account) })
         })
         .collect()
+}
+
+/// Returns what the control socket knows of each origin.
+fn origin_desks(
+    origins: &[Origin],
+    doors: &BTreeMap<OriginName, HintSender>,
+) -> BTreeMap<OriginName, OriginDesk> {
+    let desk = |origin: &Origin| {
+        let bases = origin.mapping.bases().iter();
+        let bases = bases.map(|base| Target::new(Kind::Directory, base.url().as_str())).collect();
+        let (account, door) = (origin.account.clone(), doors.get(&origin.name)?.clone());
+        Some((origin.name.clone(), OriginDesk { account, bases, door }))
+    };
+    origins.iter().filter_map(desk).collect()
 }
 
 /// Where the control socket is: as configured, else in the directory systemd made for it, else in

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::domain::time::Timestamp;
 
-use super::{ConfigArg, Exit, Failed, Printer, check, control};
+use super::words::{count, size};
+use super::{ConfigArg, Exit, Failed, Printer, check, control, decide};
 
 /// Arguments of `refreshd status`.
 #[derive(Debug, clap::Args)]
@@ -28,13 +30,13 @@ pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Faile
     if args.json {
         printer.json(&status);
     } else {
-        printer.line(render(&status).trim_end());
+        printer.line(render(&status, &config).trim_end());
     }
     Ok(if status["ready"] == true { Exit::Ok } else { Exit::No })
 }
 
 /// Writes the status for a person: what is wrong comes last, where the eye rests.
-fn render(status: &Value) -> String {
+fn render(status: &Value, config: &Config) -> String {
     let mut text = String::new();
     let ready = if status["ready"] == true { "ready" } else { "not ready yet" };
     let _ = writeln!(text, "refreshd {}: {ready}", word(&status["version"]));
@@ -48,6 +50,7 @@ fn render(status: &Value) -> String {
             origin["directories"],
             baseline(&origin["baseline_at"]),
         );
+        shortcomings(&mut text, origin);
         if let Some(note) = origin["note"].as_str().filter(|note| !note.is_empty()) {
             let _ = writeln!(text, "  note: {note}");
         }
@@ -86,6 +89,7 @@ fn render(status: &Value) -> String {
     if status["oldest_open_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
         let _ = writeln!(text, "oldest open intent: {} s", status["oldest_open_seconds"]);
     }
+    text.push_str(&decide::held(status, config));
     let shown = status["attention"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !shown.is_empty() {
         let _ = writeln!(text, "to know:");
@@ -106,6 +110,25 @@ fn render(status: &Value) -> String {
         }
     }
     text
+}
+
+/// Writes what an origin's index and watch are short of.
+fn shortcomings(text: &mut String, origin: &Value) {
+    let undigested = origin["undigested"].as_u64().unwrap_or_default();
+    if undigested > 0 {
+        let _ = writeln!(
+            text,
+            "  without a digest yet: {} ({}); `refreshd index` shows how long it takes",
+            count(undigested, "file"),
+            size(origin["undigested_bytes"].as_u64().unwrap_or_default()),
+        );
+    }
+    for polled in origin["polled"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "  polled: {}: {}", word(&polled["path"]), word(&polled["why"]));
+    }
+    if let Some(advice) = origin["advice"].as_str().filter(|advice| !advice.is_empty()) {
+        let _ = writeln!(text, "  advice: {advice}");
+    }
 }
 
 fn baseline(micros: &Value) -> String {

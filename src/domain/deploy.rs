@@ -20,6 +20,12 @@ impl DeployId {
         Self(format!("d{:013x}-{:04x}", now.as_micros(), random & 0xffff))
     }
 
+    /// Takes a name that was written down or typed before.
+    #[must_use]
+    pub fn from_text(text: String) -> Self {
+        Self(text)
+    }
+
     /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -84,19 +84,25 @@ pub struct Wish {
     /// Not to be planned before this instant: an open deploy's latest deadline. Closing the deploy
     /// brings it forward, and if the closing is lost the deadline passes by itself.
     pub not_before: Timestamp,
-    /// Why.
-    pub cause: Cause,
-    /// Why a person must decide first, in a sentence; none when it may go.
+    /// Why a person decides whether it is asked, in one sentence; none when it just goes out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
+    /// Why.
+    pub cause: Cause,
 }
 
 impl Wish {
     /// Returns whether the refresh of what is wished for may carry others.
     #[must_use]
     pub const fn is_wide_refresh(&self) -> bool {
-        matches!(self.action, Action::Refresh) && !matches!(self.target.kind, Kind::Url)
+        is_wide_refresh(self.action, self.target.kind)
     }
+}
+
+/// Returns whether an action on a target of this kind may carry others.
+#[must_use]
+pub const fn is_wide_refresh(action: Action, kind: Kind) -> bool {
+    matches!(action, Action::Refresh) && !matches!(kind, Kind::Url)
 }
 
 /// What travels from the store to the journal, in sequence.

@@ -255,8 +255,8 @@ impl Mapping {
             target: Target::new(Kind::Url, url.as_str()),
             force: action == Action::Refresh && change.force,
             not_before,
-            cause: cause.clone(),
             hold: None,
+            cause: cause.clone(),
         };
         let refresh = |url| wish(Action::Refresh, url);
         let mut made: Vec<Wish> = urls.made.iter().map(refresh).collect();

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
+use crate::source::HintSender;
 use crate::source::watch::inotify::Inotify;
 use crate::store::{Store, StoreError};
 use crate::web::{self, Desk};
@@ -122,6 +123,8 @@ pub struct Engine {
     stop: CancellationToken,
     facts: watch::Receiver<Facts>,
     recorded: Arc<Notify>,
+    dispatchers: Vec<Arc<Notify>>,
+    doors: BTreeMap<OriginName, HintSender>,
 }
 
 impl Engine {
@@ -140,6 +143,8 @@ impl Engine {
             stop: CancellationToken::new(),
             facts: facts_seen,
             recorded: recorded.clone(),
+            dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
+            doors: BTreeMap::new(),
         };
         for (account, board) in config.accounts.values().zip(&accepted) {
             let Some(cdn) = cdns.get(&account.name).cloned() else {
@@ -174,6 +179,7 @@ impl Engine {
                 Arc::new(Inotify),
                 recorded.clone(),
             );
+            engine.doors.insert(origin.name.clone(), intake.door());
             let (stop, facts, name) = (engine.stop.clone(), facts.clone(), origin.name.clone());
             engine.tasks.spawn(async move {
                 let publish = |news: OriginFacts| publish(&facts, &name, news);
@@ -211,6 +217,18 @@ impl Engine {
     #[must_use]
     pub fn recorded(&self) -> Arc<Notify> {
         self.recorded.clone()
+    }
+
+    /// Returns the wake-ups of the dispatchers, to be rung after intents came free.
+    #[must_use]
+    pub fn dispatchers(&self) -> Vec<Arc<Notify>> {
+        self.dispatchers.clone()
+    }
+
+    /// Returns the door of every origin.
+    #[must_use]
+    pub fn doors(&self) -> BTreeMap<OriginName, HintSender> {
+        self.doors.clone()
     }
 
     /// Returns when a task has ended though nobody asked it to.

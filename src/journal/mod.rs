@@ -16,6 +16,7 @@ use async_trait::async_trait;
 
 use crate::database::DatabaseError;
 use crate::domain::ask::Target;
+use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::{Allowance, PerKind, Reported};
@@ -24,13 +25,16 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
 pub use types::{
-    AcceptedWishes, Attention, Counts, Doubt, Due, Job, JobAsk, Observation, Retry, Staged,
+    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, JobAsk, Observation,
+    Retry, Staged,
 };
 
 /// How often an intent is asked in vain before it ends failed.
 pub const MAX_ATTEMPTS: u32 = 8;
 /// How many causes an intent keeps; older ones are only counted.
 pub const MAX_CAUSES: u32 = 20;
+/// How many targets of a held set are named.
+pub const MAX_SAMPLE: usize = 5;
 /// How long ended intents are kept, in days; afterwards only their daily sums are.
 pub const KEPT_DAYS: i64 = 90;
 
@@ -68,13 +72,28 @@ pub trait Journal: Send + Sync + 'static {
     /// are passed over, so that a repetition changes nothing. A wish joins the pending, unheld
     /// intent of its (account, action, target) and adds its force, else it becomes an intent (rule 1).
     /// A wide refresh lets what waits for quota be planned anew, for it may carry it.
-    /// A closed deploy brings forward the `not_before` of pending intents that it opened.
+    /// A wish with a `hold` that joins none becomes an intent that waits for a person; one of the same
+    /// target and deploy that waits so already stands for it, and only takes its force.
+    /// A closed deploy brings forward the `not_before` of pending intents that it opened, but for
+    /// those that wait for something.
     async fn accept(
         &self,
         node: &NodeId,
         items: &[(u64, Outgoing)],
         now: Timestamp,
     ) -> Result<AcceptedWishes, JournalError>;
+
+    /// Lets a person decide on what is held of a deploy. Approved intents are due at once; where a
+    /// free pending twin exists it stands for the held one, with its force and causes. Rejected ones
+    /// end so, "by `who`". Returns how many were decided on; what the deploy does not hold any more
+    /// is left alone.
+    async fn decide(
+        &self,
+        deploy: &DeployId,
+        decision: Decision,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<u64, JournalError>;
 
     /// Returns what the account has to do: at most `limit` intents.
     async fn due(
@@ -219,7 +238,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns when the oldest intent that has not ended was created.
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError>;
 
-    /// Returns waiting and failed intents, newest first, at most `limit`.
+    /// Returns waiting and failed intents, newest first, at most `limit`; what [`held`](Self::held)
+    /// shows is not among them.
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError>;
 
     /// Returns the intents of a target, newest first, with their causes: `refreshd why` and tests.
@@ -233,6 +253,9 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns how many intents have not ended and wait for `wait`.
     async fn waiting(&self, wait: Wait) -> Result<u64, JournalError>;
+
+    /// Returns what is held, by deploy, the oldest first. Held intents of no deploy are in no set.
+    async fn held(&self) -> Result<Vec<HeldSet>, JournalError>;
 
     /// Forgets what ended more than [`KEPT_DAYS`] ago, at most 1,000 intents; returns how many
     /// intents went. Sums stay.

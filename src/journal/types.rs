@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::ask::{Kind, Target};
+use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Intent, Outcome, State};
-use crate::domain::names::AccountName;
+use crate::domain::names::{AccountName, OriginName};
 use crate::domain::task::{Batch, BatchKey, TaskId, TaskStatus};
 use crate::domain::time::Timestamp;
 
@@ -24,7 +25,8 @@ pub struct AcceptedWishes {
 /// What an account has to do now.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Due {
-    /// Pending intents whose `not_before` has come, that which came first first.
+    /// Pending intents whose `not_before` has come: those with force first, and among these and the
+    /// rest that which came first first.
     /// Held and paused ones are not among them.
     pub intents: Vec<Intent>,
     /// Targets of every open refresh (pending, submitting, submitted) that could delay a prefetch
@@ -34,6 +36,53 @@ pub struct Due {
     pub in_flight: Vec<(Action, Kind)>,
     /// When the earliest `not_before` still to come is.
     pub next_at: Option<Timestamp>,
+}
+
+/// What a person decides on what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// It is asked of the CDN.
+    Approve,
+    /// It ends.
+    Reject,
+}
+
+/// What is held of a deploy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSet {
+    /// The deploy.
+    pub deploy: DeployId,
+    /// Whose; none if its oldest intent came from no tree.
+    pub origin: Option<OriginName>,
+    /// How many intents are held.
+    pub intents: u64,
+    /// When the oldest was accepted.
+    pub since: Timestamp,
+    /// Why, in the words of the oldest.
+    pub why: String,
+    /// Its oldest targets, at most [`MAX_SAMPLE`](super::MAX_SAMPLE).
+    pub sample: Vec<Target>,
+}
+
+impl HeldSet {
+    /// Describes a set by its oldest held intents, in order.
+    #[must_use]
+    pub(super) fn of(deploy: DeployId, intents: u64, oldest: &[Intent]) -> Self {
+        let first = oldest.first();
+        let why = first.map(|intent| match &intent.state {
+            State::Pending { waiting: Some(waiting), .. } => waiting.why.clone(),
+            _ => String::new(),
+        });
+        Self {
+            deploy,
+            origin: first.and_then(|intent| intent.cause.origin.clone()),
+            intents,
+            since: first.map_or(Timestamp::EPOCH, |intent| intent.created_at),
+            why: why.unwrap_or_default(),
+            sample: oldest.iter().map(|intent| intent.target.clone()).collect(),
+        }
+    }
 }
 
 /// What came of staging a batch.
@@ -131,6 +180,8 @@ pub struct Counts {
     pub failed: u64,
     /// Ended superseded.
     pub superseded: u64,
+    /// Ended rejected by a person.
+    pub rejected: u64,
     /// Batches in doubt.
     pub unknown: u64,
     /// Batches sent again after a doubt: each may have doubled its asks.

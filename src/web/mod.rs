@@ -17,12 +17,16 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
+use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
-use crate::domain::names::AccountName;
+use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
 use crate::journal::Journal;
+use crate::source::HintSender;
 use crate::store::Store;
 
+pub mod baseline;
+pub mod decide;
 pub mod status;
 pub mod wishes;
 
@@ -33,6 +37,17 @@ pub struct AccountDesk {
     pub quota: PerKind<u64>,
     /// The hosts its origins serve.
     pub hosts: Vec<String>,
+}
+
+/// What the daemon knows of an origin when it answers for it.
+#[derive(Clone, Debug)]
+pub struct OriginDesk {
+    /// Whose CDN serves it.
+    pub account: AccountName,
+    /// The directories that hold all its URLs, one for each base.
+    pub bases: Vec<Target>,
+    /// Where its intake hears.
+    pub door: HintSender,
 }
 
 /// All that an answer is made from.
@@ -48,6 +63,10 @@ pub struct Desk {
     pub clock: SharedClock,
     /// Wakes the forwarder after wishes were recorded.
     pub recorded: Arc<Notify>,
+    /// Wake the dispatchers after a person approved.
+    pub dispatchers: Vec<Arc<Notify>>,
+    /// The origins.
+    pub origins: BTreeMap<OriginName, OriginDesk>,
     /// The accounts.
     pub accounts: BTreeMap<AccountName, AccountDesk>,
     /// Whose daemon this is.
@@ -59,6 +78,8 @@ pub fn router(desk: Desk) -> Router {
     Router::new()
         .route("/status", get(status::answer))
         .route("/wishes", post(wishes::answer))
+        .route("/decide", post(decide::answer))
+        .route("/baseline", post(baseline::answer))
         .with_state(desk)
 }
 
@@ -72,8 +93,9 @@ pub async fn serve(
     desk: Desk,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
+    let service = router(desk).into_make_service_with_connect_info::<decide::Peer>();
     let served =
-        axum::serve(listener, router(desk)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {
         stop.cancelled().await;
         tokio::time::sleep(FAREWELL).await;

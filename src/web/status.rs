@@ -14,6 +14,7 @@ use crate::domain::quota::QuotaKind;
 use crate::journal::{Counts, JournalError};
 
 use super::Desk;
+use super::decide::Held;
 
 /// Waiting and failed intents that one answer names; the counts tell of all.
 const ATTENTION: usize = 50;
@@ -41,7 +42,9 @@ pub struct Status {
     pub accounts: BTreeMap<AccountName, AccountFacts>,
     /// Age of the oldest intent that has not ended.
     pub oldest_open_seconds: u64,
-    /// Waiting and failed intents, newest first, with their reasons.
+    /// What waits for a person, by deploy, the oldest first.
+    pub held: Vec<Held>,
+    /// Waiting and failed intents, but for those held, newest first, with their reasons.
     pub attention: Vec<Shown>,
 }
 
@@ -110,6 +113,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
             .oldest_open()
             .await?
             .map_or(0, |oldest| now.since(oldest).as_secs()),
+        held: desk.journal.held().await?.into_iter().map(Held::from).collect(),
         attention: attention
             .into_iter()
             .map(|shown| Shown {

@@ -2,6 +2,7 @@
 
 mod account;
 mod agree;
+mod commands;
 mod config;
 mod crash;
 mod deploys;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::memory::{Kept, Memory, Row};
 use crate::domain::ask::Target;
+use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::check::{BatchState, BatchView, LedgerView, Snapshot};
-use crate::journal::{Attention, Counts, JournalError, KEPT_DAYS, MAX_CAUSES};
+use crate::journal::{Attention, Counts, HeldSet, JournalError, KEPT_DAYS, MAX_CAUSES, MAX_SAMPLE};
 
 type Answer<T> = Result<T, JournalError>;
 
@@ -89,6 +90,7 @@ impl Memory {
             done: sum("done"),
             failed: sum("failed"),
             superseded: sum("superseded"),
+            rejected: sum("rejected"),
             resent: sum("resent"),
             overlapped: sum("overlapped"),
             ..Counts::default()
@@ -119,7 +121,11 @@ impl Memory {
             matches!(&intent.state, State::Ended { outcome: Outcome::Failed(_), .. })
         };
         let newest = self.intents.iter().rev();
-        let shown = newest.filter(|row| row.wait().is_some() || failed(&row.intent));
+        let waits = |row: &Row| {
+            let in_a_set = row.wait() == Some(Wait::Hold) && row.deploy.is_some();
+            row.wait().is_some() && !in_a_set
+        };
+        let shown = newest.filter(|row| waits(row) || failed(&row.intent));
         let shown = shown.take(limit).map(|row| row.intent.clone());
         Ok(shown.map(Attention::of).collect())
     }
@@ -145,6 +151,24 @@ impl Memory {
     pub(super) fn waiting(&mut self, wait: Wait) -> Answer<u64> {
         let waiting = self.intents.iter().filter(|row| row.wait() == Some(wait));
         Ok(waiting.count() as u64)
+    }
+
+    /// Returns what is held of a deploy, oldest first.
+    pub(super) fn held_of(&self, deploy: &DeployId) -> Vec<&Row> {
+        let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
+        held.filter(|row| row.deploy.as_ref() == Some(deploy)).collect()
+    }
+
+    pub(super) fn held(&mut self) -> Answer<Vec<HeldSet>> {
+        let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
+        let deploys: BTreeSet<DeployId> = held.filter_map(|row| row.deploy.clone()).collect();
+        let sets = deploys.into_iter().map(|deploy| {
+            let rows = self.held_of(&deploy);
+            let oldest: Vec<Intent> =
+                rows.iter().take(MAX_SAMPLE).map(|row| row.intent.clone()).collect();
+            HeldSet::of(deploy, rows.len() as u64, &oldest)
+        });
+        Ok(sets.collect())
     }
 
     pub(super) fn prune(&mut self, now: Timestamp) -> Answer<u64> {

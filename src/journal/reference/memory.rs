@@ -144,8 +144,21 @@ impl Memory {
             }
             return false;
         }
+        if wish.hold.is_some() {
+            let held = self.intents.iter_mut().find(|row| {
+                row.wait() == Some(Wait::Hold)
+                    && row.is(&wish.account, wish.action, &wish.target)
+                    && row.deploy == wish.cause.deploy
+            });
+            if let Some(row) = held {
+                row.intent.force |= wish.force;
+                return false;
+            }
+        }
         self.next += 1;
-        let state = State::Pending { not_before: wish.not_before, attempt: 0, waiting: None };
+        let hold = |why: &String| Waiting { wait: Wait::Hold, why: why.clone(), until: None };
+        let waiting = wish.hold.as_ref().map(hold);
+        let state = State::Pending { not_before: wish.not_before, attempt: 0, waiting };
         self.intents.push(Row {
             intent: Intent {
                 id: IntentId(self.next),
@@ -200,17 +213,41 @@ impl Memory {
         if let Some(twin) = twin
             && waiting.wait != Wait::Hold
         {
-            twin.intent.force |= own.intent.force;
-            twin.intent.causes += own.intent.causes;
-            twin.causes.splice(0..0, own.causes);
             let twin = twin.intent.id;
-            return self.finish(id, Outcome::Superseded(twin), now);
+            return self.merge(id, twin, now);
         }
         let row = self.row(id)?;
         row.attempt = attempt;
         row.overlapped = false;
         row.not_before = waiting.until.unwrap_or(row.not_before);
         row.set_pending(Some(waiting));
+        Ok(())
+    }
+
+    /// Lets a free twin stand for an intent.
+    fn merge(&mut self, id: IntentId, twin: IntentId, now: Timestamp) -> Result<(), JournalError> {
+        let own = self.row(id)?.clone();
+        let row = self.row(twin)?;
+        row.intent.force |= own.intent.force;
+        row.intent.causes += own.intent.causes;
+        row.causes.splice(0..0, own.causes);
+        self.finish(id, Outcome::Superseded(twin), now)
+    }
+
+    /// Lets a held intent go out, or its free twin for it.
+    pub(super) fn free(&mut self, id: IntentId, now: Timestamp) -> Result<(), JournalError> {
+        let own = self.row(id)?.intent.clone();
+        let twin = self
+            .intents
+            .iter()
+            .find(|row| row.is_free() && row.is(&own.account, own.action, &own.target))
+            .map(|row| row.intent.id);
+        if let Some(twin) = twin {
+            return self.merge(id, twin, now);
+        }
+        let row = self.row(id)?;
+        row.not_before = now;
+        row.set_pending(None);
         Ok(())
     }
 
@@ -225,7 +262,7 @@ impl Memory {
         self.refresh_after(id, overlapped, now)
     }
 
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         id: IntentId,
         outcome: Outcome,
@@ -268,8 +305,8 @@ impl Memory {
                 target: intent.target,
                 force: false,
                 not_before: now,
-                cause,
                 hold: None,
+                cause,
             };
             self.enter(&wish, now);
             *self.tally.entry("overlapped").or_default() += 1;

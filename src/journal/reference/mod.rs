@@ -12,10 +12,11 @@ use async_trait::async_trait;
 
 use super::check::Snapshot;
 use super::{
-    AcceptedWishes, Attention, Counts, Doubt, Due, Job, Journal, JournalError, Observation, Retry,
-    Staged,
+    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, Journal, JournalError,
+    Observation, Retry, Staged,
 };
 use crate::domain::ask::Target;
+use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::{Allowance, PerKind, Reported};
@@ -57,6 +58,16 @@ impl Journal for ReferenceJournal {
         now: Timestamp,
     ) -> Result<AcceptedWishes, JournalError> {
         self.verb(|memory| memory.accept(node, items, now))
+    }
+
+    async fn decide(
+        &self,
+        deploy: &DeployId,
+        decision: Decision,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<u64, JournalError> {
+        self.verb(|memory| memory.decide(deploy, decision, who, now))
     }
 
     async fn due(
@@ -212,6 +223,10 @@ impl Journal for ReferenceJournal {
 
     async fn waiting(&self, wait: Wait) -> Result<u64, JournalError> {
         self.verb(|memory| memory.waiting(wait))
+    }
+
+    async fn held(&self) -> Result<Vec<HeldSet>, JournalError> {
+        self.verb(Memory::held)
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use super::memory::{Kept, Memory};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::intent::{Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting};
+use crate::domain::deploy::DeployId;
+use crate::domain::intent::{
+    Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting, is_wide_refresh,
+};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -12,7 +15,8 @@ use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::Verdict;
 use crate::journal::check::{AskState, BatchState};
 use crate::journal::{
-    AcceptedWishes, Doubt, Due, Job, JobAsk, JournalError, Observation, Retry, Staged, fate,
+    AcceptedWishes, Decision, Doubt, Due, Job, JobAsk, JournalError, Observation, Retry, Staged,
+    fate,
 };
 
 type Answer<T> = Result<T, JournalError>;
@@ -92,6 +96,7 @@ impl Memory {
             }
             result.through = *sequence;
             if let Outgoing::Wish(wish) = item
+                && wish.hold.is_none()
                 && wish.is_wide_refresh()
             {
                 self.release(&wish.account, &QuotaKind::ALL, now);
@@ -115,6 +120,31 @@ impl Memory {
         Ok(result)
     }
 
+    pub(super) fn decide(
+        &mut self,
+        deploy: &DeployId,
+        decision: Decision,
+        who: &str,
+        now: Timestamp,
+    ) -> Answer<u64> {
+        let held: Vec<Intent> =
+            self.held_of(deploy).into_iter().map(|row| row.intent.clone()).collect();
+        for intent in &held {
+            match decision {
+                Decision::Approve => {
+                    if is_wide_refresh(intent.action, intent.target.kind) {
+                        self.release(&intent.account, &QuotaKind::ALL, now);
+                    }
+                    self.free(intent.id, now)?;
+                }
+                Decision::Reject => {
+                    self.finish(intent.id, Outcome::Rejected(format!("by {who}")), now)?;
+                }
+            }
+        }
+        Ok(held.len() as u64)
+    }
+
     pub(super) fn due(
         &mut self,
         account: &AccountName,
@@ -128,7 +158,7 @@ impl Memory {
             .filter(|row| !matches!(row.wait(), Some(Wait::Hold | Wait::Pause)))
             .collect();
         let mut come: Vec<_> = ready.iter().filter(|row| row.not_before <= now).collect();
-        come.sort_by_key(|row| (row.not_before, row.intent.id));
+        come.sort_by_key(|row| (!row.intent.force, row.not_before, row.intent.id));
         come.truncate(limit);
         let intents: Vec<Intent> = come.iter().map(|row| row.intent.clone()).collect();
         let prefetched: BTreeSet<&str> = intents

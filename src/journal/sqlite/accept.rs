@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 use super::doubt::RELEASE_ALL;
 use super::rows::{first, run, to_json};
 use crate::domain::deploy::{Deploy, DeployId};
-use crate::domain::intent::{Cause, Outgoing, Wish};
+use crate::domain::intent::{Cause, Outgoing, Wait, Wish};
 use crate::domain::names::NodeId;
 use crate::domain::time::Timestamp;
 use crate::journal::{AcceptedWishes, JournalError, MAX_CAUSES};
@@ -36,8 +36,15 @@ not_before = CASE WHEN wait IS NULL THEN min(not_before, ?3) ELSE not_before END
 
 const CREATE: &str = "-- journal.create
 INSERT INTO intent
-(account, action, kind, target, force, created_at, deploy, causes, state, not_before)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', ?8)";
+(account, action, kind, target, force, created_at, deploy, causes, state, not_before, wait, wait_why)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', ?8, ?9, ?10)";
+
+const HELD_TWIN: &str = "-- journal.held_twin
+SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
+AND state <> 'ended' AND wait = 'hold' AND deploy IS ?5 ORDER BY id LIMIT 1";
+
+const ADD_FORCE: &str = "-- journal.add_force
+UPDATE intent SET force = force OR ?2 WHERE id = ?1";
 
 const ADD_CAUSE: &str = "-- journal.add_cause
 INSERT INTO cause (intent, ordinal, payload) VALUES (?1, ?2, ?3)";
@@ -62,6 +69,7 @@ pub(super) fn accept(
         }
         result.through = *sequence;
         if let Outgoing::Wish(wish) = item
+            && wish.hold.is_none()
             && wish.is_wide_refresh()
         {
             run(tx, RELEASE_ALL, params![wish.account.as_str(), now.as_micros()])?;
@@ -97,6 +105,7 @@ pub(super) fn free_twin(
 }
 
 /// Lets a wish join the free pending intent of its target, or makes it an intent: then returns true.
+/// A wish to be held that its deploy's held intent stands for makes none.
 pub(super) fn enter(
     tx: &Transaction<'_>,
     wish: &Wish,
@@ -115,11 +124,19 @@ pub(super) fn enter(
         return Ok(false);
     }
     let deploy = wish.cause.deploy.as_ref().map(DeployId::as_str);
-    run(
-        tx,
-        CREATE,
-        params![key.0, key.1, key.2, key.3, wish.force, now.as_micros(), deploy, not_before],
-    )?;
+    if wish.hold.is_some() {
+        let row = params![key.0, key.1, key.2, key.3, deploy];
+        if let Some(held) = first(tx, HELD_TWIN, row, |row| Ok(row.get::<_, i64>(0)?))? {
+            run(tx, ADD_FORCE, params![held, wish.force])?;
+            return Ok(false);
+        }
+    }
+    let wait = wish.hold.as_ref().map(|_| Wait::Hold.as_str());
+    let (account, action, kind, target) = key;
+    let at = now.as_micros();
+    let row =
+        params![account, action, kind, target, wish.force, at, deploy, not_before, wait, wish.hold];
+    run(tx, CREATE, row)?;
     add_cause(tx, tx.last_insert_rowid(), 1, &wish.cause)?;
     Ok(true)
 }

@@ -154,7 +154,7 @@ pub(super) fn end(
     refresh_after(tx, intent, now)
 }
 
-fn finish(
+pub(super) fn finish(
     tx: &Transaction<'_>,
     intent: &Flying,
     outcome: &Outcome,
@@ -185,7 +185,7 @@ pub(super) fn tally(
 }
 
 /// Gives the causes and the force of one intent to another, its twin.
-fn merge(tx: &Transaction<'_>, from: i64, into: i64) -> Result<(), JournalError> {
+pub(super) fn merge(tx: &Transaction<'_>, from: i64, into: i64) -> Result<(), JournalError> {
     let total: Option<i64> = first(tx, CAUSE_COUNTS, [from, into], |row| Ok(row.get(0)?))?;
     let total = total.unwrap_or(1);
     let read = |row: &Row<'_>| Ok(row.get::<_, String>(0)?);

@@ -29,7 +29,8 @@ SELECT min(created_at) FROM intent WHERE state <> 'ended'";
 
 const ATTENTION: &str = intents!(
     "journal.attention",
-    "WHERE i.wait IS NOT NULL OR i.outcome = 'failed' ORDER BY i.id DESC LIMIT ?1"
+    "WHERE (i.wait IS NOT NULL AND (i.wait <> 'hold' OR i.deploy IS NULL)) OR i.outcome = 'failed'
+    ORDER BY i.id DESC LIMIT ?1"
 );
 
 const HISTORY: &str = intents!(
@@ -85,6 +86,7 @@ pub(super) fn counts(tx: &Transaction<'_>) -> Result<Counts, JournalError> {
             "done" => counts.done = number,
             "failed" => counts.failed = number,
             "superseded" => counts.superseded = number,
+            "rejected" => counts.rejected = number,
             ".resent" => counts.resent = number,
             ".overlapped" => counts.overlapped = number,
             _ => {}

@@ -1,11 +1,12 @@
 //! The journal on `SQLite`: one verb, one transaction on the database's writer thread.
 //!
-//! The files follow the life of an intent: accept, plan, stage, answers, doubt, poll; `flight`
+//! The files follow the life of an intent: accept, decide, plan, stage, answers, doubt, poll; `flight`
 //! holds what becomes of intents that leave flight, `batches` what the steps of a batch share.
 
 mod accept;
 mod answers;
 mod batches;
+mod decide;
 mod doubt;
 mod flight;
 mod look;
@@ -22,11 +23,12 @@ use async_trait::async_trait;
 
 use super::check::Snapshot;
 use super::{
-    AcceptedWishes, Attention, Counts, Doubt, Due, Job, Journal, JournalError, Observation, Retry,
-    Staged,
+    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, Journal, JournalError,
+    Observation, Retry, Staged,
 };
 use crate::database::{Database, DatabaseError};
 use crate::domain::ask::Target;
+use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::{Allowance, PerKind, Reported};
@@ -70,6 +72,19 @@ impl Journal for SqliteJournal {
         let node = node.clone();
         let items = items.to_vec();
         self.database.call("journal.accept", move |tx| accept::accept(tx, &node, &items, now)).await
+    }
+
+    async fn decide(
+        &self,
+        deploy: &DeployId,
+        decision: Decision,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<u64, JournalError> {
+        let (deploy, who) = (deploy.clone(), who.to_owned());
+        self.database
+            .call("journal.decide", move |tx| decide::decide(tx, &deploy, decision, &who, now))
+            .await
     }
 
     async fn due(
@@ -277,6 +292,10 @@ impl Journal for SqliteJournal {
 
     async fn waiting(&self, wait: Wait) -> Result<u64, JournalError> {
         self.database.call("journal.waiting", move |tx| look::waiting(tx, wait)).await
+    }
+
+    async fn held(&self) -> Result<Vec<HeldSet>, JournalError> {
+        self.database.call("journal.held", decide::held).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {

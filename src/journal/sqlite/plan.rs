@@ -16,12 +16,12 @@ const DUE: &str = intents!(
     "journal.due",
     "WHERE i.account = ?1 AND i.state = 'pending'
     AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause'))
-    AND i.not_before <= ?2 ORDER BY i.not_before, i.id LIMIT ?3"
+    AND i.force = ?3 AND i.not_before <= ?2 ORDER BY i.not_before, i.id LIMIT ?4"
 );
 
 const NEXT: &str = "-- journal.next_due
 SELECT min(not_before) FROM intent WHERE account = ?1 AND state = 'pending'
-AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND not_before > ?2";
+AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND force = ?3 AND not_before > ?2";
 
 const WIDE_REFRESHES: &str = "-- journal.wide_refreshes
 SELECT DISTINCT kind, target FROM intent WHERE account = ?1 AND action = 'refresh'
@@ -42,8 +42,16 @@ pub(super) fn due(
     limit: usize,
 ) -> Result<Due, JournalError> {
     let name = account.as_str();
-    let at = params![name, now.as_micros(), bounded(limit)];
-    let intents = all(tx, DUE, at, intent)?;
+    let at = now.as_micros();
+    // Each of the two by its own part of the index: a scan of both would pass over all that is parked.
+    let mut intents = all(tx, DUE, params![name, at, true, bounded(limit)], intent)?;
+    let left = limit.saturating_sub(intents.len());
+    intents.extend(all(tx, DUE, params![name, at, false, bounded(left)], intent)?);
+    let next = |force: bool| {
+        let next = first(tx, NEXT, params![name, at, force], |row| Ok(maybe_time(row, 0)?))?;
+        Ok::<_, JournalError>(next.flatten())
+    };
+    let next_at = next(true)?.into_iter().chain(next(false)?).min();
     let mut open: BTreeSet<Target> = BTreeSet::new();
     let mut prefetches =
         intents.iter().filter(|intent| intent.action == Action::Prefetch).peekable();
@@ -56,14 +64,13 @@ pub(super) fn due(
             open.insert(Target::new(Kind::Url, text));
         }
     }
-    let next = params![name, now.as_micros()];
     Ok(Due {
         intents,
         open_refreshes: open.into_iter().collect(),
         in_flight: all(tx, IN_FLIGHT, [name], |row| {
             Ok((action(row, 0)?, word(&row.get::<_, String>(1)?, Kind::parse)?))
         })?,
-        next_at: first(tx, NEXT, next, |row| Ok(maybe_time(row, 0)?))?.flatten(),
+        next_at,
     })
 }
 

@@ -15,7 +15,7 @@ use refreshd::domain::verdict::Verdict;
 use refreshd::journal::check::{BatchState, Snapshot};
 use refreshd::journal::reference::ReferenceJournal;
 use refreshd::journal::sqlite::SqliteJournal;
-use refreshd::journal::{Journal, Observation, Retry};
+use refreshd::journal::{Decision, Journal, Observation, Retry};
 
 use super::world::{HOUR, SECOND, cause, later};
 
@@ -56,7 +56,7 @@ fn target(number: u8) -> Target {
 
 impl Pair {
     async fn step(&mut self, (verb, a, b, c): Step) {
-        match verb % 16 {
+        match verb % 18 {
             0..=2 => self.accept(a, b, c).await,
             3..=5 => self.stage(a, b, c).await,
             6..=8 => self.answer(a, b).await,
@@ -68,6 +68,7 @@ impl Pair {
                 let by = u32::from(a % 5) * HOUR + u32::from(b) * SECOND;
                 self.now = self.now.plus(by);
             }
+            16 => self.decide(a, b).await,
             _ if a < 40 => {
                 self.fence = both!(self.lead(&self.account, self.now)).expect("leads");
             }
@@ -95,7 +96,7 @@ impl Pair {
                 target,
                 force: number.is_multiple_of(5),
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
-                hold: None,
+                hold: (c % 5 == 1).then(|| format!("a person decides on {number}")),
                 cause,
             };
             items.push((self.sequence, Outgoing::Wish(wish)));
@@ -235,6 +236,16 @@ impl Pair {
         let _ = both!(self.park(&parked, self.now));
     }
 
+    async fn decide(&mut self, a: u8, b: u8) {
+        let held = both!(self.held()).expect("held");
+        let decision = if b.is_multiple_of(3) { Decision::Reject } else { Decision::Approve };
+        let deploy = match held.get(usize::from(a) % held.len().max(1)) {
+            Some(set) => set.deploy.clone(),
+            None => DeployId::new(self.now, 9),
+        };
+        let _ = both!(self.decide(&deploy, decision, "alice", self.now));
+    }
+
     async fn report(&mut self, a: u8, b: u8) {
         let answer = Reported { quota: 8 + u64::from(a % 8), remain: u64::from(b % 12) };
         let table = PerKind::from_fn(|kind| (kind.as_str().len() % 2 == 0).then_some(answer));
@@ -246,6 +257,7 @@ impl Pair {
         let _ = both!(self.counts());
         let _ = both!(self.oldest_open());
         let _ = both!(self.attention(5));
+        let _ = both!(self.held());
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
         let _ = both!(self.history(&self.account, Action::Refresh, &target(2), 9));

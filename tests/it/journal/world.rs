@@ -52,8 +52,8 @@ pub(crate) fn wish(text: &str) -> Wish {
         target: url(text),
         force: false,
         not_before: Timestamp::EPOCH,
-        cause: cause(Timestamp::EPOCH),
         hold: None,
+        cause: cause(Timestamp::EPOCH),
     }
 }
 

@@ -1,0 +1,117 @@
+//! `POST /decide`: a person approves or rejects what is held of a deploy.
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+
+use crate::domain::deploy::DeployId;
+use crate::domain::names::OriginName;
+use crate::domain::time::Timestamp;
+use crate::journal::{Decision, HeldSet};
+
+use super::Desk;
+use super::wishes::Refused;
+
+/// The uid that a user namespace shows for users it does not know (`user_namespaces(7)`).
+const NOBODY: u32 = 65_534;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|peer| peer.uid()))
+    }
+}
+
+impl Peer {
+    /// Names who asks, for the record.
+    fn name(self) -> String {
+        match self.0 {
+            Some(0) => "root".to_owned(),
+            Some(uid) if uid != NOBODY => format!("uid {uid}"),
+            _ => "an operator".to_owned(),
+        }
+    }
+}
+
+/// What a person decides.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// On which deploy.
+    pub deploy: DeployId,
+    /// What.
+    pub decision: Decision,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Decided {
+    /// How many intents were decided on.
+    pub decided: u64,
+}
+
+/// What is held of a deploy, as an answer shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Held {
+    /// The deploy: what `approve` and `reject` are told.
+    pub deploy: DeployId,
+    /// Whose.
+    pub origin: Option<OriginName>,
+    /// How many intents.
+    pub intents: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub why: String,
+    /// Some of the targets.
+    pub sample: Vec<String>,
+}
+
+impl From<HeldSet> for Held {
+    fn from(set: HeldSet) -> Self {
+        Self {
+            deploy: set.deploy,
+            origin: set.origin,
+            intents: set.intents,
+            since: set.since,
+            why: set.why,
+            sample: set.sample.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// Answers `POST /decide`: 200 with how many intents were decided on, 404 when nothing is held of the
+/// deploy, or 503 when the decision could not be written down.
+pub async fn answer(
+    State(desk): State<Desk>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<Request>,
+) -> Response {
+    let now = desk.clock.server_now();
+    let (deploy, who) = (&request.deploy, peer.name());
+    match desk.journal.decide(deploy, request.decision, &who, now).await {
+        Ok(0) => {
+            let problems = vec![format!("nothing is held of `{deploy}`")];
+            (StatusCode::NOT_FOUND, Json(Refused { problems })).into_response()
+        }
+        Ok(decided) => {
+            tracing::info!(%deploy, decision = ?request.decision, %who, decided, "a person decided");
+            for dispatcher in &desk.dispatchers {
+                dispatcher.notify_one();
+            }
+            Json(Decided { decided }).into_response()
+        }
+        Err(error) => {
+            let problems = vec![error.to_string()];
+            (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response()
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What an operator decides and asks of a running daemon.
+
+use std::process::Output;
+
+use refreshd::database::Database;
+use refreshd::domain::ask::{Kind, Target};
+use refreshd::domain::deploy::DeployId;
+use refreshd::domain::hint::Witness;
+use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
+use refreshd::domain::time::Timestamp;
+use refreshd::store::Store;
+
+use crate::world::World;
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Leaves wishes to be held in the outbox, as a daemon that was killed would; returns their deploy.
+async fn leave_held(world: &World, number: u64, urls: &[&str]) -> DeployId {
+    let deploy = DeployId::new(Timestamp::from_seconds(1_700_000_000), number);
+    let wish = |url: &&str| {
+        Outgoing::Wish(Wish {
+            account: "main".into(),
+            action: Action::Refresh,
+            target: Target::new(Kind::Url, *url),
+            force: true,
+            not_before: Timestamp::EPOCH,
+            hold: Some("2 of 3 files went".to_owned()),
+            cause: Cause {
+                witness: Witness::Scan,
+                at: Timestamp::EPOCH,
+                origin: Some("www".into()),
+                path: None,
+                change: None,
+                digest: None,
+                deploy: Some(deploy.clone()),
+            },
+        })
+    };
+    let database = Database::open(&world.path("state/refreshd.db")).expect("opens");
+    let store = Store::open(database, 1).await.expect("opens");
+    store.record_operator(urls.iter().map(wish).collect()).await.expect("records");
+    deploy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_goes_out_once_it_is_approved_and_ends_when_rejected() {
+    let world = World::new().await;
+    let good = ["https://www.example.com/a.html", "https://www.example.com/b.html"];
+    let approved = leave_held(&world, 1, &good).await;
+    let rejected = leave_held(&world, 2, &["https://www.example.com/c.html"]).await;
+    let _daemon = world.start();
+    let status = world.wait_status("both sets", |status| {
+        status["ready"] == true && status["held"].as_array().is_some_and(|held| held.len() == 2)
+    });
+    let held = &status["held"][0];
+    assert_eq!(held["deploy"], approved.as_str());
+    assert_eq!((&held["origin"], &held["intents"]), (&"www".into(), &2.into()));
+    assert_eq!(held["why"], "2 of 3 files went");
+    assert_eq!(held["sample"].as_array().map(Vec::len), Some(2));
+    let said = text(&world.command(&["status"]));
+    for line in
+        ["held for a person: 2 intents of origin www", &format!("refreshd reject {rejected}")]
+    {
+        assert!(said.contains(line), "`{line}` in {said}");
+    }
+    assert!(world.targets().is_empty(), "held");
+
+    let wrong = world.command(&["approve", "d0"]);
+    assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong));
+    assert!(text(&wrong).contains(approved.as_str()), "{}", text(&wrong));
+
+    let output = world.command(&["reject", rejected.as_str()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = world.command(&["approve", approved.as_str(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(text(&output).trim(), r#"{"decided":2}"#);
+    let status = world.wait_status("the end", |status| status["intents"]["done"] == 2);
+    assert_eq!(world.targets(), good);
+    assert_eq!(status["intents"]["rejected"], 1);
+    assert_eq!(status["held"], serde_json::json!([]));
+    let again = world.command(&["approve", approved.as_str()]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again).contains("nothing is held at all"), "{}", text(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn index_says_once_how_far_it_is_where_nobody_watches() {
+    let world = World::new().await;
+    world.write("docs/a.html", "one");
+    let _daemon = world.start();
+    world.wait_ready();
+    let output = world.command(&["index"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let said = text(&output);
+    assert!(said.starts_with("www: 1 file in "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let output = world.command(&["index", "www", "--json"]);
+    let index: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(index["origins"]["www"]["files"], 1);
+    assert_eq!(index["origins"]["www"]["bytes_per_second"], 20_000_000);
+    let output = world.command(&["index", "ww"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("the daemon has: www"), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_baseline_refreshes_all_that_may_have_changed_where_asked() {
+    let world = World::new().await;
+    world.write("a.html", "one");
+    let _daemon = world.start();
+    world.wait_ready();
+    let output = world.command(&["baseline", "wwww"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("configured: www"), "{}", text(&output));
+    let output = world.command(&["baseline", "www"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = world.command(&["baseline", "www", "--refresh", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(text(&output).trim(), r#"{"recorded":["https://www.example.com/"]}"#);
+    world.wait_status("the refresh", |status| status["intents"]["done"] == 1);
+    assert_eq!(world.targets(), ["https://www.example.com/"]);
+}
