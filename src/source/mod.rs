@@ -16,6 +16,7 @@ use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 
 pub mod look;
+pub mod mounts;
 pub mod root;
 pub mod scan;
 pub mod watch;
@@ -31,6 +32,7 @@ pub const DOOR_PATHS: usize = 65_536;
 struct Held {
     hints: BTreeMap<RelPath, (Reach, Witness)>,
     overflowed: bool,
+    root: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub struct Hints {
     pub hints: Vec<Hint>,
     /// Whether hints were forgotten: the whole tree must be reconciled.
     pub overflowed: bool,
+    /// Whether something on the way to the root changed: it may lead to another directory, or to none.
+    pub root: bool,
 }
 
 /// Makes the door of an origin, which holds at most `most` different paths.
@@ -88,6 +92,12 @@ impl HintSender {
         drop(held);
         self.0.knocked.notify_one();
     }
+
+    /// Says that the root may be another directory now, or none.
+    pub fn look_at_root(&self) {
+        self.0.held().root = true;
+        self.0.knocked.notify_one();
+    }
 }
 
 impl HintReceiver {
@@ -100,7 +110,7 @@ impl HintReceiver {
             .into_iter()
             .map(|(path, (reach, witness))| Hint { path, reach, witness })
             .collect();
-        Hints { hints, overflowed: held.overflowed }
+        Hints { hints, overflowed: held.overflowed, root: held.root }
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.

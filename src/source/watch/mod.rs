@@ -1,13 +1,18 @@
 //! Backends that hear of changes and hand hints in at the door.
 //!
-//! Polling and fanotify have their place beside [`inotify`].
+//! [`auto`] chooses among them; [`way`] watches what leads to a root.
 
 use std::path::Path;
 
 use super::{Excluded, HintSender};
 
+pub mod auto;
+pub mod fanotify;
+pub mod ground;
 pub mod inotify;
+pub mod polling;
 pub mod shape;
+pub mod way;
 
 /// Why a tree can't be watched; the message names the remedy where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
