@@ -16,6 +16,7 @@ use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 
 pub mod look;
+pub mod mounts;
 pub mod root;
 pub mod scan;
 pub mod watch;
