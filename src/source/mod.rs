@@ -217,6 +217,15 @@ mod tests {
     }
 
     #[test]
+    fn a_call_to_look_at_the_root_is_heard_once() {
+        let (sender, receiver) = door(2);
+        sender.look_at_root();
+        sender.look_at_root();
+        assert_eq!(receiver.drain(), Hints { root: true, ..Hints::default() });
+        assert!(!receiver.drain().root);
+    }
+
+    #[test]
     fn a_full_door_says_so_instead_of_waiting() {
         let (sender, receiver) = door(2);
         for name in ["a", "b", "c", "d"] {

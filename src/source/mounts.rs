@@ -10,7 +10,7 @@ mod kinds;
 pub use kinds::{Events, events};
 
 /// The kernel's table of the mounts that this process sees: proc(5).
-const TABLE: &str = "/proc/self/mountinfo";
+pub(super) const TABLE: &str = "/proc/self/mountinfo";
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,7 +74,11 @@ impl Backend for Choice {
             Means::Fanotify => return fanotify::arm(tree, &root, &ground, door),
             Means::Auto if (self.look.may_mark)() => {
                 match fanotify::arm(tree, &root, &ground, door.clone()) {
-                    Ok(watch) => return Ok(watch),
+                    Ok(watch) if watch.coverage().polled == ground.polled => return Ok(watch),
+                    Ok(_) => tracing::info!(
+                        root = %tree.root.display(),
+                        "fanotify can't serve all that is mounted here; inotify does"
+                    ),
                     Err(error) => tracing::info!(
                         root = %tree.root.display(),
                         %error,

@@ -11,8 +11,11 @@ use notify::{
     Config, ErrorKind, Event, EventKind, EventKindMask, INotifyWatcher, RecursiveMode, Watcher as _,
 };
 
+use self::table::Table;
 use super::WatchError;
 use crate::source::HintSender;
+
+mod table;
 
 /// What is heard: names that come, go and move. What happens to a file or its attributes says
 /// nothing of where the root is.
@@ -28,9 +31,11 @@ type Trail = BTreeMap<PathBuf, BTreeSet<OsString>>;
 /// Watches the way to a root until it is dropped.
 ///
 /// Each directory on the way is watched for itself, through each link at any level. Whatever is
-/// missing is awaited in the nearest directory there is.
+/// missing is awaited in the nearest directory there is. What is mounted on the way, on the root or
+/// below it, or is no more, counts as a change of the way.
 #[derive(Debug)]
 pub struct Way {
+    _table: Table,
     again: SyncSender<Knock>,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,13 +51,15 @@ impl Way {
     /// `door.look_at_root()` be called.
     pub fn watch(root: &Path, door: HintSender) -> Result<Self, WatchError> {
         let (again, knocks) = sync_channel(1);
+        let table = Table::watch(root, again.clone())
+            .map_err(|error| WatchError(format!("the mount table is not watched: {error}")))?;
         let first = Steps::watch(root, &again)?;
         let keeper = Keeper { root: root.to_owned(), door, again: again.clone(), steps: first };
         let thread = std::thread::Builder::new()
             .name("way".to_owned())
             .spawn(move || keeper.run(&knocks))
             .map_err(|error| WatchError(format!("the way to the root is not watched: {error}")))?;
-        Ok(Self { again, thread: Some(thread) })
+        Ok(Self { _table: table, again, thread: Some(thread) })
     }
 }
 

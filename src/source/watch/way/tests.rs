@@ -144,3 +144,37 @@ fn a_trail_names_each_directory_and_what_is_looked_up_in_it() {
     assert_eq!(below("loop/a"), [": loop"]);
     assert!(trail(&at.join("srv/www")).contains_key(Path::new("/")));
 }
+
+/// Runs the test below in a mount namespace of its own, with which its mounts end.
+#[test]
+fn what_is_mounted_on_the_root_is_heard() {
+    let inner = "source::watch::way::tests::in_a_namespace_mounts_are_heard";
+    let mut command = Command::new("unshare");
+    command.arg("--mount").arg(std::env::current_exe().expect("this test"));
+    let Ok(output) = command.args(["--exact", inner, "--ignored"]).output() else {
+        return println!("SKIP: what_is_mounted_on_the_root_is_heard: unshare is not installed");
+    };
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if said.contains("unshare: ") || said.contains("SKIP: ") {
+        return println!("SKIP: what_is_mounted_on_the_root_is_heard: {said}");
+    }
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test]
+#[ignore = "it mounts: the test above runs it in a namespace of its own"]
+async fn in_a_namespace_mounts_are_heard() {
+    let scene = scene("srv/www", |at| make(&at.join("srv/www/part")));
+    let run = |command: &str, arguments: &[&str], at: &str| {
+        let mut command = Command::new(command);
+        command.args(arguments).arg(scene.at(at)).status().is_ok_and(|status| status.success())
+    };
+    for at in ["srv/www", "srv/www/part", "srv"] {
+        if !run("mount", &["-t", "tmpfs", "none"], at) {
+            return println!("SKIP: this process may not mount");
+        }
+        scene.looked("a mount").await;
+        assert!(run("umount", &[], at));
+        scene.looked("its end").await;
+    }
+}

@@ -30,7 +30,7 @@ fn what_is_remembered_is_bounded() {
     let mut places = Places::default();
     places.replace(vec![place("/srv/www", "")]);
     let spots: Arc<[Spot]> = Arc::from([]);
-    for number in 0..200_000_u32 {
+    for number in 0..80_000_u32 {
         let mut bytes = [0_u8; 24];
         bytes[16..20].copy_from_slice(&number.to_ne_bytes());
         places.remember(Directory(&bytes), &spots);
