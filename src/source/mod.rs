@@ -191,7 +191,7 @@ pub enum Unavailable {
 /// Whether an error says that nothing is at a path.
 fn is_absence(error: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
-    // A part became a file, a loop, or a link out of the root: no file of the origin is there.
+    // A part became a file, a loop, or a link that is not followed: no file of the origin is there.
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV)
 }
 
