@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Excluded, HintSender};
 
+pub mod directories;
 pub mod inotify;
 pub mod shape;
 
