@@ -87,7 +87,8 @@ impl RelPath {
 
     /// Returns the path of an entry of this directory; `name` must be one plain part.
     pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
-        let mut bytes = self.0.clone();
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
+        bytes.extend_from_slice(&self.0);
         if !bytes.is_empty() {
             bytes.push(b'/');
         }

@@ -36,6 +36,22 @@ struct Held {
     anew: bool,
 }
 
+impl Held {
+    fn add(&mut self, hint: Hint, most: usize) {
+        let full = self.hints.len() >= most;
+        if let Some((reach, _)) = self.hints.get_mut(&hint.path) {
+            if hint.reach == Reach::Subtree {
+                *reach = Reach::Subtree;
+            }
+        } else if full {
+            self.hints.clear();
+            self.overflowed = true;
+        } else {
+            self.hints.insert(hint.path, (hint.reach, hint.witness));
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Door {
     most: usize,
@@ -80,17 +96,14 @@ pub fn door(most: usize) -> (HintSender, HintReceiver) {
 impl HintSender {
     /// Hands in a hint. One of the same path joins the one that waits.
     pub fn send(&self, hint: Hint) {
+        self.send_all([hint]);
+    }
+
+    /// Hands in many hints with one knock.
+    pub fn send_all(&self, hints: impl IntoIterator<Item = Hint>) {
         let mut held = self.0.held();
-        let full = held.hints.len() >= self.0.most;
-        if let Some((reach, _)) = held.hints.get_mut(&hint.path) {
-            if hint.reach == Reach::Subtree {
-                *reach = Reach::Subtree;
-            }
-        } else if full {
-            held.hints.clear();
-            held.overflowed = true;
-        } else {
-            held.hints.insert(hint.path, (hint.reach, hint.witness));
+        for hint in hints {
+            held.add(hint, self.0.most);
         }
         drop(held);
         self.knock();
