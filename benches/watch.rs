@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use refreshd::domain::path::RelPath;
 use refreshd::domain::watch::Links;
-use refreshd::source::watch::directories::Directories;
-use refreshd::source::watch::shape::{Backend as _, Tree};
+use refreshd::source::watch::inotify::Inotify;
+use refreshd::source::watch::{Backend as _, Tree};
 use refreshd::source::{DOOR_PATHS, door};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -201,7 +201,7 @@ fn serve(root: PathBuf) {
     // As much work as a short list of exclusions makes.
     let excluded = |path: &RelPath, _: bool| path.name().starts_with(b".");
     let tree = Tree { root, links: Links::Inside, excluded: Arc::new(excluded) };
-    let watch = Directories::new(Vec::new()).arm(&tree, sender).expect("armed");
+    let watch = Inotify::new(Vec::new()).arm(&tree, sender).expect("armed");
     let watches = watch.coverage().watches;
     let cpu = cpu_us(ClockId::ProcessCPUTime);
     println!("ready {watches} {cpu} {}", most_memory("/proc/self/status"));

@@ -131,6 +131,7 @@ async fn each_way_to_deploy_refreshes_exactly_what_it_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_dropped_events_new_directories_are_watched_too() {
     let world = World::new().await;
+    world.configure("", "watch = \"inotify\"");
     let _ = fs::create_dir(world.root().join("old"));
     let daemon = world.start();
     world.wait_ready();

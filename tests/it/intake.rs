@@ -649,7 +649,7 @@ async fn a_deploy_that_does_not_end_closes_at_its_deadline() {
 #[tokio::test]
 async fn a_saved_file_reaches_the_outbox_over_inotify() {
     let now = SystemClock::default().now().plus(SECOND * 60);
-    let mut world = World::at(&[("a", "a")], now, Arc::new(Inotify)).await;
+    let mut world = World::at(&[("a", "a")], now, Arc::new(Inotify::new(Vec::new()))).await;
     world.rest().await;
     assert_eq!(world.intake.facts().watch, "inotify");
     world.write("a", "aa");
@@ -698,7 +698,8 @@ async fn after_a_storm_the_index_is_the_tree() {
     let quick = Duration::from_millis(50);
     let waits = Waits { settle: quick, deploy_deadline: quick * 4, delete_settle: quick, ..WAITS };
     let clock = SystemClock::shared();
-    let watched = intake(root.clone(), waits, Arc::clone(&clock), &store, Arc::new(Inotify));
+    let watched =
+        intake(root.clone(), waits, Arc::clone(&clock), &store, Arc::new(Inotify::new(Vec::new())));
     let (cancelled, at_rest) = (CancellationToken::new(), Notify::new());
     let publish = |facts: refreshd::domain::facts::OriginFacts| {
         if facts.dirty == 0 && facts.state == OriginState::Watching {

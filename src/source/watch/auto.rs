@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ground::{self, Ground};
+use super::inotify::Inotify;
 use super::polling::Polling;
 use super::{Backend, Polled, Tree, Watch};
 use super::{WatchError, fanotify};
@@ -31,8 +32,8 @@ pub fn choose(means: Means) -> Arc<dyn Backend> {
 }
 
 /// The one place where the inotify backend is named.
-fn directories(_polled: Vec<Polled>) -> Box<dyn Backend> {
-    Box::new(super::inotify::Inotify)
+fn directories(polled: Vec<Polled>) -> Box<dyn Backend> {
+    Box::new(Inotify::new(polled))
 }
 
 /// How the machine is looked at.

@@ -29,7 +29,7 @@ pub(super) struct Reader {
     requests: Sender<Request>,
     buffer: Vec<u8>,
     batch: Batch,
-    /// Directories that left their place, with the cookies by which they may arrive elsewhere.
+    /// Inotify that left their place, with the cookies by which they may arrive elsewhere.
     moving: Vec<(u32, Descriptor)>,
     /// The same, from the read before: they arrive with this one or left the tree.
     moving_before: Vec<(u32, Descriptor)>,

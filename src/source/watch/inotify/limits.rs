@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::domain::path::RelPath;
 use crate::source::io_text;
-use crate::source::watch::shape::Polled;
+use crate::source::watch::Polled;
 
 /// If more subtrees than these share a parent, the parent stands for them.
 const MOST_CHILDREN: usize = 100;
