@@ -2,6 +2,7 @@
 //! which `SQLite` must answer like the reference.
 
 mod cases;
+mod held;
 mod random;
 mod world;
 

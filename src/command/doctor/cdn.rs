@@ -107,8 +107,8 @@ pub(super) fn domains(config: &Config) -> Vec<Finding> {
         hosts.sort_unstable();
         hosts.dedup();
         let why = format!(
-            "{}: none of the calls that refreshd's key needs lists an account's domains; one that \
-             isn't the account's is refused at its first refresh, and `refreshd status` says so",
+            "{}: no call that the key needs lists an account's domains; a wrong one is refused at \
+             its first refresh, and `refreshd status` says so then",
             hosts.join(", ")
         );
         Finding::not_checked(format!("domains of {}", account.name), why)

@@ -106,7 +106,7 @@ async fn look(config: &Config, clock: &SharedClock, findings: &mut Vec<Finding>)
     }
     if who.uid == 0 && !who.own {
         findings.push(
-            Finding::advice("user", format!("the daemon runs as {}", who.name))
+            Finding::advice("user", "the daemon runs as root")
                 .costs("a flaw in it, or in what it reads, has all the rights there are")
                 .mend("run it by systemd/refreshd.service, which needs no privilege"),
         );

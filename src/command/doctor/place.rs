@@ -39,8 +39,8 @@ pub(super) fn state(directory: &Path, who: &Who) -> Vec<Finding> {
         who.stopped_at(existing).is_none() && who.may_write(existing, &metadata)
     });
     if !writable {
-        let what = format!("{} can't be written by {}", existing.display(), who.name);
-        let user = who.name.split(',').next().unwrap_or_default();
+        let what = format!("{} can't be written by {}", existing.display(), who.title());
+        let user = &who.name;
         let mend = format!("install -d -m 0700 -o {user} {shown}");
         findings.push(Finding::broken(about, what).costs(stops).mend(mend));
     }
@@ -121,9 +121,9 @@ pub(super) fn keys(account: &Account, who: &Who) -> Vec<Finding> {
         // systemd hands the daemon copies of its own.
         let handed = path.starts_with("/run/credentials");
         if !handed && (who.stopped_at(path).is_some() || !who.may_read(path, &metadata)) {
-            let user = who.name.split(',').next().unwrap_or_default();
+            let user = &who.name;
             findings.push(
-                Finding::broken(&about, format!("{shown} can't be read by {}", who.name))
+                Finding::broken(&about, format!("{shown} can't be read by {}", who.title()))
                     .costs("the daemon does not start")
                     .mend(format!("chown {user} {shown}   # or LoadCredential= in the unit")),
             );

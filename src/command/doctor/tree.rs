@@ -99,7 +99,7 @@ pub(super) fn look(origin: &Origin, who: &Who) -> (Vec<Finding>, u64) {
     let stopped = who.stopped_at(&real);
     if stopped.is_some() || !who.may_read(&real, &metadata) {
         let at = stopped.unwrap_or(&real).display();
-        let what = format!("{at} is closed to {}", who.name);
+        let what = format!("{at} is closed to {}", who.title());
         let mend = format!("chmod o+rx {at}   # or give it a group that the daemon is in");
         return (vec![Finding::broken(about, what).costs(unavailable).mend(mend)], 0);
     }
@@ -110,7 +110,7 @@ pub(super) fn look(origin: &Origin, who: &Who) -> (Vec<Finding>, u64) {
         use std::os::unix::ffi::OsStrExt;
         let first = escape(first.as_os_str().as_bytes());
         let number = count(walked.unreadables, "path");
-        let what = format!("{number} can't be read by {}; the first is {first}", who.name);
+        let what = format!("{number} can't be read by {}; the first is {first}", who.title());
         let mend =
             format!("chmod -R o+rX {}   # or exclude what isn't served: `exclude`", root.display());
         findings.push(
@@ -122,7 +122,7 @@ pub(super) fn look(origin: &Origin, who: &Who) -> (Vec<Finding>, u64) {
     } else {
         let (files, directories) =
             (count(walked.files, "file"), count(walked.directories, "directory"));
-        let (root, name) = (root.display(), &who.name);
+        let (root, name) = (root.display(), &who.title());
         let what = format!("{root}: {files} in {directories}, readable by {name}");
         findings.push(Finding::ok(&about, what));
     }

@@ -15,8 +15,10 @@ const READ_ALL: u64 = 1 << 1 | 1 << 2;
 /// A user, as a process runs as it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Who {
-    /// The user, in words.
+    /// The user's name, or its number.
     pub(super) name: String,
+    /// Whose user that is.
+    pub(super) part: &'static str,
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
@@ -32,7 +34,8 @@ impl Who {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         Self {
-            name: format!("{}, who asks", user_name(uid)),
+            name: user_name(uid),
+            part: "who asks",
             uid,
             gid,
             groups: Vec::new(),
@@ -55,7 +58,8 @@ impl Who {
         let groups = field("Groups").unwrap_or_default().split_whitespace();
         let capabilities = field("CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok());
         Some(Self {
-            name: format!("{}, as whom the daemon runs", user_name(uid)),
+            name: user_name(uid),
+            part: "the daemon's user",
             uid,
             gid,
             groups: groups.filter_map(|group| group.parse().ok()).collect(),
@@ -83,13 +87,19 @@ impl Who {
         let uid = number(entry.get(2)?)?;
         let capabilities = unit.get("AmbientCapabilities").unwrap_or_default();
         Some(Self {
-            name: format!("{user}, as whom the unit runs the daemon"),
+            name: user.to_owned(),
+            part: "the unit's user",
             uid,
             gid,
             groups: named.filter_map(group_id).chain(own).collect(),
             reads_all: uid == 0 || capabilities.contains("cap_dac_"),
             own: false,
         })
+    }
+
+    /// Says who it is: `refreshd, the daemon's user`.
+    pub(super) fn title(&self) -> String {
+        format!("{}, {}", self.name, self.part)
     }
 
     /// Whether it may be able to read what this process can't: then nothing follows from that.
