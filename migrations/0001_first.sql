@@ -12,7 +12,9 @@ CREATE TABLE origin (
     root BLOB NOT NULL,
     device INTEGER NOT NULL,
     baseline_at INTEGER NOT NULL,
-    baseline_done INTEGER NOT NULL
+    baseline_done INTEGER NOT NULL,
+    -- How many files its chunks hold.
+    files INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE chunk (

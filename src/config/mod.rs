@@ -150,7 +150,7 @@ pub struct Origin {
     pub links: Links,
     /// How often what sends no events is compared with the index.
     pub poll_every: Duration,
-    /// How fast the digests of a new tree are filled in, in bytes a second.
+    /// How fast the digests of a new tree are filled in, in bytes a second; 0 for never.
     pub digest_rate: u64,
 }
 

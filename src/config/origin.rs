@@ -53,7 +53,7 @@ pub(super) fn origin(
     let links = section.or("links", Links::default(), value::links, findings);
     let poll_every = section.or("poll_every", MINUTE, value::time(SECOND..=7 * DAY), findings);
     let digest_rate =
-        section.or("digest_mb_per_second", 20, value::count(1..=100_000), findings) * 1_000_000;
+        section.or("digest_mb_per_second", 20, value::count(0..=100_000), findings) * 1_000_000;
     section.finish(findings);
     let domains = domains?;
     let lists = [Some(&domains), index.as_ref(), exclude.as_ref(), prefetch.as_ref()];

@@ -32,7 +32,7 @@ pub struct OriginFacts {
     pub watch: String,
     /// Files in the index.
     pub files: u64,
-    /// Directories in the index.
+    /// Directories that hold files of the index themselves.
     pub directories: u64,
     /// Since when changes are known: the time of the baseline.
     pub baseline_at: Option<Timestamp>,
@@ -48,7 +48,7 @@ pub struct OriginFacts {
     pub advice: String,
     /// How often the kernel dropped events since the start.
     pub overflows: u64,
-    /// How often a subtree or the whole tree was compared since the start.
+    /// How often the whole tree, or all that is polled, was compared since the start.
     pub reconciles: u64,
     /// Whether a comparison is under way, and how many files it has seen.
     pub comparing: Option<u64>,

@@ -22,6 +22,9 @@ pub struct Waits {
     pub unstable_after: Duration,
     /// A path must stay absent this long before it counts as removed.
     pub delete_settle: Duration,
+    /// A path that was absent or empty for longer than this counts as changed even if its old bytes
+    /// return; one that is empty for that long is taken as empty.
+    pub transient: Duration,
 }
 
 /// When a path was marked first and last since it was looked at.
@@ -31,10 +34,13 @@ struct Marked {
     last: Duration,
 }
 
-/// Since when a path is absent, and in which deploy that was seen first.
+/// That a path was seen absent or empty, and in which deploy that was seen first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Absence {
-    since: Duration,
+    /// Since when it is not what it was.
+    away_since: Duration,
+    /// Since when it is absent; none while it is there.
+    absent_since: Option<Duration>,
     deploy: Arc<Deploy>,
 }
 
@@ -52,6 +58,9 @@ pub struct Look {
     pub anyway: bool,
     /// If the path is still absent it counts as removed, in this deploy.
     pub removal: Option<Arc<Deploy>>,
+    /// Whether the path has been absent or empty for longer than `transient`: whatever it is now, it
+    /// counts as changed.
+    pub was_away: bool,
     marked: Option<Marked>,
     absence: Option<Absence>,
 }
@@ -65,6 +74,8 @@ pub enum Found {
     Changing,
     /// It is absent though it was there: it waits.
     Absent,
+    /// It is empty though it had bytes: they may be about to be written.
+    Empty,
 }
 
 #[derive(Debug)]
@@ -80,6 +91,10 @@ struct Dirty {
 impl Dirty {
     const fn is_active(&self) -> bool {
         self.looking || self.marked.is_some()
+    }
+
+    fn is_absent(&self) -> bool {
+        self.absence.as_ref().is_some_and(|absence| absence.absent_since.is_some())
     }
 }
 
@@ -98,6 +113,8 @@ pub struct Settler {
     queue: BTreeSet<(Duration, RelPath)>,
     /// How many paths are marked or being looked at: all but waiting absences.
     active: usize,
+    /// How many paths were seen absent.
+    absent: usize,
     open: Option<Open>,
     collapsed: bool,
 }
@@ -112,6 +129,7 @@ impl Settler {
             dirty: BTreeMap::new(),
             queue: BTreeSet::new(),
             active: 0,
+            absent: 0,
             open: None,
             collapsed: false,
         }
@@ -123,6 +141,18 @@ impl Settler {
         self.dirty.len()
     }
 
+    /// Returns how many paths were last seen absent and wait for that to be believed.
+    #[must_use]
+    pub const fn absent(&self) -> usize {
+        self.absent
+    }
+
+    /// Returns whether a path is not settled.
+    #[must_use]
+    pub fn is_dirty(&self, path: &RelPath) -> bool {
+        self.dirty.contains_key(path)
+    }
+
     /// Marks a path. If no deploy is open, `fresh` is.
     pub fn mark(&mut self, path: &RelPath, witness: Witness, now: Duration, fresh: &Arc<Deploy>) {
         if !self.dirty.contains_key(path) && self.dirty.len() >= self.most {
@@ -130,6 +160,7 @@ impl Settler {
             self.dirty.clear();
             self.queue.clear();
             self.active = 0;
+            self.absent = 0;
             self.open = None;
             self.collapsed = true;
             return;
@@ -192,8 +223,16 @@ impl Settler {
                     .is_some_and(|marked| marked.first.saturating_add(waits.unstable_after) <= now),
                 removal: absence
                     .as_ref()
-                    .filter(|absence| absence.since.saturating_add(waits.delete_settle) <= now)
+                    .filter(|absence| {
+                        let removed = |at: Duration| at.saturating_add(waits.delete_settle) <= now;
+                        absence.absent_since.is_some_and(removed)
+                    })
                     .map(|absence| Arc::clone(&absence.deploy)),
+                // It came back, if it did, when it was marked last.
+                was_away: absence.as_ref().is_some_and(|absence| {
+                    let until = marked.map_or(now, |marked| marked.last);
+                    absence.away_since.saturating_add(waits.transient) <= until
+                }),
                 marked,
                 absence,
                 path,
@@ -215,13 +254,21 @@ impl Settler {
                     }
                 }
                 Found::Changing => {
-                    dirty.absence = None;
+                    if let Some(absence) = &mut dirty.absence {
+                        absence.absent_since = None;
+                    }
                     let first = look.marked.map_or(now, |marked| marked.first);
                     dirty.marked = Some(Marked { first, last: now });
                 }
-                Found::Absent => {
-                    let fresh = || Absence { since: now, deploy: Arc::clone(&look.deploy) };
-                    dirty.absence.get_or_insert_with(fresh);
+                Found::Absent | Found::Empty => {
+                    let fresh = || Absence {
+                        away_since: now,
+                        absent_since: None,
+                        deploy: Arc::clone(&look.deploy),
+                    };
+                    let absence = dirty.absence.get_or_insert_with(fresh);
+                    let since = absence.absent_since.unwrap_or(now);
+                    absence.absent_since = (found == Found::Absent).then_some(since);
                 }
             }
         });
@@ -244,7 +291,8 @@ impl Settler {
     pub fn restart_absences(&mut self, now: Duration) {
         for dirty in self.dirty.values_mut() {
             if let Some(absence) = &mut dirty.absence {
-                absence.since = now;
+                absence.away_since = now;
+                absence.absent_since = absence.absent_since.map(|_| now);
             }
         }
     }
@@ -297,10 +345,12 @@ impl Settler {
         let Some(dirty) = self.dirty.get_mut(path) else {
             return;
         };
-        let was_active = dirty.is_active();
+        let (was_active, was_absent) = (dirty.is_active(), dirty.is_absent());
         change(dirty);
         self.active -= usize::from(was_active);
         self.active += usize::from(dirty.is_active());
+        self.absent -= usize::from(was_absent);
+        self.absent += usize::from(dirty.is_absent());
         let due = if dirty.looking { None } else { due_at(self.waits, dirty) };
         // A later due time leaves the queue alone: `due` moves the path on when it gets there.
         if due.is_some_and(|due| dirty.queued.is_none_or(|queued| due < queued)) {
@@ -325,7 +375,10 @@ fn due_at(waits: Waits, dirty: &Dirty) -> Option<Duration> {
         return Some(settled.min(first.saturating_add(waits.unstable_after)));
     }
     let absence = dirty.absence.as_ref()?;
-    Some(absence.since.saturating_add(waits.delete_settle))
+    Some(match absence.absent_since {
+        Some(since) => since.saturating_add(waits.delete_settle),
+        None => absence.away_since.saturating_add(waits.transient),
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,22 +17,30 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::config::Origin;
 use crate::domain::deploy::{Deploy, DeployId};
-use crate::domain::facts::{OriginFacts, OriginState, Unmapped};
-use crate::domain::hint::Witness;
-use crate::domain::index::{Entry, Index};
+use crate::domain::facts::{OriginFacts, OriginState, PolledFacts, Unmapped};
+use crate::domain::hint::{Hint, Reach, Witness};
+use crate::domain::index::Index;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
 use crate::domain::settle::{Settler, Waits};
-use crate::source::watch::{Backend, Gap, Watch};
+use crate::source::watch::way::Way;
+use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
 use crate::store::{OriginRecord, Record, Store, StoreError};
 
 mod begin;
+mod compare;
+mod fill;
 mod find;
 mod judge;
+mod links;
 mod record;
 mod tree;
+
+use compare::Comparing;
+use fill::Filling;
+use links::Links;
 
 /// Paths looked at, and committed, at once: with their wishes about a thousand rows.
 const CHUNK: usize = 500;
@@ -40,12 +48,13 @@ const CHUNK: usize = 500;
 const MOST_DIRTY: usize = 200_000;
 /// Suspects of a scan enter the settler only up to here, which leaves room for what the watch says.
 const MOST_SUSPECTS: usize = 50_000;
-/// Unmapped paths that are shown.
-const MOST_UNMAPPED: usize = 100;
+/// Unmapped paths, and polled subtrees, that are shown.
+const MOST_SHOWN: usize = 100;
 /// How long to wait after a failure: doubling from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// Without a watch the tree is compared at least this often.
-const POLL_EVERY: Duration = Duration::from_secs(60);
+/// How often to make sure that the way to the root leads where it did: nothing tells of a file
+/// system that is mounted over it.
+const GLANCE_EVERY: Duration = Duration::from_secs(30);
 
 /// What an intake is told about its origin.
 #[derive(Clone, Debug)]
@@ -54,10 +63,16 @@ pub struct Settings {
     pub origin: OriginName,
     /// Its root, absolute.
     pub root: PathBuf,
+    /// Which links are followed.
+    pub links: crate::domain::watch::Links,
     /// How long things settle.
     pub waits: Waits,
     /// How often the whole tree is compared with the index, give or take a tenth.
     pub reconcile_every: Duration,
+    /// How often what sends no events is compared, if that takes less than a twentieth of the time.
+    pub poll_every: Duration,
+    /// How fast the digests of a new tree are filled in, in bytes a second; 0 for never.
+    pub digest_rate: u64,
 }
 
 impl From<&Origin> for Settings {
@@ -65,13 +80,17 @@ impl From<&Origin> for Settings {
         Self {
             origin: origin.name.clone(),
             root: origin.root.clone(),
+            links: origin.links,
             waits: Waits {
                 settle: origin.settle,
                 deploy_deadline: origin.deploy_deadline,
                 unstable_after: origin.unstable_after,
                 delete_settle: origin.delete_settle,
+                transient: origin.transient,
             },
             reconcile_every: origin.reconcile_every,
+            poll_every: origin.poll_every,
+            digest_rate: origin.digest_rate,
         }
     }
 }
@@ -83,6 +102,8 @@ pub struct Step {
     pub worked: bool,
     /// The boot time at which there is something to do though nothing knocks.
     pub wake_at: Option<Duration>,
+    /// Whether something runs beside that will knock.
+    pub awaits: bool,
 }
 
 /// What stops an intake for good.
@@ -117,17 +138,11 @@ struct Armed {
     watch: Option<Arc<dyn Watch>>,
 }
 
-impl Armed {
-    fn gap(&self) -> Option<Gap> {
-        self.watch.as_ref().and_then(|watch| watch.gap())
-    }
-}
-
 /// The intake of one origin.
 pub struct Intake {
     settings: Settings,
     mapping: Arc<Mapping>,
-    excluded: Excluded,
+    tree: Tree,
     store: Store,
     clock: SharedClock,
     backend: Arc<dyn Backend>,
@@ -136,20 +151,41 @@ pub struct Intake {
     /// None until the store was read, and after a failure to write to it.
     state: Option<OriginRecord>,
     loaded: bool,
-    index: Arc<Index>,
+    /// Written by nobody else; comparisons read it.
+    index: Arc<RwLock<Index>>,
+    way: Option<Way>,
     armed: Option<Armed>,
     settler: Settler,
+    /// What is to be compared, by whom it was hinted at.
     subtrees: BTreeMap<RelPath, Witness>,
-    /// Suspects of scans that the settler has not been told of yet.
+    comparing: Option<Comparing>,
+    /// Whether the whole tree was compared since the watch was armed.
+    compared: bool,
+    links: Links,
+    /// Suspects that the settler has not been told of yet.
     backlog: VecDeque<RelPath>,
+    /// How many of them, at its end, are missing.
+    backlog_missing: usize,
+    filling: Option<Filling>,
+    /// Where to go on filling in digests; none when there is nothing more to do for now.
+    fill_from: Option<RelPath>,
+    /// Whether removals are held for a person, because so many files vanished at once.
+    holding: bool,
     /// The open deploy, once its opening was recorded.
     announced: Option<DeployId>,
     /// Until when to wait after a failure, and how long that wait is.
     retry: Option<(Duration, Duration)>,
     next_reconcile: Option<Duration>,
+    next_poll: Option<Duration>,
+    next_glance: Option<Duration>,
     /// What a person should know: about the index, and about what could not be read.
     notes: [String; 2],
     facts: OriginFacts,
+}
+
+/// A hint at everything below a path that the watch now hears of.
+fn subtree(path: RelPath) -> Hint {
+    Hint { path, reach: Reach::Subtree, witness: Witness::Watch }
 }
 
 impl Intake {
@@ -168,10 +204,11 @@ impl Intake {
         let excluded: Excluded =
             Arc::new(move |path, is_dir| rules.excluded(path, is_dir).is_some());
         let settler = Settler::new(settings.waits, MOST_DIRTY);
+        let tree = Tree { root: settings.root.clone(), links: settings.links, excluded };
         Self {
             settings,
             mapping,
-            excluded,
+            tree,
             store,
             clock,
             backend,
@@ -180,13 +217,23 @@ impl Intake {
             state: None,
             loaded: false,
             index: Arc::default(),
+            way: None,
             armed: None,
             settler,
             subtrees: BTreeMap::new(),
+            comparing: None,
+            compared: false,
+            links: Links::default(),
             backlog: VecDeque::new(),
+            backlog_missing: 0,
+            filling: None,
+            fill_from: None,
+            holding: false,
             announced: None,
             retry: None,
             next_reconcile: None,
+            next_poll: None,
+            next_glance: None,
             notes: Default::default(),
             facts: OriginFacts::default(),
         }
@@ -203,6 +250,14 @@ impl Intake {
         self.door.1.knocked().await;
     }
 
+    fn held(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns what is known of the origin now.
     #[must_use]
     pub fn facts(&self) -> OriginFacts {
@@ -210,13 +265,39 @@ impl Intake {
             .into_iter()
             .filter(|note| !note.is_empty())
             .collect();
-        OriginFacts {
-            files: self.index.files(),
-            directories: self.index.directories(),
+        let index = self.held();
+        let (undigested, undigested_bytes) = index.undigested();
+        let known = OriginFacts {
+            files: index.files(),
+            directories: index.directories(),
+            undigested,
+            undigested_bytes,
+            comparing: self.comparing.as_ref().map(Comparing::seen),
             baseline_at: self.state.as_ref().map(|state| state.baseline_at),
-            dirty: (self.settler.dirty() + self.backlog.len()) as u64,
+            dirty: (self.settler.dirty() + self.backlog.len() + self.subtrees.len()) as u64,
             note: notes.join("; "),
             ..self.facts.clone()
+        };
+        drop(index);
+        let Some(watch) = self.armed.as_ref().and_then(|armed| armed.watch.as_ref()) else {
+            return OriginFacts { watches: 0, polled: Vec::new(), advice: String::new(), ..known };
+        };
+        let coverage = watch.coverage();
+        let shown = |path: &RelPath| {
+            if path.is_root() { ".".to_owned() } else { path.to_string() }
+        };
+        OriginFacts {
+            watch: coverage.means.to_owned(),
+            watches: coverage.watches,
+            polled: coverage
+                .polled
+                .iter()
+                .take(MOST_SHOWN)
+                .map(|polled| PolledFacts { path: shown(&polled.path), why: polled.why.clone() })
+                .collect(),
+            advice: coverage.advice,
+            overflows: coverage.overflows,
+            ..known
         }
     }
 
@@ -239,7 +320,7 @@ impl Intake {
                 .map_or(LONGEST, |at| at.saturating_sub(self.clock.boot()).min(LONGEST));
             tokio::select! {
                 () = cancelled.cancelled() => {}
-                () = self.knocked(), if self.retry.is_none() => {}
+                () = self.knocked(), if self.retry.is_none() || self.armed.is_none() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -249,21 +330,22 @@ impl Intake {
     /// Does one turn. What fails for a reason outside is tried again later and shown in the facts.
     pub async fn step(&mut self) -> Result<Step, IntakeError> {
         let now = self.clock.boot();
-        if let Some((until, _)) = self.retry.filter(|(until, _)| now < *until) {
-            return Ok(Step { worked: false, wake_at: Some(until) });
+        let waiting = self.retry.filter(|(until, _)| now < *until);
+        if let Some((until, _)) = waiting.filter(|_| !self.door.1.is_called()) {
+            return Ok(Step { worked: false, wake_at: Some(until), awaits: false });
         }
         match self.turn().await {
             Ok(worked) => {
                 // That it could be armed says little: it may be empty.
-                let compared = !self.subtrees.contains_key(&RelPath::root());
-                if compared && self.retry.take().is_some() {
+                if self.compared && self.retry.take().is_some() {
                     self.facts.note.clear();
                     tracing::info!(origin = %self.settings.origin, "the origin is well again");
                 }
                 if self.retry.is_none() {
                     self.facts.state = self.origin_state();
                 }
-                Ok(Step { worked, wake_at: self.wake_at() })
+                let awaits = self.comparing.is_some() || self.filling.is_some();
+                Ok(Step { worked, wake_at: self.wake_at(), awaits })
             }
             Err(Trouble::Task(source)) => {
                 let origin = self.settings.origin.clone();
@@ -275,10 +357,10 @@ impl Intake {
 
     fn fail(&mut self, trouble: &Trouble) -> Step {
         if let Trouble::Unavailable(why) = trouble {
-            self.armed = None;
+            self.disarm();
             if matches!(why, Unavailable::Replaced(_)) && self.retry.is_none() {
                 // It is another directory now: it is opened, watched and compared at once.
-                return Step { worked: true, wake_at: None };
+                return Step { worked: true, wake_at: None, awaits: false };
             }
             self.facts.state = OriginState::Unavailable;
             self.facts.watch = "none while the root is unavailable".into();
@@ -291,54 +373,62 @@ impl Intake {
         let wait = self.retry.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
         let until = self.clock.boot() + wait;
         self.retry = Some((until, wait));
-        Step { worked: false, wake_at: Some(until) }
+        Step { worked: false, wake_at: Some(until), awaits: false }
     }
 
     fn origin_state(&self) -> OriginState {
-        let watched = self.armed.as_ref().is_some_and(|armed| armed.watch.is_some());
-        // Armed, but not compared with the index since: nobody knows yet what changed meanwhile.
-        let compared = !self.subtrees.contains_key(&RelPath::root());
+        let is_polled = self.armed.as_ref().is_none_or(|armed| {
+            armed.watch.as_ref().is_none_or(|watch| {
+                watch.coverage().polled.first().is_some_and(|polled| polled.path.is_root())
+            })
+        });
         match &self.state {
-            Some(state) if state.baseline_done && compared && watched => OriginState::Watching,
-            Some(state) if state.baseline_done && compared => OriginState::Polling,
+            // Before it is compared nobody knows what changed while nobody watched.
+            Some(state) if state.baseline_done && self.compared && is_polled => {
+                OriginState::Polling
+            }
+            Some(state) if state.baseline_done && self.compared => OriginState::Watching,
             _ => OriginState::Baseline,
         }
     }
 
     fn wake_at(&self) -> Option<Duration> {
-        self.settler.next().into_iter().chain(self.next_reconcile).min()
+        let next = [self.settler.next(), self.next_reconcile, self.next_poll, self.next_glance];
+        next.into_iter().flatten().min()
     }
 
     async fn turn(&mut self) -> Result<bool, Trouble> {
         if !self.loaded {
             self.load().await?;
         }
-        let is_reconcile_due = self.next_reconcile.is_none_or(|at| at <= self.clock.boot());
-        if is_reconcile_due {
-            // Perhaps a watch can be had by now, or one that hears of more.
-            self.armed.take_if(|armed| armed.watch.is_none() || armed.gap().is_some());
+        let hints = self.door.1.drain();
+        if hints.anew {
+            tracing::info!(origin = %self.settings.origin, "a new baseline was asked for");
+            self.notes[0].clear();
+            self.forget();
         }
+        let now = self.clock.boot();
+        if hints.root || self.next_glance.is_some_and(|at| at <= now) {
+            self.glance().await?;
+        }
+        // Perhaps a watch can be had by now.
+        let is_due = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        if is_due(self.next_poll) || is_due(self.next_reconcile) {
+            self.armed.take_if(|armed| armed.watch.is_none());
+        }
+        let mut worked = self.take_hints(hints);
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {
+            self.next_poll = None;
             self.arm().await?;
             return Ok(true);
         };
-        let mut worked = self.take_hints();
-        if is_reconcile_due {
-            self.subtrees.insert(RelPath::root(), Witness::Schedule);
-        }
-        if !self.subtrees.is_empty() {
-            self.scan(identity).await?;
-            worked = true;
-        }
-        if self.state.as_ref().is_some_and(|state| !state.baseline_done) {
-            worked |= self.continue_baseline(identity).await?;
-        } else {
-            worked |= self.mark_suspects();
-        }
+        worked |= self.compare_hinted(identity).await?;
+        self.schedule(identity);
+        worked |= self.advance_comparing().await?;
+        worked |= self.mark_suspects();
         worked |= self.look(identity).await?;
-        // After the work, so that it goes on though events are dropped again and again.
-        let broken = self.armed.take_if(|armed| armed.gap() == Some(Gap::Lost)).is_some();
-        Ok(worked || broken)
+        worked |= self.fill(identity).await?;
+        Ok(worked)
     }
 
     /// Names a deploy, in case one opens now.
@@ -362,8 +452,8 @@ impl Intake {
         }
     }
 
-    fn prior(&self, path: &RelPath) -> (RelPath, Option<Entry>) {
-        (path.clone(), self.index.get(path))
+    fn known(&self, path: &RelPath) -> tree::Known {
+        (path.clone(), self.held().get(path))
     }
 
     fn show_unmapped(&mut self, path: &RelPath, why: String) {
@@ -371,6 +461,6 @@ impl Intake {
         let shown = Unmapped { path: path.to_string(), why };
         self.facts.unmapped.retain(|known| known.path != shown.path);
         self.facts.unmapped.insert(0, shown);
-        self.facts.unmapped.truncate(MOST_UNMAPPED);
+        self.facts.unmapped.truncate(MOST_SHOWN);
     }
 }

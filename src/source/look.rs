@@ -3,8 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
-use rustix::fs::{FileType, OFlags, ResolveFlags, fstat};
-use rustix::io::Errno;
+use rustix::fs::{FileType, OFlags, fstat};
 
 use super::root::{Root, fingerprint};
 use super::{io_text, is_absence};
@@ -39,52 +38,61 @@ pub enum Seen {
 /// Looks at a path. `prior` spares reading a file whose fingerprint is known and beyond doubt;
 /// `now` is the wall time before the look.
 ///
-/// Links to files inside the root are followed.
+/// Links are followed as the root was told to.
 #[must_use]
 pub fn look(root: &Root, path: &RelPath, prior: Option<&Entry>, now: Timestamp) -> Seen {
-    // A pipe must not be waited for, nor a terminal taken over.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let (fd, refusal) = match root.open_beneath(path, flags, ResolveFlags::empty()) {
-        Ok(fd) => (fd, None),
-        Err(error) if is_absence(error) => return Seen::Absent,
-        // Sockets and devices without a driver refuse to be opened.
-        Err(Errno::NXIO | Errno::NODEV) => return Seen::Other,
-        Err(error) => match root.open_beneath(path, OFlags::PATH, ResolveFlags::empty()) {
-            Ok(fd) => (fd, Some(error)),
-            Err(again) if is_absence(again) => return Seen::Absent,
-            Err(_) => return Seen::Unreadable(None, io_text(error)),
-        },
+    let unread = match look_without_reading(root, path, now) {
+        Seen::File(entry) => entry,
+        other => return other,
     };
-    let before = match fstat(&fd) {
-        Ok(seen) => seen,
-        Err(error) => return Seen::Unreadable(None, io_text(error)),
-    };
-    match FileType::from_raw_mode(before.st_mode) {
-        FileType::RegularFile => {}
-        FileType::Directory => return Seen::Directory,
-        _ => return Seen::Other,
-    }
-    let before = fingerprint(&before);
-    let unread = Entry { fingerprint: before, digest: None, doubtful: is_doubtful(&before, now) };
-    if let Some(error) = refusal {
-        return Seen::Unreadable(Some(unread), io_text(error));
-    }
     if let Some(prior) = prior
-        && prior.fingerprint == before
+        && prior.fingerprint == unread.fingerprint
         && prior.digest.is_some()
         && !prior.doubtful
     {
-        return Seen::File(*prior);
+        return Seen::File(Entry { linked: unread.linked, ..*prior });
     }
+    // What became a pipe since must not be waited for, nor a terminal taken over.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = match root.open_at(path, flags) {
+        Ok((fd, _)) => fd,
+        Err(error) if is_absence(error) => return Seen::Absent,
+        Err(error) => return Seen::Unreadable(Some(unread), io_text(error)),
+    };
     let mut file = File::from(fd);
+    let moved = |file: &File| match fstat(file).map(|seen| fingerprint(&seen)) {
+        Ok(seen) if seen == unread.fingerprint => None,
+        Ok(seen) => Some(Seen::Changing(Entry { fingerprint: seen, doubtful: true, ..unread })),
+        Err(error) => Some(Seen::Unreadable(Some(unread), io_text(error))),
+    };
+    // Another file may have come to the path; whatever it is, it isn't read for the first one.
+    if let Some(seen) = moved(&file) {
+        return seen;
+    }
     let digest = match digest(&mut file) {
         Ok(digest) => digest,
         Err(error) => return Seen::Unreadable(Some(unread), error.to_string()),
     };
-    match fstat(&file).map(|after| fingerprint(&after)) {
-        Ok(after) if after == before => Seen::File(Entry { digest: Some(digest), ..unread }),
-        Ok(after) => Seen::Changing(Entry { fingerprint: after, digest: None, doubtful: true }),
-        Err(error) => Seen::Unreadable(Some(unread), io_text(error)),
+    moved(&file).unwrap_or(Seen::File(Entry { digest: Some(digest), ..unread }))
+}
+
+/// Looks at a path as [`look`] does, but opens nothing for reading: the entry has no digest.
+#[must_use]
+pub fn look_without_reading(root: &Root, path: &RelPath, now: Timestamp) -> Seen {
+    let opened = root.open_at(path, OFlags::PATH);
+    let (seen, linked) = match opened.and_then(|(fd, linked)| Ok((fstat(&fd)?, linked))) {
+        Ok(seen) => seen,
+        Err(error) if is_absence(error) => return Seen::Absent,
+        Err(error) => return Seen::Unreadable(None, io_text(error)),
+    };
+    match FileType::from_raw_mode(seen.st_mode) {
+        FileType::RegularFile => {
+            let (fingerprint, linked) = (fingerprint(&seen), linked || seen.st_nlink > 1);
+            let doubtful = is_doubtful(&fingerprint, now);
+            Seen::File(Entry { fingerprint, digest: None, doubtful, linked })
+        }
+        FileType::Directory => Seen::Directory,
+        _ => Seen::Other,
     }
 }
 

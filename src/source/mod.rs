@@ -31,6 +31,7 @@ pub const DOOR_PATHS: usize = 65_536;
 struct Held {
     hints: BTreeMap<RelPath, (Reach, Witness)>,
     overflowed: bool,
+    root: bool,
     anew: bool,
 }
 
@@ -62,7 +63,9 @@ pub struct Hints {
     pub hints: Vec<Hint>,
     /// Whether hints were forgotten: the whole tree must be reconciled.
     pub overflowed: bool,
-    /// Whether a new baseline is asked for: what is known is forgotten, the tree is taken as it is.
+    /// Whether the way to the root may lead elsewhere now.
+    pub root: bool,
+    /// Whether an operator asked for a new baseline.
     pub anew: bool,
 }
 
@@ -89,12 +92,23 @@ impl HintSender {
             held.hints.insert(hint.path, (hint.reach, hint.witness));
         }
         drop(held);
-        self.0.knocked.notify_one();
+        self.knock();
+    }
+
+    /// Says that the way to the root may lead elsewhere now.
+    pub fn look_at_root(&self) {
+        self.0.held().root = true;
+        self.knock();
     }
 
     /// Asks for a new baseline.
     pub fn begin_anew(&self) {
         self.0.held().anew = true;
+        self.knock();
+    }
+
+    /// Wakes whoever waits inside, though there may be nothing at the door.
+    pub fn knock(&self) {
         self.0.knocked.notify_one();
     }
 }
@@ -109,7 +123,14 @@ impl HintReceiver {
             .into_iter()
             .map(|(path, (reach, witness))| Hint { path, reach, witness })
             .collect();
-        Hints { hints, overflowed: held.overflowed, anew: held.anew }
+        Hints { hints, overflowed: held.overflowed, root: held.root, anew: held.anew }
+    }
+
+    /// Returns whether there is something that should not wait: the root, or an operator.
+    #[must_use]
+    pub fn is_called(&self) -> bool {
+        let held = self.0.held();
+        held.root || held.anew
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.
@@ -191,15 +212,6 @@ mod tests {
         sender.send(hint("a", Reach::Subtree));
         sender.send(hint("a", Reach::Path));
         assert_eq!(receiver.drain().hints, [hint("a", Reach::Subtree)]);
-        assert_eq!(receiver.drain(), Hints::default());
-    }
-
-    #[test]
-    fn a_baseline_is_asked_for_once() {
-        let (sender, receiver) = door(2);
-        sender.begin_anew();
-        sender.send(hint("a", Reach::Path));
-        assert!(receiver.drain().anew);
         assert_eq!(receiver.drain(), Hints::default());
     }
 

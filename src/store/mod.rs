@@ -48,6 +48,8 @@ pub struct OriginRecord {
     pub baseline_at: Timestamp,
     /// Whether the baseline is complete.
     pub baseline_done: bool,
+    /// How many files the stored index holds: with fewer it is damaged.
+    pub files: u64,
 }
 
 /// What intake found in an origin, to be committed as one.
@@ -187,6 +189,7 @@ fn read_origin(row: &Row<'_>) -> rusqlite::Result<OriginRecord> {
         device: row.get::<_, i64>(1)?.cast_unsigned(),
         baseline_at: Timestamp::from_micros(row.get(2)?),
         baseline_done: row.get(3)?,
+        files: row.get::<_, i64>(4)?.cast_unsigned(),
     })
 }
 
@@ -211,6 +214,7 @@ fn write_index(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreError> 
             state.device.cast_signed(),
             state.baseline_at.as_micros(),
             state.baseline_done,
+            state.files.cast_signed(),
         ])?;
     }
     Ok(())

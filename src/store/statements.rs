@@ -7,11 +7,11 @@ pub(super) const NODE: &str = "-- store.node
 SELECT id FROM node";
 
 pub(super) const ORIGIN: &str = "-- store.origin
-SELECT root, device, baseline_at, baseline_done FROM origin WHERE name = ?1";
+SELECT root, device, baseline_at, baseline_done, files FROM origin WHERE name = ?1";
 
 pub(super) const WRITE_ORIGIN: &str = "-- store.write_origin
-INSERT OR REPLACE INTO origin (name, root, device, baseline_at, baseline_done)
-VALUES (?1, ?2, ?3, ?4, ?5)";
+INSERT OR REPLACE INTO origin (name, root, device, baseline_at, baseline_done, files)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 pub(super) const CHUNKS: &str = "-- store.chunks
 SELECT directory, first, data FROM chunk WHERE origin = ?1 ORDER BY directory, first";

@@ -14,10 +14,11 @@ use refreshd::domain::intent::{Action, Outgoing, Wish};
 use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
+use refreshd::domain::watch::Links;
 use refreshd::engine::intake::{Intake, Settings};
+use refreshd::source::HintSender;
 use refreshd::source::watch::inotify::Inotify;
-use refreshd::source::watch::{Backend, Gap, Watch, WatchError};
-use refreshd::source::{Excluded, HintSender};
+use refreshd::source::watch::{Backend, Coverage, Polled, Tree, Watch, WatchError};
 use refreshd::store::Store;
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -31,32 +32,28 @@ struct Deaf;
 impl Watch for Deaf {
     fn catch_up(&self) {}
 
-    fn gap(&self) -> Option<Gap> {
-        None
+    fn retry(&self) {}
+
+    fn follow(&self, _: &[(RelPath, PathBuf)]) {}
+
+    fn coverage(&self) -> Coverage {
+        Coverage { means: "deaf", ..Coverage::default() }
     }
 }
 
 struct DeafBackend;
 
 impl Backend for DeafBackend {
-    fn name(&self) -> &'static str {
-        "deaf"
-    }
-
-    fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
+    fn arm(&self, _: &Tree, _: HintSender) -> Result<Box<dyn Watch>, WatchError> {
         Ok(Box::new(Deaf))
     }
 }
 
-/// A kernel that has no watches left.
+/// A kernel that can't watch at all.
 struct NoWatches;
 
 impl Backend for NoWatches {
-    fn name(&self) -> &'static str {
-        "none"
-    }
-
-    fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
+    fn arm(&self, _: &Tree, _: HintSender) -> Result<Box<dyn Watch>, WatchError> {
         Err(WatchError("no watches left".to_owned()))
     }
 }
@@ -64,12 +61,12 @@ impl Backend for NoWatches {
 /// A watch that does as it is told.
 #[derive(Default)]
 struct Script {
-    /// How often a watch was armed.
-    arms: u32,
-    /// What the watch that was armed first does not hear of.
-    gap: Option<Gap>,
     /// A file that is written, once, before the watch has caught up.
     late: Option<PathBuf>,
+    /// What the kernel does not tell of until it is tried again.
+    polled: Vec<&'static str>,
+    /// What is watched outside the root.
+    followed: Vec<(RelPath, PathBuf)>,
 }
 
 #[derive(Clone, Default)]
@@ -88,18 +85,29 @@ impl Watch for Scripted {
         }
     }
 
-    fn gap(&self) -> Option<Gap> {
-        self.change(|script| script.gap.filter(|_| script.arms == 1))
+    fn retry(&self) {
+        self.change(|script| script.polled.retain(|path| *path != "room"));
+    }
+
+    fn follow(&self, outside: &[(RelPath, PathBuf)]) {
+        self.change(|script| script.followed = outside.to_vec());
+    }
+
+    fn coverage(&self) -> Coverage {
+        let polled = |path: &&str| Polled {
+            path: RelPath::new(*path).expect("valid"),
+            why: "no room".to_owned(),
+        };
+        Coverage {
+            means: "scripted",
+            polled: self.change(|script| script.polled.iter().map(polled).collect()),
+            ..Coverage::default()
+        }
     }
 }
 
 impl Backend for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-
-    fn arm(&self, _: &Path, _: HintSender, _: Excluded) -> Result<Box<dyn Watch>, WatchError> {
-        self.change(|script| script.arms += 1);
+    fn arm(&self, _: &Tree, _: HintSender) -> Result<Box<dyn Watch>, WatchError> {
         Ok(Box::new(self.clone()))
     }
 }
@@ -117,6 +125,7 @@ const WAITS: Waits = Waits {
     deploy_deadline: Duration::from_secs(10),
     unstable_after: Duration::from_secs(60),
     delete_settle: Duration::from_secs(30),
+    transient: Duration::from_secs(5),
 };
 
 fn intake(
@@ -126,8 +135,27 @@ fn intake(
     store: &Store,
     backend: Arc<dyn Backend>,
 ) -> Intake {
-    let settings =
-        Settings { origin: "www".into(), root, waits, reconcile_every: Duration::from_secs(3_600) };
+    reading(20_000_000, root, waits, clock, store, backend)
+}
+
+/// An intake that reads a new tree with so many bytes a second.
+fn reading(
+    digest_rate: u64,
+    root: PathBuf,
+    waits: Waits,
+    clock: SharedClock,
+    store: &Store,
+    backend: Arc<dyn Backend>,
+) -> Intake {
+    let settings = Settings {
+        origin: "www".into(),
+        root,
+        links: Links::Inside,
+        waits,
+        reconcile_every: Duration::from_secs(3_600),
+        poll_every: Duration::from_secs(60),
+        digest_rate,
+    };
     let mapping = Mapping::new(Spec {
         account: "main".into(),
         domains: vec!["https://www.example.com".to_owned()],
@@ -190,8 +218,11 @@ impl World {
     async fn rest(&mut self) -> Option<Duration> {
         loop {
             let step = self.intake.step().await.expect("steps");
-            if !step.worked {
+            if !step.worked && !step.awaits {
                 return step.wake_at;
+            }
+            if !step.worked {
+                self.intake.knocked().await;
             }
         }
     }
@@ -269,7 +300,7 @@ async fn the_first_run_is_a_baseline_and_refreshes_nothing() {
     assert_eq!(world.refreshed().await, [""; 0]);
     let facts = world.intake.facts();
     assert_eq!((facts.state, facts.watch.as_str()), (OriginState::Watching, "deaf"));
-    assert_eq!((facts.files, facts.directories, facts.dirty), (2, 3, 0));
+    assert_eq!((facts.files, facts.directories, facts.dirty), (2, 2, 0));
     assert_eq!(facts.baseline_at, Some(before));
     assert_eq!(facts.note, "");
 }
@@ -406,11 +437,9 @@ async fn an_interrupted_baseline_goes_on_with_its_time() {
     for number in 0..700 {
         world.write(&format!("d{}/{number}", number % 7), "bytes");
     }
-    while world.intake.facts().files == 0 {
-        world.intake.step().await.expect("steps");
-    }
+    world.intake.step().await.expect("steps");
     let facts = world.intake.facts();
-    assert_eq!((facts.files, facts.state), (500, OriginState::Baseline));
+    assert_eq!(facts.state, OriginState::Baseline);
     world.clock.advance(SECOND * 100);
     world.restart();
     world.pass(SECOND * 5).await;
@@ -503,38 +532,6 @@ async fn a_new_directory_is_walked_only_once_it_is_watched() {
     world.hint("d", Reach::Subtree);
     world.pass(SECOND * 5).await;
     assert_eq!(world.refreshed().await, ["/d/late"]);
-}
-
-#[tokio::test]
-async fn a_watch_that_lost_events_is_armed_again_and_the_tree_compared() {
-    let now = SystemClock::default().now().plus(SECOND * 60);
-    let script = Scripted::default();
-    let mut world = World::at(&[("a", "a")], now, Arc::new(script.clone())).await;
-    world.pass(SECOND).await;
-    world.write("unheard", "b");
-    script.change(|script| script.gap = Some(Gap::Lost));
-    world.hint("", Reach::Subtree);
-    world.pass(SECOND * 5).await;
-    assert_eq!(script.change(|script| script.arms), 2);
-    assert_eq!(world.refreshed().await, ["/unheard"]);
-    assert_eq!(world.intake.facts().state, OriginState::Watching);
-}
-
-#[tokio::test]
-async fn a_directory_that_becomes_readable_is_watched_and_walked() {
-    let now = SystemClock::default().now().plus(SECOND * 60);
-    let script = Scripted::default();
-    let mut world = World::at(&[("a", "a")], now, Arc::new(script.clone())).await;
-    world.pass(SECOND).await;
-    world.write("d/b", "b");
-    script.change(|script| script.gap = Some(Gap::Unreadable));
-    world.pass(SECOND * 5).await;
-    assert_eq!(script.change(|script| script.arms), 1, "nothing moved");
-    // Its mode changed: the kernel tells of the directory, not of what is in it.
-    world.hint("d", Reach::Path);
-    world.pass(SECOND * 5).await;
-    assert_eq!(script.change(|script| script.arms), 2);
-    assert_eq!(world.refreshed().await, ["/d/b"]);
 }
 
 #[tokio::test]
@@ -735,6 +732,160 @@ async fn after_a_storm_the_index_is_the_tree() {
     let (ran, ()) = tokio::time::timeout(SECOND * 60, both).await.expect("comes to rest");
     ran.expect("runs");
     let mut again = intake(root, waits, clock, &store, Arc::new(DeafBackend));
-    while again.step().await.expect("steps").worked {}
+    loop {
+        let step = again.step().await.expect("steps");
+        if !step.worked && !step.awaits {
+            break;
+        }
+        if !step.worked {
+            again.knocked().await;
+        }
+    }
     assert_eq!(again.facts().dirty, 0, "what the watch missed, a scan finds");
+}
+
+#[tokio::test]
+async fn what_was_away_for_long_counts_as_changed_though_its_bytes_return() {
+    let mut world = World::new(&[("gone", "a"), ("emptied", "b"), ("short", "c")]).await;
+    world.pass(SECOND).await;
+    let away = ["gone", "emptied"];
+    for name in away {
+        fs::remove_file(world.root().join(name)).expect("removed");
+        world.hint(name, Reach::Path);
+    }
+    world.write("emptied", "");
+    world.write("short", "");
+    world.hint("short", Reach::Path);
+    world.pass(SECOND * 3).await;
+    assert_eq!(world.refreshed().await, [""; 0], "it may be half written");
+    world.write("short", "c");
+    world.hint("short", Reach::Path);
+    world.pass(SECOND * 4).await;
+    assert_eq!(world.refreshed().await, ["/emptied"], "now it is believed");
+    for name in [("gone", "a"), ("emptied", "b")] {
+        world.change(name.0, name.1).await;
+    }
+    assert_eq!(world.refreshed().await, ["/gone!", "/emptied"]);
+    world.pass(SECOND * 60).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_sends_no_events_is_polled_until_there_is_room() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let script = Scripted::default();
+    script.change(|script| script.polled = vec!["far"]);
+    let mut world = World::at(&[("a", "a"), ("far/b", "b")], now, Arc::new(script.clone())).await;
+    world.pass(SECOND).await;
+    let facts = world.intake.facts();
+    assert_eq!(facts.state, OriginState::Watching);
+    assert_eq!((facts.polled[0].path.as_str(), facts.polled[0].why.as_str()), ("far", "no room"));
+    world.write("a", "unheard");
+    world.write("far/b", "unheard");
+    world.pass(SECOND * 70).await;
+    assert_eq!(world.refreshed().await, ["/far/b"]);
+    script.change(|script| script.polled = vec!["room"]);
+    world.pass(SECOND * 70).await;
+    assert_eq!(world.intake.facts().polled, [], "it was tried again");
+}
+
+#[tokio::test]
+async fn a_new_tree_is_read_beside_and_what_was_not_read_counts_when_touched() {
+    let mut world = World::new(&[("a", "a"), ("d/b", "b")]).await;
+    let clock = Arc::clone(&world.clock) as SharedClock;
+    world.intake = reading(0, world.root(), WAITS, clock, &world.store, Arc::new(DeafBackend));
+    world.pass(SECOND).await;
+    let facts = world.intake.facts();
+    assert_eq!(facts.state, OriginState::Watching);
+    assert_eq!((facts.undigested, facts.undigested_bytes), (2, 2));
+    world.change("a", "a").await;
+    assert_eq!(world.refreshed().await, ["/a"]);
+    assert_eq!(world.intake.facts().undigested, 1);
+    world.restart();
+    world.pass(SECOND).await;
+    assert_eq!(world.intake.facts().undigested, 0);
+    world.change("d/b", "b").await;
+    world.change("a", "a").await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_tree_of_which_much_vanishes_waits_for_a_person() {
+    let mut world = World::new(&[("kept", "a")]).await;
+    for number in 0..1_200 {
+        world.write(&format!("d{}/{number}", number % 3), "bytes");
+    }
+    world.pass(SECOND).await;
+    let removed = |world: &World, directory: &str| {
+        fs::remove_dir_all(world.root().join(directory)).expect("removed");
+        world.hint(directory, Reach::Subtree);
+    };
+    removed(&world, "d0");
+    world.pass(SECOND * 40).await;
+    let first = world.taken().await;
+    let held = |items: &[Outgoing]| wishes(items).iter().filter(|wish| wish.hold.is_some()).count();
+    assert_eq!((wishes(&first).len(), held(&first)), (400, 0), "not many enough");
+    removed(&world, "d1");
+    removed(&world, "d2");
+    world.change("kept", "changed").await;
+    assert_eq!(world.refreshed().await, ["/kept"]);
+    world.pass(SECOND * 40).await;
+    let second = world.taken().await;
+    assert_eq!((wishes(&second).len(), held(&second)), (800, 800));
+    world.write("d0/new", "bytes");
+    world.hint("d0", Reach::Subtree);
+    world.change("kept", "again").await;
+    fs::remove_file(world.root().join("d0/new")).expect("removed");
+    world.hint("d0/new", Reach::Path);
+    world.pass(SECOND * 40).await;
+    let third = world.taken().await;
+    assert_eq!((wishes(&third).len(), held(&third)), (3, 0));
+}
+
+#[tokio::test]
+async fn a_directory_behind_a_link_is_refreshed_under_both_names() {
+    let mut world = World::new(&[("releases/1/page", "a"), ("releases/2/page", "b")]).await;
+    std::os::unix::fs::symlink("releases/1", world.root().join("current")).expect("linked");
+    world.pass(SECOND).await;
+    world.change("releases/1/page", "changed").await;
+    let mut urls = world.refreshed().await;
+    urls.sort();
+    assert_eq!(urls, ["/current/page", "/releases/1/page"]);
+    std::os::unix::fs::symlink("releases/2", world.root().join("next")).expect("linked");
+    fs::rename(world.root().join("next"), world.root().join("current")).expect("swapped");
+    world.hint("next", Reach::Path);
+    world.hint("current", Reach::Path);
+    world.pass(SECOND * 3).await;
+    assert_eq!(world.refreshed().await, ["/current/page"]);
+    fs::remove_file(world.root().join("current")).expect("removed");
+    world.hint("current", Reach::Path);
+    world.pass(SECOND * 60).await;
+    assert_eq!(world.refreshed().await, ["/current/page!"]);
+}
+
+#[tokio::test]
+async fn an_index_that_lost_a_part_is_a_new_baseline_that_says_so() {
+    let mut world = World::new(&[("a", "a"), ("d/b", "b")]).await;
+    world.pass(SECOND).await;
+    world.sql("DELETE FROM chunk WHERE directory = x'64'").await;
+    world.restart();
+    world.pass(SECOND * 5).await;
+    let facts = world.intake.facts();
+    assert!(facts.note.contains("1 of 2 files"), "{}", facts.note);
+    assert!(facts.note.ends_with("refreshd baseline --refresh www"), "{}", facts.note);
+    assert_eq!(world.refreshed().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_new_baseline_can_be_asked_for() {
+    let mut world = World::new(&[("a", "a")]).await;
+    world.pass(SECOND).await;
+    world.write("a", "unheard");
+    world.clock.advance(SECOND * 200);
+    world.intake.door().begin_anew();
+    world.pass(SECOND * 5).await;
+    assert_eq!(world.refreshed().await, [""; 0]);
+    assert_eq!(world.intake.facts().state, OriginState::Watching);
+    world.change("a", "heard").await;
+    assert_eq!(world.refreshed().await, ["/a"]);
 }

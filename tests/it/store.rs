@@ -53,6 +53,7 @@ async fn what_was_recorded_is_there_after_opening_again() {
         device: u64::MAX,
         baseline_at: Timestamp::from_seconds(5),
         baseline_done: true,
+        files: 7,
     };
     let (store, database) = open(&path).await;
     let node = store.node().clone();

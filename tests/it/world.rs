@@ -149,9 +149,13 @@ impl World {
         .unwrap_or_else(|| panic!("{what} did not come; last status: {last:?}\n{}", self.log()))
     }
 
-    /// Waits until the daemon watches every origin.
+    /// Waits until the daemon watches every origin and has read every file.
     pub(crate) fn wait_ready(&self) -> Value {
-        self.wait_status("readiness", |status| status["ready"] == true)
+        self.wait_status("readiness", |status| {
+            let origins = status["origins"].as_object();
+            let is_read = |origin: &Value| origin["undigested"] == 0;
+            status["ready"] == true && origins.is_some_and(|origins| origins.values().all(is_read))
+        })
     }
 
     /// Waits until nothing is dirty, recorded or open.

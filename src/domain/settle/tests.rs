@@ -9,6 +9,7 @@ const WAITS: Waits = Waits {
     deploy_deadline: Duration::from_secs(10),
     unstable_after: Duration::from_secs(60),
     delete_settle: Duration::from_secs(30),
+    transient: Duration::from_secs(5),
 };
 
 fn path(text: &str) -> RelPath {

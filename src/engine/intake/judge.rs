@@ -46,6 +46,14 @@ pub(super) fn judge(
     let nothing = |found| Judgement { found, index: IndexStep::Leave, change: None, trouble: None };
     match seen {
         Seen::Changing(_) | Seen::Unreadable(None, _) if !look.anyway => nothing(Found::Changing),
+        Seen::File(entry)
+            if entry.fingerprint.size == 0
+                && prior.is_some_and(|prior| prior.fingerprint.size > 0)
+                && !look.was_away
+                && !look.anyway =>
+        {
+            nothing(Found::Empty)
+        }
         Seen::File(entry) | Seen::Changing(entry) => present(look, prior, entry, baseline),
         Seen::Unreadable(Some(entry), why) => {
             // Bytes that can't be read may have changed if the fingerprint moved.
@@ -78,7 +86,10 @@ fn present(
     baseline: Option<Timestamp>,
 ) -> Judgement {
     let known_since = baseline.filter(|_| prior.is_none() && look.witness == Witness::Scan);
+    // Visitors, and the edge with them, may have been told that it is gone.
+    let away = || prior.filter(|_| look.was_away).map(|_| (ChangeKind::Modified, true));
     let change = compare(prior, Some(&entry))
+        .or_else(away)
         .filter(|_| known_since.is_none_or(|baseline| changed_since(&entry, baseline)))
         .map(|(kind, force)| {
             let path = look.path.clone();

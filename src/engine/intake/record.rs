@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::judge::{IndexStep, Judgement, changed_since, judge};
+use super::judge::{IndexStep, Judgement, judge};
 use super::{CHUNK, Intake, Trouble, tree};
+use crate::domain::change::ChangeKind;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::hint::Witness;
-use crate::domain::index::{Entry, Index};
-use crate::domain::intent::Outgoing;
-use crate::domain::path::RelPath;
+use crate::domain::intent::{Outgoing, Wish};
 use crate::domain::settle::Look;
 use crate::domain::time::Timestamp;
 use crate::source::look::Seen;
@@ -20,60 +19,27 @@ use crate::store::Record;
 
 /// An open deploy's wishes are planned this long after its deadline even if its closing is lost.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+/// So many files, and so large a part of the tree (one of so many), must vanish at once for their
+/// removal to be held.
+const HELD_FILES: usize = 500;
+const HELD_SHARE: u64 = 5;
+/// What is said of a removal that is held.
+const HELD: &str = "a fifth of the origin's files or more vanished at once";
 /// How the reason begins that is shown of a path until it can be read.
 const UNREADABLE: &str = "it cannot be read: ";
 
 impl Intake {
-    /// Looks at the next paths of a baseline: what is older than it is taken as it is, everything
-    /// else is marked. Ends the baseline after the last one.
-    pub(super) async fn continue_baseline(
-        &mut self,
-        identity: tree::Identity,
-    ) -> Result<bool, Trouble> {
-        let Some(mut state) = self.state.clone() else {
-            return Ok(false);
-        };
-        let count = CHUNK.min(self.backlog.len());
-        let paths: Vec<_> = self.backlog.iter().take(count).map(|path| self.prior(path)).collect();
-        let seen = self.see(identity, &paths, None).await?;
-        let (now, fresh) = (self.clock.boot(), self.fresh());
-        let index = Arc::make_mut(&mut self.index);
-        for ((path, prior), seen) in paths.iter().zip(seen) {
-            match seen {
-                Seen::File(entry)
-                    if prior.is_none() && !changed_since(&entry, state.baseline_at) =>
-                {
-                    index.apply(path, Some(entry));
-                }
-                Seen::Absent | Seen::Directory | Seen::Other if prior.is_none() => {}
-                _ => self.settler.mark(path, Witness::Scan, now, &fresh),
-            }
-        }
-        let chunks = index.take_writes();
-        state.baseline_done = count == self.backlog.len();
-        let done = state.baseline_done;
-        self.commit(Record { chunks, origin_record: Some(state), ..self.blank() }).await?;
-        self.backlog.drain(..count);
-        if done {
-            tracing::info!(
-                origin = %self.settings.origin,
-                files = self.index.files(),
-                "the baseline is complete: changes from now on are refreshed"
-            );
-        }
-        Ok(true)
-    }
-
     /// Looks at paths whose time has come, records what follows, and closes the deploy when it may
     /// be closed. Returns whether there was anything to do.
     pub(super) async fn look(&mut self, identity: tree::Identity) -> Result<bool, Trouble> {
         // What was touched while the tree was walked is left alone until it rests.
-        let heard = self.take_hints();
+        let hints = self.door.1.drain();
+        let heard = self.take_hints(hints);
         let fresh = self.fresh();
         let looks = self.settler.due(self.clock.boot(), CHUNK, &fresh);
-        let paths: Vec<_> = looks.iter().map(|look| self.prior(&look.path)).collect();
+        let paths: Vec<_> = looks.iter().map(|look| self.known(&look.path)).collect();
         let removing = looks.iter().any(|look| look.removal.is_some());
-        let removing = removing.then(|| self.index.files());
+        let removing = removing.then(|| self.held().files());
         let seen = match self.see(identity, &paths, removing).await {
             Ok(seen) => seen,
             Err(trouble) => {
@@ -85,7 +51,11 @@ impl Intake {
         if looks.is_empty() && !closing {
             return Ok(heard);
         }
-        let saw_directory = seen.contains(&Seen::Directory);
+        for (look, _) in looks.iter().zip(&seen).filter(|(_, seen)| **seen == Seen::Directory) {
+            // A link to a directory, or one that came where a file was.
+            self.subtrees.insert(look.path.clone(), look.witness);
+        }
+        self.hold_if_many_vanished(&looks);
         let judged = self.judge(&looks, paths, seen);
         let (record, closes) = self.draft(judged);
         let opened = record.outgoing.iter().find_map(|outgoing| match outgoing {
@@ -101,11 +71,25 @@ impl Intake {
             self.settler.closed();
             self.announced = None;
         }
-        if saw_directory {
-            // Perhaps one that could not be watched and can be now.
-            self.armed.take_if(|armed| armed.gap().is_some());
-        }
         Ok(true)
+    }
+
+    /// Removals of a large part of the tree at once are held for a person: a mount that failed, a
+    /// deploy that broke off. What is held stays held until all that vanished is recorded.
+    fn hold_if_many_vanished(&mut self, looks: &[Look]) {
+        let vanished = self.settler.absent() + self.backlog_missing;
+        if vanished == 0 {
+            self.holding = false;
+        } else if !self.holding && looks.iter().any(|look| look.removal.is_some()) {
+            let files = self.held().files();
+            self.holding = vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files;
+            if self.holding {
+                tracing::warn!(
+                    origin = %self.settings.origin, vanished, files,
+                    "so many files vanished at once that their refreshes wait for a person"
+                );
+            }
+        }
     }
 
     fn give_back(&mut self, looks: Vec<Look>) {
@@ -118,16 +102,16 @@ impl Intake {
     async fn see(
         &self,
         identity: tree::Identity,
-        paths: &[(RelPath, Option<Entry>)],
+        paths: &[tree::Known],
         removing: Option<u64>,
     ) -> Result<Vec<Seen>, Trouble> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
-        let (root, clock) = (self.settings.root.clone(), Arc::clone(&self.clock));
+        let (tree, clock) = (self.tree.clone(), Arc::clone(&self.clock));
         let paths = paths.to_vec();
         let seen =
-            spawn_blocking(move || tree::look_all(&root, identity, &paths, removing, &clock))
+            spawn_blocking(move || tree::look_all(&tree, identity, &paths, removing, &clock))
                 .await??;
         Ok(seen)
     }
@@ -136,14 +120,14 @@ impl Intake {
     fn judge(
         &mut self,
         looks: &[Look],
-        paths: Vec<(RelPath, Option<Entry>)>,
+        paths: Vec<tree::Known>,
         seen: Vec<Seen>,
     ) -> Vec<(Witness, Judgement)> {
         let now = self.clock.boot();
         let baseline =
             self.state.as_ref().filter(|state| !state.baseline_done).map(|state| state.baseline_at);
         let mut judged = Vec::with_capacity(looks.len());
-        let mut outdated = HashSet::new();
+        let (mut outdated, mut is_shared) = (HashSet::new(), false);
         for ((look, (path, prior)), seen) in looks.iter().zip(paths).zip(seen) {
             let mut judgement = judge(look, prior.as_ref(), seen, baseline);
             if self.mapping.excluded(&path, false).is_some() {
@@ -153,8 +137,11 @@ impl Intake {
             }
             match judgement.index {
                 IndexStep::Leave => {}
-                IndexStep::Hold(entry) => Arc::make_mut(&mut self.index).apply(&path, Some(entry)),
-                IndexStep::Forget => Arc::make_mut(&mut self.index).apply(&path, None),
+                IndexStep::Hold(entry) => {
+                    is_shared |= judgement.change.is_some() && entry.linked;
+                    self.index_mut().apply(&path, Some(entry));
+                }
+                IndexStep::Forget => self.index_mut().apply(&path, None),
             }
             if let Some(why) = judgement.trouble.take() {
                 self.show_unmapped(&path, format!("{UNREADABLE}{why}"));
@@ -164,15 +151,19 @@ impl Intake {
                     .unmapped
                     .retain(|known| known.path != shown || !known.why.starts_with(UNREADABLE));
             }
-            if judgement.change.is_some() {
-                outdated.extend(prior.map(|prior| prior.fingerprint.shared()));
+            if judgement.change.is_some()
+                && let Some(prior) = prior
+            {
+                is_shared |= self.held().is_shared(prior.fingerprint.inode);
+                outdated.insert(prior.fingerprint.shared());
             }
             self.settler.found(look, judgement.found, now);
             judged.push((look.witness, judgement));
         }
-        // Links to a file change with it, and the watch hears of the one name that was used.
-        if let Some(look) = looks.first().filter(|_| !outdated.is_empty()) {
-            for path in self.index.sharing(&outdated) {
+        // Other names of a file change with it, and the watch hears of the one that was used.
+        if let Some(look) = looks.first().filter(|_| is_shared) {
+            let sharing = self.held().sharing(&outdated);
+            for path in sharing {
                 self.settler.mark(&path, Witness::Scan, now, &look.deploy);
             }
         }
@@ -197,6 +188,7 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
+            let held = (self.holding && change.kind == ChangeKind::Removed).then_some(HELD);
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
@@ -211,7 +203,12 @@ impl Intake {
                 announced = Some(deploy.id.clone());
                 outgoing.push(Outgoing::Deploy(Deploy::clone(&deploy)));
             }
-            outgoing.extend(mapped.made.into_iter().map(Outgoing::Wish));
+            outgoing.extend(
+                mapped
+                    .made
+                    .into_iter()
+                    .map(|wish| Outgoing::Wish(Wish { hold: held.map(str::to_owned), ..wish })),
+            );
         }
         let ending = |deploy: &Arc<Deploy>| {
             Outgoing::Deploy(Deploy { closed_at: Some(now), ..Deploy::clone(deploy) })
@@ -221,7 +218,7 @@ impl Intake {
         let is_announced = |deploy: &DeployId| announced.as_ref() == Some(deploy);
         outgoing.extend(closing.filter(|deploy| is_announced(&deploy.id)).map(ending));
         let closes = closing.is_some();
-        let chunks = Arc::make_mut(&mut self.index).take_writes();
+        let chunks = self.index_mut().take_writes();
         (Record { chunks, outgoing, ..self.blank() }, closes)
     }
 
@@ -231,12 +228,17 @@ impl Intake {
     }
 
     /// Records, and tells who forwards. After a failure the index is read back.
-    async fn commit(&mut self, record: Record) -> Result<(), Trouble> {
-        let state = record.origin_record.clone();
+    pub(super) async fn commit(&mut self, mut record: Record) -> Result<(), Trouble> {
         let news = !record.outgoing.is_empty();
-        if record.chunks.is_empty() && !news && state.is_none() {
+        if !record.chunks.is_empty() && record.origin_record.is_none() {
+            record.origin_record.clone_from(&self.state);
+        }
+        if let Some(state) = &mut record.origin_record {
+            state.files = self.held().files();
+        } else if !news {
             return Ok(());
         }
+        let state = record.origin_record.clone();
         if let Err(error) = self.store.record(record).await {
             self.read_back().await;
             return Err(error.into());
@@ -248,16 +250,5 @@ impl Intake {
             self.recorded.notify_one();
         }
         Ok(())
-    }
-
-    /// Makes the index what the store holds; if that fails too, the next turn begins with it.
-    async fn read_back(&mut self) {
-        self.loaded = false;
-        if let Ok(chunks) = self.store.chunks(&self.settings.origin).await
-            && let Ok(index) = Index::load(chunks)
-        {
-            self.index = Arc::new(index);
-            self.loaded = true;
-        }
     }
 }

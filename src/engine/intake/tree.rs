@@ -1,39 +1,65 @@
 //! What intake asks of the file system; each of these blocks.
 
-use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::domain::index::{Entry, Index};
 use crate::domain::path::RelPath;
+use crate::source::Unavailable;
 use crate::source::look::{Seen, look};
 use crate::source::root::Root;
-use crate::source::scan::{Scan, scan};
-use crate::source::{Excluded, Unavailable};
+use crate::source::scan::{self, Scan, Suspect};
+use crate::source::watch::Tree;
 
 /// Identity of a root: device and inode.
 pub(super) type Identity = (u64, u64);
 
+/// A path with what the index holds of it.
+pub(super) type Known = (RelPath, Option<Entry>);
+
 /// Opens the root and makes sure that it is the one that is watched.
-fn open(path: &Path, expected: Identity) -> Result<Root, Unavailable> {
-    let root = Root::open(path)?;
-    if root.identity() == expected { Ok(root) } else { Err(Unavailable::Replaced(path.to_owned())) }
+pub(super) fn open(tree: &Tree, expected: Identity) -> Result<Root, Unavailable> {
+    let root = Root::open(&tree.root, tree.links)?;
+    if root.identity() == expected {
+        Ok(root)
+    } else {
+        Err(Unavailable::Replaced(tree.root.clone()))
+    }
 }
 
-/// Scans subtrees.
-pub(super) fn scan_all(
-    path: &Path,
-    expected: Identity,
-    subtrees: &[RelPath],
-    index: &Index,
-    device: Option<u64>,
-    excluded: &Excluded,
+/// What a comparison is about.
+#[derive(Clone)]
+pub(super) struct Comparison {
+    pub(super) tree: Tree,
+    pub(super) expected: Identity,
+    pub(super) subtrees: Vec<RelPath>,
+    pub(super) index: Arc<RwLock<Index>>,
+    /// The device that the root lay on when the index was made.
+    pub(super) device: Option<u64>,
+    /// How many files were seen so far.
+    pub(super) seen: Arc<AtomicU64>,
+}
+
+/// Compares subtrees with the index.
+pub(super) fn compare(
+    what: &Comparison,
+    emit: &(dyn Fn(Suspect) + Sync),
 ) -> Result<Scan, Unavailable> {
-    let root = open(path, expected)?;
+    let root = open(&what.tree, what.expected)?;
     let mut all = Scan::default();
-    for subtree in subtrees {
-        let mut found = scan(&root, subtree, index, device, excluded.as_ref())?;
-        all.suspects.append(&mut found.suspects);
-        all.unknown.append(&mut found.unknown);
+    for subtree in &what.subtrees {
+        let comparison = scan::Comparison {
+            index: &what.index,
+            device: what.device,
+            excluded: what.tree.excluded.as_ref(),
+            progress: &what.seen,
+            threads: scan::THREADS,
+        };
+        let found = scan::scan(&root, subtree, &comparison, emit)?;
+        all.unknown.extend(found.unknown);
+        all.links.extend(found.links);
         all.missing += found.missing;
         all.files += found.files;
         all.directories += found.directories;
@@ -44,20 +70,42 @@ pub(super) fn scan_all(
 /// Looks at paths, in order. `removing` is how many files the index holds, where a path that is
 /// absent may count as removed: a root without any name in it then says nothing about its files.
 pub(super) fn look_all(
-    path: &Path,
+    tree: &Tree,
     expected: Identity,
-    paths: &[(RelPath, Option<Entry>)],
+    paths: &[Known],
     removing: Option<u64>,
     clock: &SharedClock,
 ) -> Result<Vec<Seen>, Unavailable> {
-    let root = open(path, expected)?;
+    let root = open(tree, expected)?;
     let seen =
         paths.iter().map(|(path, prior)| look(&root, path, prior.as_ref(), clock.now())).collect();
     if let Some(files) = removing
         && root.is_empty()?
     {
-        let root = path.to_owned();
-        return Err(Unavailable::Empty { root, files });
+        return Err(Unavailable::Empty { root: tree.root.clone(), files });
+    }
+    root.is_still_there()?;
+    Ok(seen)
+}
+
+/// Reads files that have no digest yet, no faster than `rate` bytes a second on the whole.
+pub(super) fn digest_all(
+    tree: &Tree,
+    expected: Identity,
+    paths: Vec<(RelPath, Entry)>,
+    rate: u64,
+    clock: &SharedClock,
+) -> Result<Vec<(RelPath, Entry, Seen)>, Unavailable> {
+    let root = open(tree, expected)?;
+    let mut seen = Vec::with_capacity(paths.len());
+    let mut read: u64 = 0;
+    let began = clock.boot();
+    for (path, prior) in paths {
+        let found = look(&root, &path, Some(&prior), clock.now());
+        read += prior.fingerprint.size;
+        seen.push((path, prior, found));
+        let earliest = began + Duration::from_secs_f64(read as f64 / rate as f64);
+        std::thread::sleep(earliest.saturating_sub(clock.boot()));
     }
     root.is_still_there()?;
     Ok(seen)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
+use crate::domain::watch::Links;
 
 fn path(bytes: &[u8]) -> RelPath {
     RelPath::new(bytes).expect("valid")
@@ -15,7 +16,7 @@ fn later() -> Timestamp {
 }
 
 fn see(root: &Path, name: &[u8]) -> Seen {
-    look(&Root::open(root).expect("opens"), &path(name), None, later())
+    look(&Root::open(root, Links::Inside).expect("opens"), &path(name), None, later())
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn links_are_followed_inside_the_root_only() {
 fn a_known_fingerprint_spares_reading_unless_it_is_doubtful() {
     let root = tempfile::tempdir().expect("made");
     fs::write(root.path().join("a"), b"hello").expect("written");
-    let opened = Root::open(root.path()).expect("opens");
+    let opened = Root::open(root.path(), Links::Inside).expect("opens");
     let Seen::File(entry) = look(&opened, &path(b"a"), None, later()) else {
         panic!("a file");
     };
@@ -75,7 +76,7 @@ fn a_known_fingerprint_spares_reading_unless_it_is_doubtful() {
 fn a_young_change_time_is_doubtful() {
     let root = tempfile::tempdir().expect("made");
     fs::write(root.path().join("a"), b"hello").expect("written");
-    let opened = Root::open(root.path()).expect("opens");
+    let opened = Root::open(root.path(), Links::Inside).expect("opens");
     let Seen::File(entry) = look(&opened, &path(b"a"), None, later()) else {
         panic!("a file");
     };
@@ -98,4 +99,38 @@ fn what_is_no_file_is_neither_read_nor_waited_for() {
         .expect("made");
     assert_eq!(see(root.path(), b"s"), Seen::Other);
     assert_eq!(see(root.path(), b"f"), Seen::Other);
+}
+
+#[test]
+fn a_look_tells_whether_a_file_has_more_names() {
+    let root = tempfile::tempdir().expect("made");
+    fs::create_dir(root.path().join("d")).expect("made");
+    for name in ["one", "two", "d/x"] {
+        fs::write(root.path().join(name), b"bytes").expect("written");
+    }
+    fs::hard_link(root.path().join("two"), root.path().join("also")).expect("linked");
+    symlink("one", root.path().join("link")).expect("linked");
+    symlink(root.path().join("d"), root.path().join("e")).expect("linked");
+    let opened = Root::open(root.path(), Links::Inside).expect("opens");
+    for (name, linked) in [
+        ("one", false),
+        ("two", true),
+        ("also", true),
+        ("link", true),
+        ("d/x", false),
+        ("e/x", true),
+    ] {
+        let Seen::File(entry) = see(root.path(), name.as_bytes()) else {
+            panic!("{name} is a file");
+        };
+        assert_eq!(entry.linked, linked, "{name}");
+        let unread = look_without_reading(&opened, &path(name.as_bytes()), later());
+        assert_eq!(unread, Seen::File(Entry { digest: None, ..entry }));
+        // What was known of it stays, but for that.
+        let prior = Entry { linked: !linked, ..entry };
+        let known = look(&opened, &path(name.as_bytes()), Some(&prior), later());
+        assert_eq!(known, Seen::File(entry));
+    }
+    assert_eq!(look_without_reading(&opened, &path(b"d"), later()), Seen::Directory);
+    assert_eq!(look_without_reading(&opened, &path(b"none"), later()), Seen::Absent);
 }

@@ -1,6 +1,6 @@
 //! The watch over inotify, one kernel watch a directory.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use notify::{
     Config, ErrorKind, Event, EventKindMask, INotifyWatcher, RecursiveMode, Watcher as _,
 };
 
-use super::{Backend, Gap, Watch, WatchError};
+use super::{Backend, Coverage, Tree, Watch, WatchError};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 use crate::source::{Excluded, HintSender};
@@ -44,28 +44,18 @@ impl Watch for Armed {
         }
     }
 
-    fn gap(&self) -> Option<Gap> {
-        if self.gaps.lost.load(Ordering::Relaxed) {
-            Some(Gap::Lost)
-        } else if self.gaps.unreadable.load(Ordering::Relaxed) {
-            Some(Gap::Unreadable)
-        } else {
-            None
-        }
+    fn retry(&self) {}
+
+    fn follow(&self, _outside: &[(RelPath, PathBuf)]) {}
+
+    fn coverage(&self) -> Coverage {
+        Coverage { means: "inotify", ..Coverage::default() }
     }
 }
 
 impl Backend for Inotify {
-    fn name(&self) -> &'static str {
-        "inotify"
-    }
-
-    fn arm(
-        &self,
-        root: &Path,
-        door: HintSender,
-        excluded: Excluded,
-    ) -> Result<Box<dyn Watch>, WatchError> {
+    fn arm(&self, tree: &Tree, door: HintSender) -> Result<Box<dyn Watch>, WatchError> {
+        let (root, excluded) = (&tree.root, Arc::clone(&tree.excluded));
         let gaps = Arc::new(Gaps::default());
         let listener = Listener { root: root.to_owned(), door, excluded, gaps: Arc::clone(&gaps) };
         let config = Config::default().with_event_kinds(MASK).with_follow_symlinks(false);

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -9,7 +11,12 @@ use crate::source::{HintReceiver, door};
 fn watch(root: &Path) -> (Box<dyn Watch>, HintReceiver) {
     let (sender, receiver) = door(1_000);
     let excluded: Excluded = Arc::new(|path, _| path.name().starts_with(b"."));
-    let watch = Inotify.arm(root, sender, excluded).expect("armed");
+    let watch = Inotify
+        .arm(
+            &Tree { root: root.to_owned(), links: crate::domain::watch::Links::Inside, excluded },
+            sender,
+        )
+        .expect("armed");
     (watch, receiver)
 }
 

@@ -1,0 +1,138 @@
+//! Scans an unchanged tree, warm, beside a plain walk in C.
+//!
+//! `cargo bench --bench scan` makes a tree of 1,000,000 files in 100,000 directories in the directory
+//! for temporary files, and removes it at the end. `SCAN_FILES`, `SCAN_DIRECTORIES`, `SCAN_THREADS`
+//! and `TMPDIR` change that; `cc` is needed. The goals: at most 0.8 times the wall time of the walk,
+//! and 5 s of CPU.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, RwLock};
+use std::time::Duration;
+
+use refreshd::clock::{Clock, SystemClock};
+use refreshd::domain::index::{Entry, Index};
+use refreshd::domain::path::RelPath;
+use refreshd::domain::watch::Links;
+use refreshd::source::root::Root;
+use refreshd::source::scan::{Comparison, THREADS, scan};
+use rustix::time::{ClockId, clock_gettime};
+
+const ROUNDS: usize = 5;
+/// Each directory holds up to this many others.
+const FANOUT: usize = 20;
+
+fn main() {
+    let (files, directories) =
+        (number("SCAN_FILES", 1_000_000), number("SCAN_DIRECTORIES", 100_000));
+    let threads = number("SCAN_THREADS", THREADS);
+    let place = tempfile::tempdir().expect("a directory for the tree");
+    let tree = place.path().join("tree");
+    let clock = SystemClock::default();
+    let timed = |work: &mut dyn FnMut()| {
+        let (began, cpu) = (clock.boot(), cpu());
+        work();
+        (clock.boot().saturating_sub(began), self::cpu().saturating_sub(cpu))
+    };
+    println!("making {files} files in {directories} directories");
+    make(&tree, files, directories);
+    let floor = compile(place.path());
+    let index = RwLock::new(index(&tree));
+    let mut walks = Vec::new();
+    let (mut scans, mut processor) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let walk = timed(&mut || {
+            let done = Command::new(&floor).arg(&tree).output().expect("walked");
+            assert!(done.status.success());
+        });
+        let compare = timed(&mut || compare(&tree, &index, files, threads));
+        println!(
+            "round {round}: walk {:?}, scan {:?}, scan's CPU {:?}",
+            walk.0, compare.0, compare.1
+        );
+        walks.push(walk.0);
+        scans.push(compare.0);
+        processor.push(compare.1);
+    }
+    let (walk, scan, processor) = (median(walks), median(scans), median(processor));
+    println!("medians: walk in C {walk:.2?}, scan with {threads} threads {scan:.2?}");
+    println!("ratio of wall time: {:.2} (goal 0.80)", scan.as_secs_f64() / walk.as_secs_f64());
+    println!("CPU of a scan: {:.2} s (goal 5 s)", processor.as_secs_f64());
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// CPU time that all threads of this process had.
+fn cpu() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().expect("positive")
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Makes a tree whose directories hold equally many files and each up to [`FANOUT`] directories.
+fn make(tree: &Path, files: usize, directories: usize) {
+    let mut paths: Vec<PathBuf> = vec![tree.to_owned()];
+    for at in 0..directories {
+        if at > 0 {
+            paths.push(paths[(at - 1) / FANOUT].join(format!("directory-{at}")));
+        }
+        fs::create_dir(&paths[at]).expect("made");
+        for file in at * files / directories..(at + 1) * files / directories {
+            fs::write(paths[at].join(format!("asset-{file:07}.html")), b"").expect("written");
+        }
+    }
+}
+
+fn compile(place: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor/nftw.c");
+    let floor = place.join("nftw");
+    let mut compiler = Command::new("cc");
+    let done = compiler.arg("-O2").arg("-o").arg(&floor).arg(source).status().expect("cc runs");
+    assert!(done.success());
+    floor
+}
+
+fn index(tree: &Path) -> Index {
+    let (suspects, empty, progress) =
+        (Mutex::new(Vec::new()), RwLock::default(), AtomicU64::new(0));
+    let comparison = Comparison {
+        index: &empty,
+        device: None,
+        excluded: &|_, _| false,
+        progress: &progress,
+        threads: THREADS,
+    };
+    let root = Root::open(tree, Links::Inside).expect("opens");
+    let emit = |suspect| suspects.lock().expect("no panic").push(suspect);
+    scan(&root, &RelPath::root(), &comparison, &emit).expect("available");
+    let mut index = Index::new();
+    for suspect in suspects.into_inner().expect("no panic") {
+        let (fingerprint, linked) = suspect.seen.expect("a file");
+        let entry = Entry { fingerprint, digest: None, doubtful: false, linked };
+        index.apply(&suspect.path, Some(entry));
+    }
+    index
+}
+
+fn compare(tree: &Path, index: &RwLock<Index>, files: usize, threads: usize) {
+    let (suspects, progress) = (AtomicU64::new(0), AtomicU64::new(0));
+    // As much work as a short list of exclusions makes.
+    let excluded = |path: &RelPath, _: bool| path.name().starts_with(b".");
+    let comparison =
+        Comparison { index, device: None, excluded: &excluded, progress: &progress, threads };
+    let root = Root::open(tree, Links::Inside).expect("opens");
+    let found = scan(&root, &RelPath::root(), &comparison, &|_| {
+        suspects.fetch_add(1, Ordering::Relaxed);
+    });
+    assert_eq!(found.expect("available").files, files as u64);
+    assert_eq!(suspects.into_inner(), 0);
+}
