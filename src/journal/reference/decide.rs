@@ -7,7 +7,7 @@ use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Intent, IntentId, Outcome, Wait, is_wide_refresh};
 use crate::domain::quota::QuotaKind;
 use crate::domain::time::Timestamp;
-use crate::journal::{Decision, HeldSet, JournalError, MAX_SAMPLE};
+use crate::journal::{Decision, HeldSet, JournalError, MAX_DECIDED, MAX_SAMPLE};
 
 type Answer<T> = Result<T, JournalError>;
 
@@ -20,7 +20,7 @@ impl Memory {
         now: Timestamp,
     ) -> Answer<u64> {
         let held: Vec<Intent> =
-            self.held_of(deploy).into_iter().map(|row| row.intent.clone()).collect();
+            self.held_of(deploy).into_iter().take(MAX_DECIDED).map(|row| row.intent.clone()).collect();
         for intent in &held {
             match decision {
                 Decision::Approve => {

@@ -3,7 +3,7 @@
 use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::intent::{Outcome, Outgoing, State, Waiting, Wish};
 use refreshd::domain::time::Timestamp;
-use refreshd::journal::Decision;
+use refreshd::journal::{Decision, MAX_DECIDED};
 
 use super::cases::{A, B, hold};
 use super::world::{HOUR, SECOND, World, url, wish};
@@ -99,6 +99,16 @@ pub(crate) async fn a_rejected_intent_ends_by_whom(world: &mut World) {
     let counts = world.counts().await;
     assert_eq!((counts.pending, counts.rejected), (1, 1));
     assert_eq!(decide(world, 1, Decision::Approve).await, 0, "what ended stays so");
+}
+
+pub(crate) async fn many_are_decided_on_in_parts(world: &mut World) {
+    let wishes = (0..=MAX_DECIDED).map(|number| held(&format!("https://a.example/{number}"), 1));
+    let items = wishes.map(|wish| world.item(wish)).collect();
+    world.accept(items).await;
+    assert_eq!(decide(world, 1, Decision::Approve).await, MAX_DECIDED as u64);
+    assert_eq!(world.due().await.intents.len(), MAX_DECIDED);
+    assert_eq!(decide(world, 1, Decision::Reject).await, 1);
+    assert_eq!(decide(world, 1, Decision::Reject).await, 0);
 }
 
 pub(crate) async fn what_is_held_is_shown_by_deploy(world: &mut World) {
