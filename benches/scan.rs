@@ -33,35 +33,32 @@ fn main() {
     let place = tempfile::tempdir().expect("a directory for the tree");
     let tree = place.path().join("tree");
     let clock = SystemClock::default();
-    let timed = |work: &mut dyn FnMut()| {
-        let (began, cpu) = (clock.boot(), cpu());
-        work();
-        (clock.boot().saturating_sub(began), self::cpu().saturating_sub(cpu))
-    };
     println!("making {files} files in {directories} directories");
     make(&tree, files, directories);
     let floor = compile(place.path());
     let index = RwLock::new(index(&tree));
-    let mut walks = Vec::new();
-    let (mut scans, mut processor) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let walk = timed(&mut || {
-            let done = Command::new(&floor).arg(&tree).output().expect("walked");
-            assert!(done.status.success());
-        });
-        let compare = timed(&mut || compare(&tree, &index, files, threads));
-        println!(
-            "round {round}: walk {:?}, scan {:?}, scan's CPU {:?}",
-            walk.0, compare.0, compare.1
-        );
-        walks.push(walk.0);
-        scans.push(compare.0);
-        processor.push(compare.1);
+    let [mut walks, mut scans] = [const { Vec::new() }; 2];
+    let [mut walk_cpus, mut scan_cpus] = [const { Vec::new() }; 2];
+    for round in 1..=ROUNDS {
+        let began = clock.boot();
+        let done = Command::new(&floor).arg(&tree).output().expect("walked");
+        walks.push(clock.boot().saturating_sub(began));
+        assert!(done.status.success());
+        let said = String::from_utf8_lossy(&done.stdout);
+        let seconds = said.split(' ').next().expect("a figure").parse().expect("seconds");
+        walk_cpus.push(Duration::from_secs_f64(seconds));
+
+        let (began, cpu_before) = (clock.boot(), cpu());
+        compare(&tree, &index, files, threads);
+        scans.push(clock.boot().saturating_sub(began));
+        scan_cpus.push(cpu().saturating_sub(cpu_before));
+        println!("round {round} of {ROUNDS}");
     }
-    let (walk, scan, processor) = (median(walks), median(scans), median(processor));
-    println!("medians: walk in C {walk:.2?}, scan with {threads} threads {scan:.2?}");
-    println!("ratio of wall time: {:.2} (goal 0.80)", scan.as_secs_f64() / walk.as_secs_f64());
-    println!("CPU of a scan: {:.2} s (goal 5 s)", processor.as_secs_f64());
+    let [walk, scan, walk_cpu, scan_cpu] =
+        [walks, scans, walk_cpus, scan_cpus].map(|times| median(times).as_secs_f64());
+    println!("medians: walk in C {walk:.2} s, scan with {threads} threads {scan:.2} s");
+    println!("ratio of wall time: {:.2} (goal 0.80)", scan / walk);
+    println!("CPU: walk in C {walk_cpu:.2} s, scan {scan_cpu:.2} s (goal 5 s)");
 }
 
 fn number(name: &str, default: usize) -> usize {

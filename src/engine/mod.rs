@@ -21,7 +21,7 @@ use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
-use crate::source::watch::inotify::Inotify;
+use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
 use crate::web::{self, Desk};
 
@@ -176,7 +176,7 @@ impl Engine {
                 Arc::new(origin.mapping.clone()),
                 store.clone(),
                 clock.clone(),
-                Arc::new(Inotify),
+                auto::choose(origin.watch),
                 recorded.clone(),
             );
             engine.doors.insert(origin.name.clone(), intake.door());

@@ -16,6 +16,7 @@ use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 
 pub mod look;
+pub mod mounts;
 pub mod root;
 pub mod scan;
 pub mod watch;
@@ -190,7 +191,7 @@ pub enum Unavailable {
 /// Whether an error says that nothing is at a path.
 fn is_absence(error: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
-    // A part became a file, a loop, or a link out of the root: no file of the origin is there.
+    // A part became a file, a loop, or a link that is not followed: no file of the origin is there.
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV)
 }
 
@@ -213,6 +214,15 @@ mod tests {
         sender.send(hint("a", Reach::Path));
         assert_eq!(receiver.drain().hints, [hint("a", Reach::Subtree)]);
         assert_eq!(receiver.drain(), Hints::default());
+    }
+
+    #[test]
+    fn a_call_to_look_at_the_root_is_heard_once() {
+        let (sender, receiver) = door(2);
+        sender.look_at_root();
+        sender.look_at_root();
+        assert_eq!(receiver.drain(), Hints { root: true, ..Hints::default() });
+        assert!(!receiver.drain().root);
     }
 
     #[test]

@@ -121,8 +121,7 @@ async fn decide(desk: &Desk, request: &Request, who: &str) -> Result<u64, Journa
     let mut all = 0;
     loop {
         let now = desk.clock.server_now();
-        let decided =
-            desk.journal.decide(&request.deploy, request.decision, who, now).await?;
+        let decided = desk.journal.decide(&request.deploy, request.decision, who, now).await?;
         all += decided;
         if decided < MAX_DECIDED as u64 {
             return Ok(all);

@@ -7,6 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const UNIT: &str = include_str!("../../systemd/refreshd.service");
+const FANOTIFY: &str = include_str!("../../systemd/refreshd-fanotify.conf");
 const USERS: &str = include_str!("../../systemd/refreshd.sysusers");
 
 fn write(root: &Path, path: &str, text: &str, mode: u32) {
@@ -55,6 +56,39 @@ fn verify(test: &str, unit: &str) -> Option<(bool, String)> {
 fn the_unit_is_verified_in_silence() {
     if let Some(result) = verify("the_unit_is_verified_in_silence", UNIT) {
         assert_eq!(result, (true, String::new()));
+    }
+}
+
+/// A root with the unit and the drop-in for fanotify.
+fn install_with(drop_in: &str) -> TempDir {
+    let root = install(UNIT);
+    let place = "etc/systemd/system/refreshd.service.d/fanotify.conf";
+    write(root.path(), place, drop_in, 0o644);
+    root
+}
+
+#[test]
+fn the_drop_in_for_fanotify_is_verified_in_silence() {
+    let test = "the_drop_in_for_fanotify_is_verified_in_silence";
+    let arguments = ["verify", "refreshd.service"];
+    if let Some(result) = run(test, &install_with(FANOTIFY), "systemd-analyze", &arguments) {
+        assert_eq!(result, (true, String::new()));
+    }
+    let misspelt = FANOTIFY.replace("fanotify_mark", "fanotify_marks");
+    if let Some((_, stderr)) = run(test, &install_with(&misspelt), "systemd-analyze", &arguments) {
+        assert!(stderr.contains("fanotify_marks"), "{stderr}");
+    }
+}
+
+/// What the drop-in may cost is measured too: see [`security`].
+#[test]
+fn the_drop_in_for_fanotify_gives_away_no_more_than_it_needs() {
+    let test = "the_drop_in_for_fanotify_gives_away_no_more_than_it_needs";
+    let arguments =
+        ["security", "--offline=yes", "--threshold=19", "--no-pager", "refreshd.service"];
+    let root = install_with(FANOTIFY);
+    if let Some((good, stderr)) = run(test, &root, "systemd-analyze", &arguments) {
+        assert!(good, "{stderr}");
     }
 }
 

@@ -42,6 +42,23 @@ fn the_unit_is_judged_by_what_it_hides() {
 }
 
 #[test]
+fn what_sends_no_events_is_named() {
+    use crate::source::mounts::Mounts;
+    let table = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
+        40 27 0:50 / /srv/www rw shared:7 - nfs4 host:/www rw\n\
+        41 40 0:51 / /srv/www/media rw - fuse.sshfs host: rw\n\
+        42 40 0:52 / /srv/www/.git rw - fuse.sshfs host: rw\n";
+    let mut findings = Vec::new();
+    for root in ["/srv/www", "/srv/docs"] {
+        let config = config("/var/lib/refreshd", root);
+        let origin = config.origins.values().next().expect("one");
+        let place = mounts::judge(&Mounts::parse(table), Path::new(root));
+        findings.extend(tree::events(origin, place));
+    }
+    insta::assert_snapshot!(finding::render(&findings));
+}
+
+#[test]
 fn a_full_disk_and_a_wrong_clock_are_said() {
     let mut findings = place::room(5_000_000, Some(3));
     findings.extend(place::room(150_000_000, None));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::AS_ROOT;
 use super::finding::Finding;
-use super::mounts::events_of;
+use super::mounts::{Place, events_of};
 use super::who::Who;
 use crate::command::words::count;
 use crate::config::Origin;
@@ -126,25 +126,33 @@ pub(super) fn look(origin: &Origin, who: &Who) -> (Vec<Finding>, u64) {
         let what = format!("{root}: {files} in {directories}, readable by {name}");
         findings.push(Finding::ok(&about, what));
     }
-    findings.push(events(origin));
+    findings.extend(events(origin, events_of(root)));
     let inotify = matches!(origin.watch, Means::Auto | Means::Inotify);
     (findings, if inotify { walked.directories } else { 0 })
 }
 
-/// Says whether the kernel tells of changes where the root lies.
-fn events(origin: &Origin) -> Finding {
+/// Says where the kernel does not tell of every change.
+pub(super) fn events(origin: &Origin, place: Option<Place>) -> Vec<Finding> {
     let about = format!("file system of {}", origin.name);
-    match events_of(&origin.root) {
-        None => Finding::not_checked(about, "/proc/self/mountinfo can't be read"),
-        Some((kind, None)) => Finding::ok(about, format!("{kind}, which sends events")),
-        Some((_, Some(why))) if origin.watch == Means::Poll => {
-            Finding::ok(about, format!("{why}; it is polled, as configured"))
-        }
-        Some((_, Some(why))) => Finding::advice(about, why)
-            .costs("what other machines change is found when the tree is compared, not at once")
-            .mend(
-                "run refreshd where the files are changed; else set `watch = \"poll\"` and \
-                 `poll_every` for this origin",
-            ),
+    let Some(place) = place else {
+        return vec![Finding::not_checked(about, "the table of mounts can't be read")];
+    };
+    let root = origin.root.canonicalize().unwrap_or_else(|_| origin.root.clone());
+    let is_served = |at: &Path| {
+        RelPath::below(&root, at).is_none_or(|path| origin.mapping.excluded(&path, true).is_none())
+    };
+    let silent: Vec<_> = place.silent.into_iter().filter(|(at, _)| is_served(at)).collect();
+    if silent.is_empty() {
+        return vec![Finding::ok(about, format!("{}, events tell of changes", place.kind))];
     }
+    let finding = |(at, why): (PathBuf, String)| {
+        let what = format!("{}: {why}", at.display());
+        if origin.watch == Means::Poll {
+            return Finding::ok(&about, format!("{what}; it is polled, as configured"));
+        }
+        Finding::advice(&about, what)
+            .costs("changes there are found when it is compared, every `poll_every`, not at once")
+            .mend("run refreshd on the machine that writes the files, or shorten `poll_every`")
+    };
+    silent.into_iter().map(finding).collect()
 }

@@ -19,8 +19,12 @@ impl Memory {
         who: &str,
         now: Timestamp,
     ) -> Answer<u64> {
-        let held: Vec<Intent> =
-            self.held_of(deploy).into_iter().take(MAX_DECIDED).map(|row| row.intent.clone()).collect();
+        let held: Vec<Intent> = self
+            .held_of(deploy)
+            .into_iter()
+            .take(MAX_DECIDED)
+            .map(|row| row.intent.clone())
+            .collect();
         for intent in &held {
             match decision {
                 Decision::Approve => {

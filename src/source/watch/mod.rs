@@ -1,4 +1,5 @@
-//! Means that hear of changes in a tree and hand hints in at the door.
+//! Means that hear of changes in a tree and hand hints in at the door: [`auto`] chooses among them,
+//! [`way`] watches what leads to a root.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,11 @@ use super::{Excluded, HintSender};
 use crate::domain::path::RelPath;
 use crate::domain::watch::Links;
 
+pub mod auto;
+pub mod fanotify;
+pub mod ground;
 pub mod inotify;
+pub mod polling;
 pub mod way;
 
 /// Why a tree can't be watched; the message names the remedy where there is one.
