@@ -17,6 +17,7 @@ mod check;
 mod control;
 mod decide;
 mod demo;
+mod doctor;
 mod index;
 mod plan;
 mod printer;
@@ -105,6 +106,8 @@ enum Command {
     Index(index::Args),
     /// Take an origin's tree as it is now, anew.
     Baseline(baseline::Args),
+    /// Look for what is wrong: what it costs, and the command that repairs it.
+    Doctor(doctor::Args),
     /// Ask for a refresh by hand.
     Refresh(wish::RefreshArgs),
     /// Ask for a prefetch by hand.
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
+            Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,

@@ -163,27 +163,31 @@ pub(super) fn cdns(
     config: &Config,
     clock: &SharedClock,
 ) -> Result<BTreeMap<AccountName, Arc<dyn Cdn>>, Failed> {
-    let client = |account: &Account| -> Result<Arc<dyn Cdn>, Failed> {
-        let files = CredentialFiles {
-            key_id: account.access_key_id_file.clone(),
-            secret: account.access_key_secret_file.clone(),
-            security_token: None,
-        };
-        let client = ClientConfig {
-            timeout: account.timeout,
-            ..ClientConfig::new(account.endpoint.clone())
-        };
-        let client = Client::new(&client, files, clock.clone()).map_err(|error| {
-            let exit = match error {
-                ClientError::Credentials(_) => Exit::Credentials,
-                ClientError::Endpoint { .. } => Exit::Config,
-                ClientError::Http(_) => Exit::Io,
-            };
-            Failed::new(exit, format!("account `{}`: {error}", account.name))
-        })?;
-        Ok(Arc::new(client))
+    config
+        .accounts
+        .values()
+        .map(|account| Ok((account.name.clone(), client(account, clock)?)))
+        .collect()
+}
+
+/// Makes the client of an account.
+pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Arc<dyn Cdn>, Failed> {
+    let files = CredentialFiles {
+        key_id: account.access_key_id_file.clone(),
+        secret: account.access_key_secret_file.clone(),
+        security_token: None,
     };
-    config.accounts.values().map(|account| Ok((account.name.clone(), client(account)?))).collect()
+    let client =
+        ClientConfig { timeout: account.timeout, ..ClientConfig::new(account.endpoint.clone()) };
+    let client = Client::new(&client, files, clock.clone()).map_err(|error| {
+        let exit = match error {
+            ClientError::Credentials(_) => Exit::Credentials,
+            ClientError::Endpoint { .. } => Exit::Config,
+            ClientError::Http(_) => Exit::Io,
+        };
+        Failed::new(exit, format!("account `{}`: {error}", account.name))
+    })?;
+    Ok(Arc::new(client))
 }
 
 /// Returns what the control socket knows of each account.

@@ -33,6 +33,8 @@ pub use types::{
 pub const MAX_ATTEMPTS: u32 = 8;
 /// How many causes an intent keeps; older ones are only counted.
 pub const MAX_CAUSES: u32 = 20;
+/// How many held intents are decided on in one transaction: others need the writer too (rule 6).
+pub const MAX_DECIDED: usize = 1_000;
 /// How many targets of a held set are named.
 pub const MAX_SAMPLE: usize = 5;
 /// How long ended intents are kept, in days; afterwards only their daily sums are.
@@ -85,8 +87,8 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Lets a person decide on what is held of a deploy. Approved intents are due at once; where a
     /// free pending twin exists it stands for the held one, with its force and causes. Rejected ones
-    /// end so, "by `who`". Returns how many were decided on; what the deploy does not hold any more
-    /// is left alone.
+    /// end so, "by `who`". Decides on the oldest [`MAX_DECIDED`] and returns how many these were: with
+    /// as many, ask again. What the deploy does not hold any more is left alone.
     async fn decide(
         &self,
         deploy: &DeployId,

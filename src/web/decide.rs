@@ -12,7 +12,7 @@ use tokio::net::UnixListener;
 use crate::domain::deploy::DeployId;
 use crate::domain::names::OriginName;
 use crate::domain::time::Timestamp;
-use crate::journal::{Decision, HeldSet};
+use crate::journal::{Decision, HeldSet, JournalError, MAX_DECIDED};
 
 use super::Desk;
 use super::wishes::Refused;
@@ -95,9 +95,8 @@ pub async fn answer(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<Request>,
 ) -> Response {
-    let now = desk.clock.server_now();
     let (deploy, who) = (&request.deploy, peer.name());
-    match desk.journal.decide(deploy, request.decision, &who, now).await {
+    match decide(&desk, &request, &who).await {
         Ok(0) => {
             let problems = vec![format!("nothing is held of `{deploy}`")];
             (StatusCode::NOT_FOUND, Json(Refused { problems })).into_response()
@@ -112,6 +111,20 @@ pub async fn answer(
         Err(error) => {
             let problems = vec![error.to_string()];
             (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response()
+        }
+    }
+}
+
+/// Decides on all that is held of a deploy; returns how many intents that were. After a failure the
+/// rest is still held, and shown.
+async fn decide(desk: &Desk, request: &Request, who: &str) -> Result<u64, JournalError> {
+    let mut all = 0;
+    loop {
+        let now = desk.clock.server_now();
+        let decided = desk.journal.decide(&request.deploy, request.decision, who, now).await?;
+        all += decided;
+        if decided < MAX_DECIDED as u64 {
+            return Ok(all);
         }
     }
 }

@@ -114,12 +114,16 @@ async fn a_baseline_refreshes_all_that_may_have_changed_where_asked() {
     let world = World::new().await;
     world.write("a.html", "one");
     let _daemon = world.start();
-    world.wait_ready();
+    let before = world.wait_ready()["origins"]["www"]["baseline_at"].as_i64();
     let output = world.command(&["baseline", "wwww"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("configured: www"), "{}", text(&output));
     let output = world.command(&["baseline", "www"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    world.wait_status("a new baseline", |status| {
+        status["ready"] == true && status["origins"]["www"]["baseline_at"].as_i64() > before
+    });
+    assert!(world.targets().is_empty(), "what is taken as it is refreshes nothing");
     let output = world.command(&["baseline", "www", "--refresh", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(text(&output).trim(), r#"{"recorded":["https://www.example.com/"]}"#);

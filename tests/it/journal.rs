@@ -2,6 +2,7 @@
 //! which `SQLite` must answer like the reference.
 
 mod cases;
+mod held;
 mod random;
 mod world;
 
@@ -51,6 +52,7 @@ contract!(
     an_approved_intent_goes_out_at_once,
     an_approved_intent_is_superseded_by_its_free_twin,
     a_rejected_intent_ends_by_whom,
+    many_are_decided_on_in_parts,
     what_is_held_is_shown_by_deploy,
     what_must_be_dropped_goes_first,
     an_intent_keeps_twenty_causes_and_counts_all,

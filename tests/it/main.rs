@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod crash;
 mod deploys;
+mod doctor;
 mod edge;
 mod flow;
 mod house;

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::memory::{Kept, Memory, Row};
 use crate::domain::ask::Target;
-use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::check::{BatchState, BatchView, LedgerView, Snapshot};
-use crate::journal::{Attention, Counts, HeldSet, JournalError, KEPT_DAYS, MAX_CAUSES, MAX_SAMPLE};
+use crate::journal::{Attention, Counts, JournalError, KEPT_DAYS, MAX_CAUSES};
 
 type Answer<T> = Result<T, JournalError>;
 
@@ -151,24 +150,6 @@ impl Memory {
     pub(super) fn waiting(&mut self, wait: Wait) -> Answer<u64> {
         let waiting = self.intents.iter().filter(|row| row.wait() == Some(wait));
         Ok(waiting.count() as u64)
-    }
-
-    /// Returns what is held of a deploy, oldest first.
-    pub(super) fn held_of(&self, deploy: &DeployId) -> Vec<&Row> {
-        let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
-        held.filter(|row| row.deploy.as_ref() == Some(deploy)).collect()
-    }
-
-    pub(super) fn held(&mut self) -> Answer<Vec<HeldSet>> {
-        let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
-        let deploys: BTreeSet<DeployId> = held.filter_map(|row| row.deploy.clone()).collect();
-        let sets = deploys.into_iter().map(|deploy| {
-            let rows = self.held_of(&deploy);
-            let oldest: Vec<Intent> =
-                rows.iter().take(MAX_SAMPLE).map(|row| row.intent.clone()).collect();
-            HeldSet::of(deploy, rows.len() as u64, &oldest)
-        });
-        Ok(sets.collect())
     }
 
     pub(super) fn prune(&mut self, now: Timestamp) -> Answer<u64> {

@@ -79,7 +79,7 @@ impl Row {
     }
 
     /// Whether changes may join it.
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         self.is_pending() && self.wait() != Some(Wait::Hold)
     }
 
@@ -225,30 +225,18 @@ impl Memory {
     }
 
     /// Lets a free twin stand for an intent.
-    fn merge(&mut self, id: IntentId, twin: IntentId, now: Timestamp) -> Result<(), JournalError> {
+    pub(super) fn merge(
+        &mut self,
+        id: IntentId,
+        twin: IntentId,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
         let own = self.row(id)?.clone();
         let row = self.row(twin)?;
         row.intent.force |= own.intent.force;
         row.intent.causes += own.intent.causes;
         row.causes.splice(0..0, own.causes);
         self.finish(id, Outcome::Superseded(twin), now)
-    }
-
-    /// Lets a held intent go out, or its free twin for it.
-    pub(super) fn free(&mut self, id: IntentId, now: Timestamp) -> Result<(), JournalError> {
-        let own = self.row(id)?.intent.clone();
-        let twin = self
-            .intents
-            .iter()
-            .find(|row| row.is_free() && row.is(&own.account, own.action, &own.target))
-            .map(|row| row.intent.id);
-        if let Some(twin) = twin {
-            return self.merge(id, twin, now);
-        }
-        let row = self.row(id)?;
-        row.not_before = now;
-        row.set_pending(None);
-        Ok(())
     }
 
     pub(super) fn end(

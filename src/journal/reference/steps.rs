@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use super::memory::{Kept, Memory};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::deploy::DeployId;
-use crate::domain::intent::{
-    Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting, is_wide_refresh,
-};
+use crate::domain::intent::{Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -15,8 +12,7 @@ use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::Verdict;
 use crate::journal::check::{AskState, BatchState};
 use crate::journal::{
-    AcceptedWishes, Decision, Doubt, Due, Job, JobAsk, JournalError, Observation, Retry, Staged,
-    fate,
+    AcceptedWishes, Doubt, Due, Job, JobAsk, JournalError, Observation, Retry, Staged, fate,
 };
 
 type Answer<T> = Result<T, JournalError>;
@@ -118,31 +114,6 @@ impl Memory {
         }
         self.through.insert(node.clone(), result.through);
         Ok(result)
-    }
-
-    pub(super) fn decide(
-        &mut self,
-        deploy: &DeployId,
-        decision: Decision,
-        who: &str,
-        now: Timestamp,
-    ) -> Answer<u64> {
-        let held: Vec<Intent> =
-            self.held_of(deploy).into_iter().map(|row| row.intent.clone()).collect();
-        for intent in &held {
-            match decision {
-                Decision::Approve => {
-                    if is_wide_refresh(intent.action, intent.target.kind) {
-                        self.release(&intent.account, &QuotaKind::ALL, now);
-                    }
-                    self.free(intent.id, now)?;
-                }
-                Decision::Reject => {
-                    self.finish(intent.id, Outcome::Rejected(format!("by {who}")), now)?;
-                }
-            }
-        }
-        Ok(held.len() as u64)
     }
 
     pub(super) fn due(

@@ -9,11 +9,11 @@ use super::rows::{account, action, all, bounded, count, intent, intents, run, ta
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{IntentId, Outcome, is_wide_refresh};
 use crate::domain::time::Timestamp;
-use crate::journal::{Decision, HeldSet, JournalError, MAX_SAMPLE};
+use crate::journal::{Decision, HeldSet, JournalError, MAX_DECIDED, MAX_SAMPLE};
 
 const HELD: &str = "-- journal.held_of_deploy
 SELECT id, account, action, kind, target, attempt, overlapped FROM intent
-WHERE wait = 'hold' AND deploy = ?1 ORDER BY id";
+WHERE wait = 'hold' AND deploy = ?1 ORDER BY id LIMIT ?2";
 
 const FREE: &str = "-- journal.free
 UPDATE intent SET wait = NULL, wait_why = NULL, wait_until = NULL, not_before = ?2 WHERE id = ?1";
@@ -34,7 +34,7 @@ pub(super) fn decide(
     who: &str,
     now: Timestamp,
 ) -> Result<u64, JournalError> {
-    let held = all(tx, HELD, [deploy.as_str()], |row| {
+    let held = all(tx, HELD, params![deploy.as_str(), bounded(MAX_DECIDED)], |row| {
         Ok(Flying {
             id: row.get(0)?,
             account: account(row, 1)?,

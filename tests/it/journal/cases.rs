@@ -6,15 +6,16 @@ use refreshd::domain::quota::{PerKind, QuotaKind, Reported};
 use refreshd::domain::task::{Batch, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::{Day, Timestamp};
 use refreshd::domain::verdict::Verdict;
-use refreshd::journal::{Decision, JournalError, MAX_ATTEMPTS, Observation, Staged};
+use refreshd::journal::{JournalError, MAX_ATTEMPTS, Observation, Staged};
 
+pub(crate) use super::held::*;
 use super::world::{HOUR, SECOND, World, cause, directory, later, url, wish};
 
-const A: &str = "https://a.example/d/a";
-const B: &str = "https://a.example/d/b";
+pub(crate) const A: &str = "https://a.example/d/a";
+pub(crate) const B: &str = "https://a.example/d/b";
 const DIR: &str = "https://a.example/d/";
 
-fn hold() -> Waiting {
+pub(crate) fn hold() -> Waiting {
     Waiting { wait: Wait::Hold, why: "a person decides".to_owned(), until: None }
 }
 
@@ -98,121 +99,6 @@ pub(crate) async fn closing_a_deploy_brings_its_intents_forward(world: &mut Worl
     deploy.closed_at = Some(world.now);
     world.send(Outgoing::Deploy(deploy)).await;
     assert_eq!(world.due().await.intents.len(), 1);
-}
-
-/// A wish that a person decides on, of the deploy with this number.
-fn held(text: &str, deploy: u64) -> Wish {
-    let mut wish = Wish { hold: Some("most files went".to_owned()), ..wish(text) };
-    wish.cause.deploy = Some(DeployId::new(Timestamp::EPOCH, deploy));
-    wish
-}
-
-fn deploy(number: u64) -> DeployId {
-    DeployId::new(Timestamp::EPOCH, number)
-}
-
-async fn decide(world: &World, number: u64, decision: Decision) -> u64 {
-    let decided = world.journal.decide(&deploy(number), decision, "alice", world.now).await;
-    decided.expect("decides")
-}
-
-pub(crate) async fn a_held_wish_waits_for_a_person(world: &mut World) {
-    world.send(Outgoing::Wish(held(A, 1))).await;
-    let closed = Deploy {
-        id: deploy(1),
-        origin: "www".into(),
-        opened_at: world.now,
-        closed_at: Some(world.now),
-    };
-    world.send(Outgoing::Deploy(closed)).await;
-    world.pass(HOUR);
-    let due = world.due().await;
-    assert_eq!((due.intents.len(), due.next_at), (0, None), "closing frees nothing");
-    let waiting = Waiting { why: "most files went".to_owned(), ..hold() };
-    let state = State::Pending { not_before: Timestamp::EPOCH, attempt: 0, waiting: Some(waiting) };
-    assert_eq!(world.history(A).await[0].state, state);
-}
-
-pub(crate) async fn a_held_wish_joins_a_free_intent(world: &mut World) {
-    world.wish(A).await;
-    let joined = world.send(Outgoing::Wish(Wish { force: true, ..held(A, 1) })).await;
-    assert_eq!((joined.created, joined.absorbed), (0, 1));
-    let due = world.due().await;
-    assert!(due.intents[0].force);
-    assert_eq!(due.intents[0].causes, 2);
-}
-
-pub(crate) async fn a_held_wish_is_held_once_a_deploy(world: &mut World) {
-    world.send(Outgoing::Wish(held(A, 1))).await;
-    let before = world.history(A).await;
-    world.send(Outgoing::Wish(held(A, 1))).await;
-    assert_eq!(world.history(A).await, before, "it is left as the person saw it");
-    world.send(Outgoing::Wish(Wish { force: true, ..held(A, 1) })).await;
-    assert!(world.history(A).await[0].force, "but what must be dropped will be");
-    world.send(Outgoing::Wish(held(A, 2))).await;
-    assert_eq!(world.history(A).await.len(), 2);
-    world.wish(A).await;
-    assert_eq!(world.history(A).await.len(), 3, "a held one never absorbs");
-}
-
-pub(crate) async fn an_approved_intent_goes_out_at_once(world: &mut World) {
-    let later = world.now.plus(HOUR);
-    world.send(Outgoing::Wish(Wish { not_before: later, ..held(A, 1) })).await;
-    world.send(Outgoing::Wish(held(B, 2))).await;
-    assert_eq!(decide(world, 1, Decision::Approve).await, 1);
-    assert_eq!(decide(world, 1, Decision::Approve).await, 0);
-    let due = world.due().await;
-    assert_eq!(due.intents.len(), 1);
-    assert_eq!(due.intents[0].target, url(A));
-    let state = State::Pending { not_before: world.now, attempt: 0, waiting: None };
-    assert_eq!(due.intents[0].state, state);
-    world.wish(A).await;
-    assert_eq!(world.history(A).await.len(), 1, "it is free: it absorbs");
-}
-
-pub(crate) async fn an_approved_intent_is_superseded_by_its_free_twin(world: &mut World) {
-    world.send(Outgoing::Wish(Wish { force: true, ..held(A, 1) })).await;
-    world.wish(A).await;
-    assert_eq!(decide(world, 1, Decision::Approve).await, 1);
-    let history = world.history(A).await;
-    let outcome = Outcome::Superseded(history[1].id);
-    assert_eq!(history[0].state, State::Ended { at: world.now, outcome });
-    assert!(history[1].force);
-    assert_eq!(history[1].causes, 2);
-    assert_eq!(world.due().await.intents.len(), 1);
-}
-
-pub(crate) async fn a_rejected_intent_ends_by_whom(world: &mut World) {
-    world.send(Outgoing::Wish(held(A, 1))).await;
-    world.wish(B).await;
-    assert_eq!(decide(world, 1, Decision::Reject).await, 1);
-    let outcome = Outcome::Rejected("by alice".to_owned());
-    assert_eq!(world.history(A).await[0].state, State::Ended { at: world.now, outcome });
-    let counts = world.counts().await;
-    assert_eq!((counts.pending, counts.rejected), (1, 1));
-    assert_eq!(decide(world, 1, Decision::Approve).await, 0, "what ended stays so");
-}
-
-pub(crate) async fn what_is_held_is_shown_by_deploy(world: &mut World) {
-    assert!(world.journal.held().await.expect("held").is_empty());
-    world.send(Outgoing::Wish(held(B, 2))).await;
-    let since = world.now;
-    for number in 0..7 {
-        let text = format!("https://a.example/d/{number}");
-        world.send(Outgoing::Wish(held(&text, 1))).await;
-        world.pass(SECOND);
-    }
-    let sets = world.journal.held().await.expect("held");
-    let deploys: Vec<_> = sets.iter().map(|set| (set.deploy.clone(), set.intents)).collect();
-    assert_eq!(deploys, [(deploy(1), 7), (deploy(2), 1)]);
-    let attention = world.journal.attention(10).await.expect("attention");
-    assert!(attention.is_empty(), "it is shown once");
-    let set = &sets[0];
-    assert_eq!((set.since, set.why.as_str()), (since, "most files went"));
-    assert_eq!(set.origin, Some("www".into()));
-    let sample: Vec<_> =
-        (0..5).map(|number| url(&format!("https://a.example/d/{number}"))).collect();
-    assert_eq!(set.sample, sample);
 }
 
 pub(crate) async fn what_must_be_dropped_goes_first(world: &mut World) {

@@ -1,0 +1,114 @@
+//! The words of findings, as an operator reads them.
+
+use super::*;
+use crate::domain::verdict::{Failure, Reached};
+
+const UNIT: &str = "LoadState=loaded
+ExecStart={ path=/usr/bin/refreshd ; argv[]=/usr/bin/refreshd run --config /etc/refreshd/refreshd.toml ; ignore_errors=no }
+User=refreshd
+ProtectHome=yes
+PrivateTmp=yes
+ProtectSystem=strict
+StateDirectory=refreshd
+ReadWritePaths=
+";
+
+fn config(state: &str, root: &str) -> Config {
+    let text = format!(
+        "state_dir = \"{state}\"\n[account.main]\nendpoint = \"https://cdn.aliyuncs.com\"\n\
+         access_key_id_file = \"/k/id\"\naccess_key_secret_file = \"/k/secret\"\n\
+         [origin.www]\nroot = \"{root}\"\ndomains = [\"https://www.example.com\"]\n"
+    );
+    Config::parse(&text, Path::new(super::super::DEFAULT_CONFIG), None).expect("it is good")
+}
+
+#[test]
+fn the_limits_are_judged_by_what_is_needed() {
+    let small = kernel::Limits { watches: 8_192, instances: 4, queue: 1_024 };
+    insta::assert_snapshot!(finding::render(&small.findings(40_000, 3)));
+    let roomy = kernel::Limits { watches: 524_288, instances: 128, queue: 16_384 };
+    insta::assert_snapshot!(finding::render(&roomy.findings(40_000, 3)));
+}
+
+#[test]
+fn the_unit_is_judged_by_what_it_hides() {
+    let unit = Unit::parse(UNIT).expect("loaded");
+    let hidden = config("/data/refreshd", "/home/alice/site");
+    assert!(unit.is_about(&hidden));
+    insta::assert_snapshot!(finding::render(&unit.findings(&hidden)));
+    let fine = config("/var/lib/refreshd", "/srv/www");
+    insta::assert_snapshot!(finding::render(&unit.findings(&fine)));
+    assert_eq!(Unit::parse("LoadState=not-found\nUser=\n"), None);
+}
+
+#[test]
+fn what_sends_no_events_is_named() {
+    use crate::source::mounts::Mounts;
+    let table = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
+        40 27 0:50 / /srv/www rw shared:7 - nfs4 host:/www rw\n\
+        41 40 0:51 / /srv/www/media rw - fuse.sshfs host: rw\n\
+        42 40 0:52 / /srv/www/.git rw - fuse.sshfs host: rw\n";
+    let mut findings = Vec::new();
+    for root in ["/srv/www", "/srv/docs"] {
+        let config = config("/var/lib/refreshd", root);
+        let origin = config.origins.values().next().expect("one");
+        let place = mounts::judge(&Mounts::parse(table), Path::new(root));
+        findings.extend(tree::events(origin, place));
+    }
+    insta::assert_snapshot!(finding::render(&findings));
+}
+
+#[test]
+fn a_full_disk_and_a_wrong_clock_are_said() {
+    let mut findings = place::room(5_000_000, Some(3));
+    findings.extend(place::room(150_000_000, None));
+    findings.extend(place::room(90_000_000_000, Some(1_000_000)));
+    findings.extend([-3_700, 75, 59].map(cdn::time));
+    findings.extend(
+        [("no", false), ("yes", false), ("", true), ("", false)]
+            .map(|(answer, set)| clock::judge(answer, set)),
+    );
+    findings.extend(cdn::domains(&config("/var/lib/refreshd", "/srv/www")));
+    insta::assert_snapshot!(finding::render(&findings));
+}
+
+#[test]
+fn the_answers_of_the_cdn_are_told_apart() {
+    let config = config("/var/lib/refreshd", "/srv/www");
+    let account = config.accounts.values().next().expect("one");
+    let refusal = |status, code: Option<&str>, message: &str| {
+        Err(Failure {
+            reached: status,
+            code: code.map(str::to_owned),
+            message: message.to_owned(),
+            retry_after: None,
+            request_id: None,
+        })
+    };
+    let answers = [
+        refusal(Reached::Answered(400), Some("SignatureDoesNotMatch"), "The signature is wrong."),
+        refusal(Reached::Answered(404), Some("InvalidAccessKeyId.NotFound"), "No such key."),
+        refusal(Reached::Answered(403), Some("Forbidden.RAM"), "Not authorized."),
+        refusal(Reached::Answered(400), Some("CdnServiceNotFound"), "It is not open."),
+        refusal(Reached::Answered(400), Some("Throttling.User"), "Slow down."),
+        refusal(Reached::Nothing, None, "dns error"),
+    ];
+    let findings: Vec<Finding> = answers.iter().map(|told| cdn::key(account, told)).collect();
+    insta::assert_snapshot!(finding::render(&findings));
+}
+
+#[test]
+fn what_a_daemon_says_of_itself_is_repeated() {
+    let status = serde_json::json!({
+        "version": "0.0.1",
+        "origins": {
+            "docs": { "state": "watching", "note": "", "advice": "raise the limit: sysctl …" },
+            "www": { "state": "unavailable", "note": "the root /srv/www does not exist" },
+        },
+        "accounts": { "main": { "note": "the CDN can't be reached" } },
+        "held": [{}],
+    });
+    let findings = daemon(&status, Some(7));
+    let text = finding::render(&findings).replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    insta::assert_snapshot!(text);
+}
