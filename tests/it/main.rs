@@ -2,6 +2,7 @@
 
 mod account;
 mod agree;
+mod churn;
 mod config;
 mod crash;
 mod deploys;
