@@ -111,6 +111,26 @@ async fn a_change_during_its_submission_is_submitted_again() {
     assert!(last_accepted(&world) > written);
 }
 
+/// What a visitor was told in the meantime may be kept by the CDN: the absence counts as a change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_away_for_longer_than_a_moment_is_refreshed_though_its_bytes_return() {
+    let world = World::new().await;
+    world.configure("", "transient = \"500ms\"\ndelete_settle = \"60s\"");
+    world.write("page", "the same");
+    world.write("d/page", "the same");
+    let _daemon = world.start();
+    world.wait_ready();
+    let mut seen = 0;
+    fs::remove_file(world.root().join("page")).expect("removed");
+    fs::remove_dir_all(world.root().join("d")).expect("removed");
+    world.wait_status("two absences", |status| status["origins"]["www"]["dirty"] == 2);
+    pass(Duration::from_secs(1));
+    world.write("page", "the same");
+    world.write("d/page", "the same");
+    assert_arrived(&world, &mut seen, &[url("d/page"), url("page")], "back after a while");
+    assert_nothing_more(&world, &world.root(), &mut seen, "once is enough");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_empty_for_longer_than_a_moment_is_refreshed_though_its_bytes_return() {
     let world = World::new().await;

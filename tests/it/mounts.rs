@@ -26,6 +26,64 @@ fn write(root: &Path, name: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fuse_mount_in_the_tree_is_polled_and_the_rest_is_watched() {
+    if !may_mount("a_fuse_mount_in_the_tree_is_polled_and_the_rest_is_watched") {
+        return;
+    }
+    let world = World::new().await;
+    world.configure("", QUICK);
+    world.write("local/page", "one");
+    fs::create_dir_all(world.root().join("far/away")).expect("made");
+    let backing = world.path("backing");
+    write(&backing, "page", "one");
+    write(&backing, "deep/page", "one");
+    let space = Space::new();
+    let _bindfs = space.bindfs(&backing, &world.root().join("far/away"));
+    let _daemon = world.start_under(&space.enter());
+    let status = world.wait_ready();
+    let parts = polled(&status);
+    assert_eq!(parts.len(), 1, "{status}");
+    assert_eq!(parts[0].0, "far/away");
+    assert!(parts[0].1.contains("fuse"), "the reason: {parts:?}");
+    assert_eq!(status["origins"]["www"]["files"], 3, "{status}");
+    let mut seen = 0;
+    // Behind the kernel's back, where no event could come from.
+    write(&backing, "deep/page", "two, longer");
+    write(&backing, "new/page", "two");
+    fs::remove_file(backing.join("page")).expect("removed");
+    let expected = [url("far/away/deep/page"), url("far/away/new/page"), url("far/away/page")];
+    assert_arrived(&world, &mut seen, &expected, "behind the mount");
+    write(&space.inside(&world.root()), "far/away/deep/page", "three");
+    world.write("local/page", "two");
+    let expected = [url("far/away/deep/page"), url("local/page")];
+    assert_arrived(&world, &mut seen, &expected, "through the mount, and beside it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_on_fuse_is_polled() {
+    if !may_mount("a_root_on_fuse_is_polled") {
+        return;
+    }
+    let world = World::new().await;
+    world.configure("", QUICK);
+    let backing = world.path("backing");
+    write(&backing, "page", "one");
+    let space = Space::new();
+    let _bindfs = space.bindfs(&backing, &world.root());
+    let _daemon = world.start_under(&space.enter());
+    let status = world.wait_ready();
+    let parts = polled(&status);
+    assert_eq!(parts.len(), 1, "{status}");
+    assert_eq!(parts[0].0, ".");
+    assert!(parts[0].1.contains("fuse"), "the reason: {parts:?}");
+    assert_eq!(status["origins"]["www"]["state"], "polling", "{status}");
+    let mut seen = 0;
+    write(&backing, "page", "two, longer");
+    write(&backing, "a/b/page", "new");
+    assert_arrived(&world, &mut seen, &[url("a/b/page"), url("page")], "behind the mount");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn writes_through_an_overlay_arrive() {
     if !may_mount("writes_through_an_overlay_arrive") {
         return;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 
 use crate::trees::{assert_arrived, assert_nothing_more, shell, url};
-use crate::world::World;
+use crate::world::{World, wait_for};
 
 /// Names as bytes, and how a URL spells them.
 const NAMES: [(&[u8], &str); 14] = [
@@ -103,6 +103,25 @@ async fn long_names_and_deep_paths() {
     assert_one_line_each(&world);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_that_are_longer_than_a_call_takes_hold_nobody_up() {
+    let world = World::new().await;
+    world.configure("", "unstable_after = \"1s\"\nreconcile_every = \"1s\"");
+    world.write("page", "one");
+    let _daemon = world.start();
+    world.wait_ready();
+    let mut seen = 0;
+    make_deep(&world, 20);
+    wait_for("what can be asked for", || (world.targets().len() >= 3).then_some(()));
+    world.wait_quiet();
+    seen += world.targets().len();
+    world.write("page", "two");
+    assert_arrived(&world, &mut seen, &[url("page")], "beside them");
+    assert_one_line_each(&world);
+    // The temporary folder's own removal stops at paths that are too long.
+    shell(&world.root(), "rm -r 0*");
+}
+
 /// Makes directories in one another, each with a file; part by part, as a path may be too long.
 fn make_deep(world: &World, depths: usize) {
     let open = OFlags::DIRECTORY | OFlags::RDONLY;
@@ -150,6 +169,78 @@ async fn links_that_loop_dangle_or_leave_the_root() {
     assert_arrived(&world, &mut seen, &[url("alias")], "a link removed");
     link("d/page", "alias");
     assert_arrived(&world, &mut seen, &[url("alias")], "a link made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_led_nowhere_is_refreshed_once_it_leads_somewhere() {
+    for watch in ["auto", "inotify", "poll"] {
+        let world = World::new().await;
+        world.configure("", &format!("watch = \"{watch}\"\npoll_every = \"1s\""));
+        symlink("nowhere", world.root().join("dangling")).expect("linked");
+        world.write("page", "one");
+        symlink("page", world.root().join("alias")).expect("linked");
+        let _daemon = world.start();
+        world.wait_ready();
+        let mut seen = 0;
+        world.write("nowhere", "now it is there");
+        assert_arrived(&world, &mut seen, &[url("dangling"), url("nowhere")], watch);
+        fs::remove_file(world.root().join("page")).expect("removed");
+        assert_arrived(&world, &mut seen, &[url("alias"), url("page")], watch);
+        world.write("page", "two");
+        assert_arrived(&world, &mut seen, &[url("alias"), url("page")], watch);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_to_directories_inside_the_root_have_their_own_urls() {
+    let world = World::new().await;
+    world.write("real/page", "one");
+    world.write("real/deep/page", "one");
+    symlink("real", world.root().join("alias")).expect("linked");
+    let _daemon = world.start();
+    let status = world.wait_ready();
+    assert_eq!(status["origins"]["www"]["files"], 4, "{status}");
+    let mut seen = 0;
+    world.write("real/page", "two");
+    assert_arrived(&world, &mut seen, &[url("alias/page"), url("real/page")], "by the directory");
+    world.write("alias/deep/page", "two");
+    let expected = [url("alias/deep/page"), url("real/deep/page")];
+    assert_arrived(&world, &mut seen, &expected, "by the link");
+    world.write("alias/new/page", "new");
+    let expected = [url("alias/new/page"), url("real/new/page")];
+    assert_arrived(&world, &mut seen, &expected, "a new directory by the link");
+    shell(&world.root(), "mkdir other; echo other >other/page; ln -sfn other alias");
+    let expected = ["alias/deep/page", "alias/new/page", "alias/page", "other/page"].map(url);
+    assert_arrived(&world, &mut seen, &expected, "the link leads elsewhere");
+    fs::remove_file(world.root().join("alias")).expect("removed");
+    assert_arrived(&world, &mut seen, &[url("alias/page")], "the link is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_that_leave_the_root_are_followed_where_that_is_wished() {
+    for watch in ["auto", "inotify", "poll"] {
+        let world = World::new().await;
+        let origin = format!("links = \"anywhere\"\nwatch = \"{watch}\"\npoll_every = \"1s\"");
+        world.configure("", &origin);
+        let outside = world.path("outside");
+        fs::create_dir_all(outside.join("tree/deep")).expect("made");
+        fs::write(outside.join("tree/deep/page"), "one").expect("written");
+        fs::write(outside.join("tree/page"), "one").expect("written");
+        symlink("../outside/tree", world.root().join("relative")).expect("linked");
+        symlink(outside.join("tree/deep"), world.root().join("absolute")).expect("linked");
+        let _daemon = world.start();
+        let status = world.wait_ready();
+        assert_eq!(status["origins"]["www"]["files"], 3, "{watch}: {status}");
+        let mut seen = 0;
+        fs::write(outside.join("tree/page"), "two, longer").expect("written");
+        assert_arrived(&world, &mut seen, &[url("relative/page")], watch);
+        fs::write(outside.join("tree/deep/page"), "two, longer").expect("written");
+        let expected = [url("absolute/page"), url("relative/deep/page")];
+        assert_arrived(&world, &mut seen, &expected, watch);
+        fs::create_dir(outside.join("tree/new")).expect("made");
+        fs::write(outside.join("tree/new/page"), "new").expect("written");
+        assert_arrived(&world, &mut seen, &[url("relative/new/page")], watch);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

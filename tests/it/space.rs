@@ -72,4 +72,17 @@ impl Space {
             .expect("nsenter is installed");
         assert!(output.status.success(), "{script}: {output:?}");
     }
+
+    /// Mounts `source` at `target` by bindfs, which serves it until the process is dropped.
+    pub(crate) fn bindfs(&self, source: &Path, target: &Path) -> Process {
+        let [source, at] = [source, target].map(|path| path.to_str().expect("a plain path"));
+        let process = Process::start(&[&self.enter()[..], &["bindfs", "-f", source, at]].concat());
+        let table = format!("/proc/{}/mountinfo", self.holder.0.id());
+        wait_for("bindfs", || {
+            let mounts = std::fs::read_to_string(&table).ok()?;
+            mounts.contains(&format!(" {at} ")).then_some(())
+        })
+        .expect("bindfs is installed and /dev/fuse is there");
+        process
+    }
 }
