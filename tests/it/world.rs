@@ -49,20 +49,25 @@ impl World {
 
     /// Writes the configuration: quick, with more keys for the account and the origin.
     pub(crate) fn configure(&self, account: &str, origin: &str) {
-        let quick: String =
-            ["settle = \"50ms\"\n", "delete_settle = \"200ms\"\n", "deploy_deadline = \"500ms\"\n"]
-                .into_iter()
-                .filter(|line| {
-                    let key = line.split(' ').next().unwrap_or_default();
-                    !origin.lines().any(|given| given.starts_with(key))
-                })
-                .collect();
+        let root = format!("root = \"{}\"\n", self.root().display());
+        let quick: String = [
+            root.as_str(),
+            "settle = \"50ms\"\n",
+            "delete_settle = \"200ms\"\n",
+            "deploy_deadline = \"500ms\"\n",
+        ]
+        .into_iter()
+        .filter(|line| {
+            let key = line.split(' ').next().unwrap_or_default();
+            !origin.lines().any(|given| given.starts_with(key))
+        })
+        .collect();
         let text = format!(
             "state_dir = \"{dir}/state\"\n[account.main]\nendpoint = \"http://{api}\"\n\
              access_key_id_file = \"{dir}/access_key_id\"\n\
              access_key_secret_file = \"{dir}/access_key_secret\"\n\
              poll_first = \"100ms\"\npoll_max = \"200ms\"\n{account}\n\
-             [origin.www]\nroot = \"{dir}/root\"\ndomains = [\"https://www.example.com\"]\n\
+             [origin.www]\ndomains = [\"https://www.example.com\"]\n\
              {quick}{origin}\n",
             dir = self.folder.path().display(),
             api = self.sandbox.api,
@@ -105,14 +110,20 @@ impl World {
 
     /// Starts the daemon; its log goes to a file in the folder.
     pub(crate) fn start(&self) -> Daemon {
+        self.start_under(&[])
+    }
+
+    /// Starts the daemon by a command that becomes it, such as `setpriv`.
+    pub(crate) fn start_under(&self, command: &[&str]) -> Daemon {
         self.rest();
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.path("log"))
             .expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_refreshd"))
-            .args(["run", "--config"])
+        let mut words = command.iter().chain(&[env!("CARGO_BIN_EXE_refreshd"), "run", "--config"]);
+        let child = Command::new(words.next().expect("the binary at least"))
+            .args(words)
             .arg(self.config())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -158,18 +169,22 @@ impl World {
         })
     }
 
-    /// Waits until nothing is dirty, recorded or open.
+    /// Waits until nothing is being compared, dirty, recorded or open.
     pub(crate) fn wait_quiet(&self) -> Value {
-        self.wait_status("quiet", |status| {
+        let at_rest = |origin: &Value| origin["dirty"] == 0 && origin["comparing"].is_null();
+        let quiet = |status: &Value| {
             status["ready"] == true
                 && status["outbox"] == 0
                 && status["origins"]
                     .as_object()
-                    .is_some_and(|origins| origins.values().all(|origin| origin["dirty"] == 0))
+                    .is_some_and(|origins| origins.values().all(at_rest))
                 && ["pending", "submitting", "submitted"]
                     .iter()
                     .all(|state| status["intents"][state] == 0)
-        })
+        };
+        // An answer is put together piece by piece: what moves from one to the next could be in none.
+        self.wait_status("quiet", quiet);
+        self.wait_status("quiet", quiet)
     }
 
     /// Returns what the daemons of this world logged.
