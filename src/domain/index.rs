@@ -1,81 +1,38 @@
 //! The index: what an origin's tree was at the last reconcile.
+//!
+//! It is kept in memory as it is stored: in pieces of at most 128 encoded entries of one directory,
+//! which are decoded on use.
+//!
+//! FIGURES
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use serde::{Deserialize, Serialize};
-
-use super::change::ChangeKind;
 use super::path::RelPath;
 
 mod code;
+mod counts;
+mod entry;
+mod walk;
 
 pub use code::IndexError;
+pub use entry::{Digest, Entry, Fingerprint, compare};
 
-/// The most entries a chunk holds.
-pub const CHUNK_ENTRIES: usize = 512;
-/// The most bytes the names of a chunk have together; with at most 61 bytes beside each name
-/// (see `code`) an encoded chunk stays below 64 KiB.
-const CHUNK_NAME_BYTES: usize = 32 * 1024;
+use code::Entries;
+use counts::Counts;
 
-/// The first 128 bits of the BLAKE3 digest of a file's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Digest(pub [u8; 16]);
+/// The most entries a chunk is written with: few, for a chunk is decoded to find one name in it.
+pub const CHUNK_ENTRIES: usize = 128;
+/// The most bytes a chunk is written with, unless it has only one entry.
+pub const CHUNK_BYTES: usize = 32 * 1024;
 
-impl fmt::Display for Digest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
-
-/// What the file system says of a file without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint {
-    /// Bytes.
-    pub size: u64,
-    /// Modification time, nanoseconds since the Unix epoch.
-    pub modified_ns: i64,
-    /// Change time, nanoseconds since the Unix epoch: no tool can set it back.
-    pub changed_ns: i64,
-    /// Inode number.
-    pub inode: u64,
-}
-
-impl Fingerprint {
-    /// Returns what all names of a file share, links to it included, until its bytes change: inode,
-    /// size, modification time.
-    #[must_use]
-    pub const fn shared(&self) -> (u64, u64, i64) {
-        (self.inode, self.size, self.modified_ns)
-    }
-}
-
-/// What the index holds of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// What the file system said of it.
-    pub fingerprint: Fingerprint,
-    /// The digest of its bytes; none until it was read.
-    pub digest: Option<Digest>,
-    /// Whether the fingerprint was younger than two clock ticks when it was taken, so that a later
-    /// write could hide behind it: the next scan looks again.
-    pub doubtful: bool,
-}
-
-/// A stored piece of the index: at most 512 entries of one directory, by name range.
+/// A stored piece of the index: entries of one directory, by name range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The directory.
     pub directory: RelPath,
-    /// The first name in it: with the directory, the chunk's key. Empty for a directory's first chunk.
+    /// Where its range of names begins: with the directory, the chunk's key. The range ends where
+    /// that of the directory's next chunk begins.
     pub first: Vec<u8>,
     /// The entries, encoded.
     pub data: Vec<u8>,
@@ -86,7 +43,7 @@ pub struct Chunk {
 pub struct ChunkWrite {
     /// The directory.
     pub directory: RelPath,
-    /// The first name.
+    /// Where its range of names begins.
     pub first: Vec<u8>,
     /// The new data; none deletes the chunk.
     pub data: Option<Vec<u8>>,
@@ -95,55 +52,28 @@ pub struct ChunkWrite {
 /// What an origin's tree was at the last reconcile: its files by directory and name.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    directories: BTreeMap<RelPath, Directory>,
-    files: u64,
+    /// Chunks by key, none without entries.
+    pieces: BTreeMap<Key, Box<[u8]>>,
+    counts: Counts,
     /// Keys of the chunks that differ from what was last taken.
-    touched: BTreeSet<(RelPath, Vec<u8>)>,
+    touched: BTreeSet<Key>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Directory {
-    /// By the first name of their range; a range ends where the next begins. None is empty.
-    pieces: BTreeMap<Vec<u8>, Piece>,
-    /// How many directories at or below this one hold files: at zero it leaves the index.
-    uses: u32,
-}
+/// A directory, NUL, the first name of a range. No path holds NUL, and it sorts before all else, so
+/// that keys sort by directory, then by name.
+type Key = Box<[u8]>;
 
 /// A file of a directory, by its name.
-type Named = (Box<[u8]>, Entry);
+type Named = (Vec<u8>, Entry);
 
-#[derive(Clone, Debug, Default)]
-struct Piece {
-    /// Sorted by name.
-    entries: Vec<Named>,
-    name_bytes: usize,
+fn key(directory: &RelPath, first: &[u8]) -> Key {
+    [directory.as_bytes(), b"\0", first].concat().into()
 }
 
-impl Piece {
-    fn find(&self, name: &[u8]) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(held, _)| (**held).cmp(name))
-    }
-
-    fn is_too_large(&self) -> bool {
-        self.entries.len() > CHUNK_ENTRIES || self.name_bytes > CHUNK_NAME_BYTES
-    }
-
-    fn from_entries(entries: Vec<Named>) -> Self {
-        let name_bytes = entries.iter().map(|(name, _)| name.len()).sum();
-        Self { entries, name_bytes }
-    }
-}
-
-impl Directory {
-    fn piece(&self, name: &[u8]) -> Option<(&Vec<u8>, &Piece)> {
-        self.pieces.range::<[u8], _>((Bound::Unbounded, Bound::Included(name))).next_back()
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
-        self.pieces
-            .values()
-            .flat_map(|piece| piece.entries.iter().map(|(name, entry)| (&**name, entry)))
-    }
+/// Takes a key apart: directory, first name.
+fn split(key: &[u8]) -> (&[u8], &[u8]) {
+    let end = key.iter().position(|byte| *byte == 0).unwrap_or(key.len());
+    (&key[..end], key.get(end + 1..).unwrap_or_default())
 }
 
 impl Index {
@@ -155,211 +85,168 @@ impl Index {
 
     /// Reads an index from its stored chunks, in any order.
     pub fn load(chunks: impl IntoIterator<Item = Chunk>) -> Result<Self, IndexError> {
-        let mut index = Self::new();
-        for Chunk { directory, first, data } in chunks {
-            let entries = code::decode(&directory, &first, &data)?;
-            let held = entries.len() as u64;
-            if held == 0 {
-                continue;
+        let keyed = |Chunk { directory, first, data }| (key(&directory, &first), data.into());
+        // Made in one go the map is densest.
+        let pieces: BTreeMap<Key, Box<[u8]>> = chunks.into_iter().map(keyed).collect();
+        let mut counts = Counts::default();
+        let (mut open, mut last) = (None, Vec::new());
+        for (key, data) in &pieces {
+            let (directory, first) = split(key);
+            let refuse = |reason| IndexError::new(directory, reason);
+            if open != Some(directory) {
+                counts.directories += 1;
+            } else if last.as_slice() >= first {
+                return Err(refuse("its chunks overlap"));
             }
-            index.files += held;
-            let slot = index.directories.entry(directory.clone()).or_default();
-            let was_empty = slot.pieces.is_empty();
-            slot.pieces.insert(first, Piece::from_entries(entries));
-            if was_empty {
-                index.count(&directory, true);
-            }
-        }
-        for (path, directory) in &index.directories {
-            let mut last: Option<&[u8]> = None;
-            for (name, _) in directory.entries() {
-                if last.is_some_and(|last| last >= name) {
-                    return Err(IndexError::overlap(path));
+            let mut entries = Entries::open(data).map_err(refuse)?;
+            let mut is_first = true;
+            while let Some((name, entry)) = entries.read().map_err(refuse)? {
+                if is_first && name < first {
+                    return Err(refuse("a name lies before the range of its chunk"));
                 }
-                last = Some(name);
+                is_first = false;
+                counts.add(&entry);
             }
+            (open, last) = (Some(directory), entries.into_name());
         }
-        Ok(index)
+        Ok(Self { pieces, counts, touched: BTreeSet::new() })
     }
 
     /// Returns what is held of a file.
     #[must_use]
     pub fn get(&self, path: &RelPath) -> Option<Entry> {
-        let directory = self.directories.get(&path.parent()?)?;
-        let (_, piece) = directory.piece(path.name())?;
-        let at = piece.find(path.name()).ok()?;
-        piece.entries.get(at).map(|(_, entry)| *entry)
+        let (_, data) = self.piece(&path.parent()?, path.name())?;
+        let mut entries = Entries::of(data);
+        while let Some((name, entry)) = entries.step() {
+            if name >= path.name() {
+                return (name == path.name()).then_some(entry);
+            }
+        }
+        None
     }
 
     /// Returns how many files there are.
     #[must_use]
     pub const fn files(&self) -> u64 {
-        self.files
+        self.counts.files
     }
 
-    /// Returns how many directories hold files, in themselves or below.
+    /// Returns how many directories hold files themselves.
     #[must_use]
-    pub fn directories(&self) -> u64 {
-        self.directories.len() as u64
+    pub const fn directories(&self) -> u64 {
+        self.counts.directories
     }
 
-    /// Returns the directories at or below `path` that hold files themselves.
-    pub fn directories_below<'a>(&'a self, path: &'a RelPath) -> impl Iterator<Item = &'a RelPath> {
-        // `a/` sorts after `a-b`: the directory itself stands apart from what lies below it.
-        let from: Vec<u8> = if path.is_root() { vec![0] } else { [path.as_bytes(), b"/"].concat() };
-        self.directories
-            .get_key_value(path)
-            .into_iter()
-            .chain(
-                self.directories
-                    .range::<[u8], _>((Bound::Included(from.as_slice()), Bound::Unbounded))
-                    .take_while(move |(directory, _)| directory.is_within(path)),
-            )
-            .filter(|(_, directory)| !directory.pieces.is_empty())
-            .map(|(path, _)| path)
-    }
-
-    /// Returns the files of which [`Fingerprint::shared`] is among these.
+    /// Returns how many files have no digest, and how many bytes these have together.
     #[must_use]
-    pub fn sharing(&self, shared: &HashSet<(u64, u64, i64)>) -> Vec<RelPath> {
-        self.directories
-            .iter()
-            .flat_map(|(path, directory)| directory.entries().map(move |entry| (path, entry)))
-            .filter(|(_, (_, entry))| shared.contains(&entry.fingerprint.shared()))
-            .filter_map(|(path, (name, _))| path.join(name).ok())
-            .collect()
+    pub const fn undigested(&self) -> (u64, u64) {
+        (self.counts.undigested, self.counts.undigested_bytes)
+    }
+
+    /// Returns whether a linked file has this inode.
+    #[must_use]
+    pub fn is_shared(&self, inode: u64) -> bool {
+        self.counts.linked.contains_key(&inode)
     }
 
     /// Returns the names of the files in one directory, sorted, with what is held of them.
-    pub fn names(&self, directory: &RelPath) -> impl Iterator<Item = (&[u8], &Entry)> {
-        self.directories.get(directory).into_iter().flat_map(Directory::entries)
+    pub fn names(&self, directory: &RelPath) -> impl Iterator<Item = (Vec<u8>, Entry)> + use<'_> {
+        self.starting(&key(directory, b"")).flat_map(|(_, data)| Entries::of(data))
     }
 
     /// Sets what is held of a file, or forgets it. The root is no file: for it nothing happens.
     pub fn apply(&mut self, path: &RelPath, entry: Option<Entry>) {
-        let Some(directory) = path.parent() else {
+        let (Some(directory), name) = (path.parent(), path.name()) else {
             return;
         };
-        match entry {
-            Some(entry) => self.insert(&directory, path.name(), entry),
-            None => self.remove(&directory, path.name()),
-        }
-    }
-
-    fn insert(&mut self, path: &RelPath, name: &[u8], entry: Entry) {
-        let directory = self.directories.entry(path.clone()).or_default();
-        let was_empty = directory.pieces.is_empty();
-        let key = directory.piece(name).map_or_else(Vec::new, |(key, _)| key.clone());
-        let piece = directory.pieces.entry(key.clone()).or_default();
-        match piece.find(name) {
-            Ok(at) => match piece.entries.get_mut(at) {
-                Some((_, held)) if *held != entry => *held = entry,
-                _ => return,
-            },
-            Err(at) => {
-                piece.entries.insert(at, (name.into(), entry));
-                piece.name_bytes += name.len();
-                self.files += 1;
-                if piece.is_too_large() {
-                    // Names that come in order leave full chunks behind them.
-                    let last = piece.entries.len() - 1;
-                    let cut = if at == last { last } else { piece.entries.len() / 2 };
-                    let upper = Piece::from_entries(piece.entries.split_off(cut));
-                    piece.name_bytes -= upper.name_bytes;
-                    if let Some((first, _)) = upper.entries.first() {
-                        let first = first.to_vec();
-                        self.touched.insert((path.clone(), first.clone()));
-                        directory.pieces.insert(first, upper);
-                    }
-                }
+        let piece = self.piece(&directory, name);
+        let was_held = piece.is_some() || self.holds(&directory);
+        let (key, mut entries): (Key, Vec<Named>) = piece.map_or_else(
+            || (key(&directory, b""), Vec::new()),
+            |(key, data)| (key.into(), Entries::of(data).collect()),
+        );
+        let place = entries.binary_search_by(|(held, _)| held.as_slice().cmp(name));
+        let before = match (place, entry) {
+            (Ok(at), Some(entry)) => Some(std::mem::replace(&mut entries[at].1, entry)),
+            (Ok(at), None) => Some(entries.remove(at).1),
+            (Err(at), Some(entry)) => {
+                entries.insert(at, (name.to_vec(), entry));
+                None
             }
+            (Err(_), None) => None,
+        };
+        if before == entry {
+            return;
         }
-        self.touched.insert((path.clone(), key));
-        if was_empty {
-            self.count(path, true);
+        if let Some(before) = &before {
+            self.counts.remove(before);
         }
+        if let Some(entry) = &entry {
+            self.counts.add(entry);
+        }
+        let is_in_order = place == Err(entries.len().saturating_sub(1));
+        self.put(key, entries, is_in_order);
+        let is_held = self.holds(&directory);
+        self.counts.directories += u64::from(is_held);
+        self.counts.directories -= u64::from(was_held);
     }
 
-    fn remove(&mut self, path: &RelPath, name: &[u8]) {
-        let Some(directory) = self.directories.get_mut(path) else {
-            return;
-        };
-        let Some(key) = directory.piece(name).map(|(key, _)| key.clone()) else {
-            return;
-        };
-        let Some(piece) = directory.pieces.get_mut(&key) else {
-            return;
-        };
-        let Ok(at) = piece.find(name) else {
-            return;
-        };
-        piece.entries.remove(at);
-        piece.name_bytes -= name.len();
-        self.files -= 1;
-        if piece.entries.is_empty() {
-            directory.pieces.remove(&key);
-        }
-        let now_empty = directory.pieces.is_empty();
-        self.touched.insert((path.clone(), key));
-        if now_empty {
-            self.count(path, false);
-        }
-    }
-
-    /// Counts a directory that began or ceased to hold files in itself and all above it.
-    fn count(&mut self, path: &RelPath, holds: bool) {
-        let mut at = Some(path.clone());
-        while let Some(path) = at {
-            at = path.parent();
-            let directory = self.directories.entry(path.clone()).or_default();
-            if holds {
-                directory.uses += 1;
-            } else {
-                directory.uses = directory.uses.saturating_sub(1);
-                if directory.uses == 0 {
-                    self.directories.remove(&path);
-                }
+    /// Sets the entries of a chunk, in pieces if there are too many. Names that come in order leave
+    /// full chunks behind them.
+    fn put(&mut self, key: Key, mut entries: Vec<Named>, is_in_order: bool) {
+        let data = code::encode(&entries);
+        if entries.is_empty() {
+            self.pieces.remove(&key);
+        } else if entries.len() > 1 && (entries.len() > CHUNK_ENTRIES || data.len() > CHUNK_BYTES) {
+            let cut = if is_in_order { entries.len() - 1 } else { entries.len() / 2 };
+            let upper = entries.split_off(cut);
+            if let Some((first, _)) = upper.first() {
+                let upper_key = [split(&key).0, b"\0", first].concat().into();
+                self.put(upper_key, upper, false);
             }
+            return self.put(key, entries, false);
+        } else {
+            self.pieces.insert(key.clone(), data.into());
         }
+        self.touched.insert(key);
     }
 
     /// Returns the chunks that changed since the last call, to be stored with what caused them.
     pub fn take_writes(&mut self) -> Vec<ChunkWrite> {
         std::mem::take(&mut self.touched)
             .into_iter()
-            .map(|(directory, first)| {
-                let data = self
-                    .directories
-                    .get(&directory)
-                    .and_then(|held| held.pieces.get(&first))
-                    .map(|piece| code::encode(&piece.entries));
-                ChunkWrite { directory, first, data }
+            .map(|key| {
+                let (directory, first) = split(&key);
+                let data = self.pieces.get(&key).map(|data| data.to_vec());
+                ChunkWrite { directory: RelPath::trusted(directory), first: first.into(), data }
             })
             .collect()
     }
-}
 
-/// Compares what the index holds of a path with what was seen; returns what happened, and whether
-/// cached copies must be dropped rather than revalidated.
-///
-/// Equal digests are no change, whatever else moved. Where a digest is missing the fingerprint
-/// decides, and a doubtful one counts as moved. Cached copies must be dropped after a removal, and
-/// after new bytes behind the old size and modification time: those are the usual validators.
-#[must_use]
-pub fn compare(prior: Option<&Entry>, seen: Option<&Entry>) -> Option<(ChangeKind, bool)> {
-    match (prior, seen) {
-        (None, None) => None,
-        (None, Some(_)) => Some((ChangeKind::Created, false)),
-        (Some(_), None) => Some((ChangeKind::Removed, true)),
-        (Some(prior), Some(seen)) => {
-            let differs = match (prior.digest, seen.digest) {
-                (Some(before), Some(after)) => before != after,
-                _ => prior.doubtful || prior.fingerprint != seen.fingerprint,
-            };
-            let (before, after) = (prior.fingerprint, seen.fingerprint);
-            let hidden = before.size == after.size && before.modified_ns == after.modified_ns;
-            differs.then_some((ChangeKind::Modified, hidden))
-        }
+    /// Returns the chunk in whose range of names a name of a directory lies.
+    fn piece(&self, directory: &RelPath, name: &[u8]) -> Option<(&[u8], &[u8])> {
+        let at = key(directory, name);
+        let (key, data) =
+            self.pieces.range::<[u8], _>((Bound::Unbounded, Bound::Included(&*at))).next_back()?;
+        (split(key).0 == directory.as_bytes()).then_some((key, data))
+    }
+
+    /// Returns whether a directory holds files itself.
+    fn holds(&self, directory: &RelPath) -> bool {
+        self.starting(&key(directory, b"")).next().is_some()
+    }
+
+    /// Returns the chunks whose keys start so, in order.
+    fn starting(&self, start: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + use<'_> {
+        let start = start.to_vec();
+        self.from(&start.clone()).take_while(move |(key, _)| key.starts_with(&start))
+    }
+
+    /// Returns the chunks from a key on, in order.
+    fn from(&self, start: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + use<'_> {
+        self.pieces
+            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
+            .map(|(key, data)| (&**key, &**data))
     }
 }
 

@@ -49,6 +49,11 @@ impl RelPath {
         }
     }
 
+    /// Takes bytes that are known to be a path.
+    pub(super) fn trusted(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// Returns the path of `full` below `root`, or nothing when it does not lie below it.
     #[must_use]
     pub fn below(root: &Path, full: &Path) -> Option<Self> {

@@ -65,7 +65,8 @@ pub fn look(root: &Root, path: &RelPath, prior: Option<&Entry>, now: Timestamp) 
         _ => return Seen::Other,
     }
     let before = fingerprint(&before);
-    let unread = Entry { fingerprint: before, digest: None, doubtful: is_doubtful(&before, now) };
+    let doubtful = is_doubtful(&before, now);
+    let unread = Entry { fingerprint: before, digest: None, doubtful, linked: false };
     if let Some(error) = refusal {
         return Seen::Unreadable(Some(unread), io_text(error));
     }
@@ -83,7 +84,7 @@ pub fn look(root: &Root, path: &RelPath, prior: Option<&Entry>, now: Timestamp) 
     };
     match fstat(&file).map(|after| fingerprint(&after)) {
         Ok(after) if after == before => Seen::File(Entry { digest: Some(digest), ..unread }),
-        Ok(after) => Seen::Changing(Entry { fingerprint: after, digest: None, doubtful: true }),
+        Ok(after) => Seen::Changing(Entry { fingerprint: after, doubtful: true, ..unread }),
         Err(error) => Seen::Unreadable(Some(unread), io_text(error)),
     }
 }

@@ -152,8 +152,8 @@ impl Walk<'_> {
         }
         self.listed.insert(at.clone());
         for (name, _) in self.index.names(at) {
-            if !files.contains(name)
-                && let Ok(path) = at.join(name)
+            if !files.contains(&name)
+                && let Ok(path) = at.join(&name)
             {
                 self.found.suspects.push(path);
                 self.found.missing += 1;
@@ -211,13 +211,13 @@ impl Walk<'_> {
         let (index, listed) = (self.index, &self.listed);
         for directory in index.directories_below(at) {
             let unknown = &self.found.unknown;
-            if listed.contains(directory)
+            if listed.contains(&directory)
                 || unknown.iter().any(|(subtree, _)| directory.is_within(subtree))
             {
                 continue;
             }
-            for (name, _) in index.names(directory) {
-                if let Ok(path) = directory.join(name) {
+            for (name, _) in index.names(&directory) {
+                if let Ok(path) = directory.join(&name) {
                     self.found.suspects.push(path);
                     self.found.missing += 1;
                 }

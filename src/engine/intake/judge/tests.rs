@@ -36,7 +36,7 @@ fn look(witness: Witness, anyway: bool, removal: bool) -> Look {
 fn entry(changed: Timestamp, byte: u8) -> Entry {
     let changed_ns = changed.as_micros() * 1_000;
     let fingerprint = Fingerprint { size: 1, modified_ns: 1, changed_ns, inode: 1 };
-    Entry { fingerprint, digest: Some(Digest([byte; 16])), doubtful: false }
+    Entry { fingerprint, digest: Some(Digest([byte; 16])), doubtful: false, linked: false }
 }
 
 fn is_change(judgement: &Judgement) -> bool {
