@@ -1,9 +1,12 @@
 //! The index: what an origin's tree was at the last reconcile.
 //!
-//! It is kept in memory as it is stored: in pieces of at most 128 encoded entries of one directory,
+//! It is kept in memory as it is stored: in pieces of at most 64 encoded entries of one directory,
 //! which are decoded on use.
 //!
-//! FIGURES
+//! Measured on 2026-11-22 on two busy cores, CPU time, by `benches/index.rs`: 1,000,000 files in
+//! 100,000 directories take 52 bytes a file in memory once loaded, 68 when built file by file, and
+//! 54 in SQLite. Loading them takes 0.07 s (a flat file read into a vector 0.14 s), listing every
+//! directory by `names` 0.09 s, a million calls of `get` 0.6 s, of `apply` 2 s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -22,7 +25,7 @@ use code::Entries;
 use counts::Counts;
 
 /// The most entries a chunk is written with: few, for a chunk is decoded to find one name in it.
-pub const CHUNK_ENTRIES: usize = 128;
+pub const CHUNK_ENTRIES: usize = 64;
 /// The most bytes a chunk is written with, unless it has only one entry.
 pub const CHUNK_BYTES: usize = 32 * 1024;
 
@@ -206,7 +209,8 @@ impl Index {
             }
             return self.put(key, entries, false);
         } else {
-            self.pieces.insert(key.clone(), data.into());
+            // Copied, for an allocation that is cut to size leaves a hole behind it.
+            self.pieces.insert(key.clone(), data.as_slice().into());
         }
         self.touched.insert(key);
     }
