@@ -116,25 +116,35 @@ impl Nodes {
     /// Puts a directory at a place, with everything below it if it is known elsewhere.
     pub(super) fn put(&mut self, descriptor: Descriptor, place: &Place) -> Put {
         let walk = self.walk;
-        if let Some(node) = self.nodes.get_mut(&descriptor) {
-            if node.at == *place {
+        let known = self.nodes.get_mut(&descriptor);
+        let is_known = known.is_some();
+        match known {
+            Some(node) if node.at == *place => {
                 node.walk = walk;
                 return Put::There(Vec::new());
             }
-            if node.at.parent == TOP {
-                return Put::Top;
-            }
+            Some(node) if node.at.parent == TOP => return Put::Top,
+            _ => {}
         }
-        if !self.may_hold(place.parent, descriptor) {
+        // Nothing lies below a stranger.
+        let parent = place.parent;
+        let may = if is_known { self.may_hold(parent, descriptor) } else { self.is_parent(parent) };
+        if !may {
             return Put::Refused;
         }
         let mut forgotten = self.at(place).map(|old| self.remove(old)).unwrap_or_default();
         // What was there may have been above it.
         forgotten.retain(|forgotten| *forgotten != descriptor);
-        self.leave(descriptor);
+        if is_known {
+            self.leave(descriptor);
+        }
         self.nodes.insert(descriptor, Node { at: place.clone(), walk });
         self.children.insert(place.clone(), descriptor);
         Put::There(forgotten)
+    }
+
+    fn is_parent(&self, descriptor: Descriptor) -> bool {
+        descriptor == TOP || self.knows(descriptor)
     }
 
     /// Whether `parent` is known, and does not lie at or below `descriptor`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::AtomicU64;
 
 use tempfile::TempDir;
@@ -232,6 +232,8 @@ fn a_directory_that_is_replaced_while_it_is_being_watched_is_watched() {
     });
     let world = World::with(&Directories { polled: Vec::new(), add_watch }, |_| {});
     make(&world.at("new"));
+    // What the call does comes after our first question.
+    world.armed.catch_up();
     let hints = world.heard();
     for name in ["new", "old"] {
         assert!(covers(&hints, &path(name)), "{name}");
@@ -361,6 +363,28 @@ fn what_finds_no_room_is_polled_until_there_is_some() {
     assert_eq!(coverage.polled, []);
     write(&world.at("a/19/below/file"));
     assert_eq!(world.told(), ["a/19/below/file"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_polled_until_its_rights_change() {
+    let locked = Arc::new(AtomicBool::new(true));
+    let is_locked = Arc::clone(&locked);
+    let add_watch: AddWatch = Arc::new(move |inotify, path, mask| {
+        if path.ends_with("a") && is_locked.load(Ordering::Relaxed) {
+            return Err(Errno::ACCESS);
+        }
+        inotify::add_watch(inotify, path, mask)
+    });
+    let backend = Directories { polled: Vec::new(), add_watch };
+    let world = World::with(&backend, |root| make(&root.join("a/b")));
+    let polled = world.armed.coverage().polled;
+    assert_eq!(polled.len(), 1);
+    assert!(polled[0].why.starts_with("cannot be read: "), "{polled:?}");
+    locked.store(false, Ordering::Relaxed);
+    let rights = fs::Permissions::from_mode(0o750);
+    fs::set_permissions(world.at("a"), rights).expect("changed");
+    assert_eq!(world.told(), ["a/"]);
+    assert_eq!((world.watches(), world.polled().len()), (3, 0));
 }
 
 #[test]
