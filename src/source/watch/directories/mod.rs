@@ -9,6 +9,11 @@
 //! and for every such event the walker visits the place once more, after whatever it did before. What
 //! was heard meanwhile of a directory that had no place is covered by the subtree that is hinted at
 //! when the visit is done.
+//!
+//! **What it costs** (2026-11-22, tmpfs, two shared cores, medians of five, beside a bare reader in C;
+//! `benches/watch.rs`): until 100,000 directories are watched 0.80 s of CPU against 0.69 s (1.16), and
+//! 18 MiB against 11; while 100,000 files are overwritten at full speed 0.11 s of CPU against 0.56 s
+//! (0.20), or 0.10 s with the same pause before each read (1.10), all files seen.
 
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};

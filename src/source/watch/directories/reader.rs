@@ -250,7 +250,7 @@ impl Reader {
             // Of all others the directory above tells.
             if told.what.contains(ReadFlags::ATTRIB) {
                 self.ask(Request::Rights(Place::top(&path)));
-            } else {
+            } else if told.what.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
                 self.batch.hints.push((path, Reach::Subtree));
             }
         }
