@@ -460,3 +460,67 @@ fn a_root_that_cannot_be_opened_is_an_error() {
     let error = explain(&tree.root, Errno::MFILE);
     assert!(error.to_string().contains("fs.inotify.max_user_instances"), "{error}");
 }
+
+/// The directories at and below one.
+fn directories_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = vec![directory.to_owned()];
+    for entry in fs::read_dir(directory).expect("readable") {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("known").is_dir() {
+            found.extend(directories_below(&entry.path()));
+        }
+    }
+    found
+}
+
+/// Makes, moves, exchanges and removes directories, also out of the tree and in; most of it fails.
+fn churn(root: &Path, outside: &Path, mut seed: u64) {
+    let mut draw = |most: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % most
+    };
+    for _ in 0..600 {
+        let mut place = || {
+            let mut place = root.to_owned();
+            for _ in 0..=draw(4) {
+                place.push(["a", "b", "c"][usize::try_from(draw(3)).expect("small")]);
+            }
+            place
+        };
+        let (from, to) = (place(), place());
+        let away = outside.join(draw(3).to_string());
+        let _ = match draw(10) {
+            0..=4 => fs::create_dir_all(&from),
+            5..=6 => fs::rename(&from, &to),
+            7 => fs::rename(&from, &away).or_else(|_| fs::rename(&away, &from)),
+            8 => {
+                let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                rustix::fs::renameat_with(here, &from, here, &to, flags).map_err(Into::into)
+            }
+            _ => fs::remove_dir_all(&from),
+        };
+    }
+}
+
+#[test]
+fn whatever_directories_do_each_is_watched_in_its_place_at_last() {
+    for seed in 0..8 {
+        let world = World::new(|_| {});
+        let outside = world.place.path().join("outside");
+        make(&outside);
+        std::thread::scope(|scope| {
+            for writer in 0..2 {
+                let (root, outside) = (world.root(), &outside);
+                scope.spawn(move || churn(&root, outside, seed * 2 + writer));
+            }
+        });
+        world.heard();
+        let directories = directories_below(&world.root());
+        assert_eq!(world.watches(), directories.len() as u64, "seed {seed}");
+        let files: Vec<_> = directories.iter().map(|directory| directory.join("file")).collect();
+        files.iter().for_each(|file| write(file));
+        let below = |file: &PathBuf| RelPath::below(&world.root(), file).expect("below");
+        let expected: BTreeSet<_> = files.iter().map(|file| below(file).to_string()).collect();
+        assert_eq!(world.told().into_iter().collect::<BTreeSet<_>>(), expected, "seed {seed}");
+    }
+}
