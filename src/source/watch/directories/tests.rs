@@ -518,7 +518,9 @@ fn whatever_directories_do_each_is_watched_in_its_place_at_last() {
         let directories = directories_below(&world.root());
         assert_eq!(world.watches(), directories.len() as u64, "seed {seed}");
         let files: Vec<_> = directories.iter().map(|directory| directory.join("file")).collect();
-        files.iter().for_each(|file| write(file));
+        for file in &files {
+            write(file);
+        }
         let below = |file: &PathBuf| RelPath::below(&world.root(), file).expect("below");
         let expected: BTreeSet<_> = files.iter().map(|file| below(file).to_string()).collect();
         assert_eq!(world.told().into_iter().collect::<BTreeSet<_>>(), expected, "seed {seed}");

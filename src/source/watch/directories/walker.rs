@@ -175,6 +175,9 @@ impl Walker {
 
     /// Removes watches, but of what was met in its place since it was forgotten.
     fn unwatch(&self, mut forgotten: Vec<Descriptor>) {
+        if forgotten.is_empty() {
+            return;
+        }
         let state = self.shared.state();
         forgotten.retain(|descriptor| !state.nodes.knows(*descriptor));
         drop(state);
