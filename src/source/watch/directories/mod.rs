@@ -11,9 +11,9 @@
 //! subtree that is hinted at when the visit is done.
 //!
 //! **What it costs** (2026-11-22, tmpfs, two shared cores, medians of five, beside a bare reader in C;
-//! `benches/watch.rs`): until 100,000 directories are watched 0.80 s of CPU against 0.69 s (1.16), and
-//! 18 MiB against 11; while 100,000 files are overwritten at full speed 0.11 s of CPU against 0.56 s
-//! (0.20), or 0.10 s with the same pause before each read (1.10), all files seen.
+//! `benches/watch.rs`): until 100,000 directories are watched 0.79 s of CPU against 0.69 s (1.15), and
+//! 18 MiB against 11; while 100,000 files are overwritten at full speed 0.10 s of CPU against 0.59 s
+//! (0.18), or 0.09 s with the same pause before each read (1.17), all files seen.
 
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
