@@ -7,8 +7,13 @@
 //! **How it heals.** A path may lead elsewhere between any two steps of a walk, so a position in
 //! [`nodes`] may be wrong for a while. But whatever directory came to a place, the kernel told of it,
 //! and for every such event the walker visits the place once more, after whatever it did before. What
-//! was heard meanwhile of a directory that had no place is covered by the subtree that is hinted at
-//! when the visit is done.
+//! was heard meanwhile of a directory that had no place came before its listing, and is covered by the
+//! subtree that is hinted at when the visit is done.
+//!
+//! **What it costs** (2026-11-22, tmpfs, two shared cores, medians of five, beside a bare reader in C;
+//! `benches/watch.rs`): until 100,000 directories are watched 0.79 s of CPU against 0.69 s (1.15), and
+//! 18 MiB against 11; while 100,000 files are overwritten at full speed 0.10 s of CPU against 0.59 s
+//! (0.18), or 0.09 s with the same pause before each read (1.17), all files seen.
 
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};

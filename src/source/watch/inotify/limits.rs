@@ -141,9 +141,9 @@ impl Unwatched {
         } else if has(|why| *why == Why::NoMemory) {
             format!("{whole}: the kernel has no memory for their watches; give the machine more")
         } else {
-            let first = self.0.iter().next().map(|(path, (why, _))| match path.is_root() {
-                true => format!("the root {}", why.text()),
-                false => format!("`{path}` {}", why.text()),
+            let first = self.0.iter().next().map(|(path, (why, _))| {
+                let path = if path.is_root() { "the root".to_owned() } else { format!("`{path}`") };
+                format!("{path} {}", why.text())
             });
             let first = first.unwrap_or_default();
             format!("{whole}: {first}; give the daemon's user the right to read and enter it")

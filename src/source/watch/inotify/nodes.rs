@@ -57,7 +57,7 @@ pub(super) enum Put {
 /// The map.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    nodes: HashMap<Descriptor, Node>,
+    known: HashMap<Descriptor, Node>,
     children: BTreeMap<Place, Descriptor>,
     walk: u32,
 }
@@ -65,7 +65,7 @@ pub(super) struct Nodes {
 impl Nodes {
     /// How many directories are known.
     pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+        self.known.len()
     }
 
     /// Returns what is at a place.
@@ -74,11 +74,11 @@ impl Nodes {
     }
 
     pub(super) fn knows(&self, descriptor: Descriptor) -> bool {
-        self.nodes.contains_key(&descriptor)
+        self.known.contains_key(&descriptor)
     }
 
     pub(super) fn is_top(&self, descriptor: Descriptor) -> bool {
-        self.nodes.get(&descriptor).is_some_and(|node| node.at.parent == TOP)
+        self.known.get(&descriptor).is_some_and(|node| node.at.parent == TOP)
     }
 
     /// Returns the path of a directory; none if it is unknown, or moved and did not arrive yet.
@@ -86,13 +86,13 @@ impl Nodes {
         let mut names = Vec::new();
         let mut at = descriptor;
         while at != TOP {
-            let place = &self.nodes.get(&at)?.at;
+            let place = &self.known.get(&at)?.at;
             names.push(&*place.name);
             at = place.parent;
         }
         names.reverse();
-        let named: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).collect();
-        RelPath::new(named.join(&b'/')).ok()
+        names.retain(|name| !name.is_empty());
+        RelPath::new(names.join(&b'/')).ok()
     }
 
     /// Returns the path of a place.
@@ -116,32 +116,42 @@ impl Nodes {
     /// Puts a directory at a place, with everything below it if it is known elsewhere.
     pub(super) fn put(&mut self, descriptor: Descriptor, place: &Place) -> Put {
         let walk = self.walk;
-        if let Some(node) = self.nodes.get_mut(&descriptor) {
-            if node.at == *place {
+        let known = self.known.get_mut(&descriptor);
+        let is_known = known.is_some();
+        match known {
+            Some(node) if node.at == *place => {
                 node.walk = walk;
                 return Put::There(Vec::new());
             }
-            if node.at.parent == TOP {
-                return Put::Top;
-            }
+            Some(node) if node.at.parent == TOP => return Put::Top,
+            _ => {}
         }
-        if !self.may_hold(place.parent, descriptor) {
+        // Nothing lies below a stranger.
+        let parent = place.parent;
+        let may = if is_known { self.may_hold(parent, descriptor) } else { self.is_parent(parent) };
+        if !may {
             return Put::Refused;
         }
         let mut forgotten = self.at(place).map(|old| self.remove(old)).unwrap_or_default();
         // What was there may have been above it.
         forgotten.retain(|forgotten| *forgotten != descriptor);
-        self.leave(descriptor);
-        self.nodes.insert(descriptor, Node { at: place.clone(), walk });
+        if is_known {
+            self.leave(descriptor);
+        }
+        self.known.insert(descriptor, Node { at: place.clone(), walk });
         self.children.insert(place.clone(), descriptor);
         Put::There(forgotten)
+    }
+
+    fn is_parent(&self, descriptor: Descriptor) -> bool {
+        descriptor == TOP || self.knows(descriptor)
     }
 
     /// Whether `parent` is known, and does not lie at or below `descriptor`.
     fn may_hold(&self, parent: Descriptor, descriptor: Descriptor) -> bool {
         let mut at = parent;
         while at != TOP && at != NOWHERE {
-            match self.nodes.get(&at) {
+            match self.known.get(&at) {
                 Some(node) if at != descriptor => at = node.at.parent,
                 _ => return false,
             }
@@ -150,7 +160,7 @@ impl Nodes {
     }
 
     fn leave(&mut self, descriptor: Descriptor) {
-        if let Some(node) = self.nodes.get(&descriptor)
+        if let Some(node) = self.known.get(&descriptor)
             && self.children.get(&node.at) == Some(&descriptor)
         {
             self.children.remove(&node.at);
@@ -160,9 +170,16 @@ impl Nodes {
     /// Takes a directory from its place; it has no path until it is put somewhere.
     pub(super) fn detach(&mut self, descriptor: Descriptor) {
         self.leave(descriptor);
-        if let Some(node) = self.nodes.get_mut(&descriptor) {
+        if let Some(node) = self.known.get_mut(&descriptor) {
             node.at.parent = NOWHERE;
         }
+    }
+
+    /// Forgets a directory that was taken from its place, and everything below it, unless it was put
+    /// somewhere since.
+    pub(super) fn remove_detached(&mut self, descriptor: Descriptor) -> Vec<Descriptor> {
+        let node = self.known.get(&descriptor).filter(|node| node.at.parent == NOWHERE);
+        if node.is_some() { self.remove(descriptor) } else { Vec::new() }
     }
 
     /// Forgets a directory and everything below it; returns the descriptors of them all.
@@ -171,7 +188,7 @@ impl Nodes {
         let mut removed = Vec::new();
         let mut open = vec![descriptor];
         while let Some(descriptor) = open.pop() {
-            if self.nodes.remove(&descriptor).is_none() {
+            if self.known.remove(&descriptor).is_none() {
                 continue;
             }
             removed.push(descriptor);
@@ -191,7 +208,7 @@ impl Nodes {
     pub(super) fn sweep(&mut self) -> Vec<Descriptor> {
         let walk = self.walk;
         let is_stale = |(_, node): &(&Descriptor, &Node)| node.walk != walk;
-        let stale: Vec<_> = self.nodes.iter().filter(is_stale).map(|(at, _)| *at).collect();
+        let stale: Vec<_> = self.known.iter().filter(is_stale).map(|(at, _)| *at).collect();
         stale.into_iter().flat_map(|descriptor| self.remove(descriptor)).collect()
     }
 }
@@ -326,10 +343,10 @@ mod tests {
                     }
                 }
                 for (place, at) in &nodes.children {
-                    prop_assert_eq!(&nodes.nodes[at].at, place);
+                    prop_assert_eq!(&nodes.known[at].at, place);
                     prop_assert!(place.parent == TOP || nodes.knows(place.parent));
                 }
-                for (at, node) in &nodes.nodes {
+                for (at, node) in &nodes.known {
                     if node.at.parent != NOWHERE {
                         prop_assert_eq!(nodes.at(&node.at), Some(*at));
                     }

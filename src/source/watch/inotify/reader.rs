@@ -205,14 +205,18 @@ impl Reader {
         self.batch.last = None;
         let known = state.nodes.at(&place);
         if told.what.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
+            let moves = told.what.contains(ReadFlags::MOVED_FROM);
             match known {
-                Some(known) if told.what.contains(ReadFlags::MOVED_FROM) => {
+                Some(known) if moves => {
                     state.nodes.detach(known);
                     self.moving.push((told.cookie, known));
                 }
                 Some(known) => drop(state.nodes.remove(known)),
-                // The walker may be about to find it.
-                None => self.ask(Request::Came { place, moved: false }),
+                None => {}
+            }
+            if moves || known.is_none() {
+                // The walker may be about to put it there.
+                self.ask(Request::Came { place, moved: false });
             }
             state.unwatched.take_within(&path);
             self.batch.hints.push((path, Reach::Subtree));
@@ -250,7 +254,7 @@ impl Reader {
             // Of all others the directory above tells.
             if told.what.contains(ReadFlags::ATTRIB) {
                 self.ask(Request::Rights(Place::top(&path)));
-            } else {
+            } else if told.what.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
                 self.batch.hints.push((path, Reach::Subtree));
             }
         }
@@ -273,7 +277,9 @@ impl Reader {
     fn left_the_tree(&self, left: Vec<(u32, Descriptor)>) {
         if !left.is_empty() {
             let mut state = self.shared.state();
-            let gone = left.into_iter().flat_map(|(_, left)| state.nodes.remove(left)).collect();
+            // A walk may have met it in a directory of which nothing is heard yet.
+            let gone = left.into_iter().flat_map(|(_, left)| state.nodes.remove_detached(left));
+            let gone = gone.collect();
             drop(state);
             self.ask(Request::Forget(gone));
         }

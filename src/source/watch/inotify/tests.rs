@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::AtomicU64;
 
 use tempfile::TempDir;
@@ -232,6 +232,8 @@ fn a_directory_that_is_replaced_while_it_is_being_watched_is_watched() {
     });
     let world = World::with(&Inotify { polled: Vec::new(), add_watch }, |_| {});
     make(&world.at("new"));
+    // What the call does comes after our first question.
+    world.armed.catch_up();
     let hints = world.heard();
     for name in ["new", "old"] {
         assert!(covers(&hints, &path(name)), "{name}");
@@ -364,6 +366,28 @@ fn what_finds_no_room_is_polled_until_there_is_some() {
 }
 
 #[test]
+fn what_cannot_be_read_is_polled_until_its_rights_change() {
+    let locked = Arc::new(AtomicBool::new(true));
+    let is_locked = Arc::clone(&locked);
+    let add_watch: AddWatch = Arc::new(move |inotify, path, mask| {
+        if path.ends_with("a") && is_locked.load(Ordering::Relaxed) {
+            return Err(Errno::ACCESS);
+        }
+        inotify::add_watch(inotify, path, mask)
+    });
+    let backend = Inotify { polled: Vec::new(), add_watch };
+    let world = World::with(&backend, |root| make(&root.join("a/b")));
+    let polled = world.armed.coverage().polled;
+    assert_eq!(polled.len(), 1);
+    assert!(polled[0].why.starts_with("cannot be read: "), "{polled:?}");
+    locked.store(false, Ordering::Relaxed);
+    let rights = fs::Permissions::from_mode(0o750);
+    fs::set_permissions(world.at("a"), rights).expect("changed");
+    assert_eq!(world.told(), ["a/"]);
+    assert_eq!((world.watches(), world.polled().len()), (3, 0));
+}
+
+#[test]
 fn what_others_say_is_polled_is_not_entered() {
     let mount = Polled { path: path("nfs"), why: "nfs4 sends no events".to_owned() };
     let world = World::with(&Inotify::new(vec![mount.clone()]), |root| {
@@ -435,4 +459,70 @@ fn a_root_that_cannot_be_opened_is_an_error() {
     assert!(error.to_string().starts_with("/nonexistent: "), "{error}");
     let error = explain(&tree.root, Errno::MFILE);
     assert!(error.to_string().contains("fs.inotify.max_user_instances"), "{error}");
+}
+
+/// The directories at and below one.
+fn directories_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = vec![directory.to_owned()];
+    for entry in fs::read_dir(directory).expect("readable") {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("known").is_dir() {
+            found.extend(directories_below(&entry.path()));
+        }
+    }
+    found
+}
+
+/// Makes, moves, exchanges and removes directories, also out of the tree and in; most of it fails.
+fn churn(root: &Path, outside: &Path, mut seed: u64) {
+    let mut draw = |most: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % most
+    };
+    for _ in 0..600 {
+        let mut place = || {
+            let mut place = root.to_owned();
+            for _ in 0..=draw(4) {
+                place.push(["a", "b", "c"][usize::try_from(draw(3)).expect("small")]);
+            }
+            place
+        };
+        let (from, to) = (place(), place());
+        let away = outside.join(draw(3).to_string());
+        let _ = match draw(10) {
+            0..=4 => fs::create_dir_all(&from),
+            5..=6 => fs::rename(&from, &to),
+            7 => fs::rename(&from, &away).or_else(|_| fs::rename(&away, &from)),
+            8 => {
+                let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                rustix::fs::renameat_with(here, &from, here, &to, flags).map_err(Into::into)
+            }
+            _ => fs::remove_dir_all(&from),
+        };
+    }
+}
+
+#[test]
+fn whatever_directories_do_each_is_watched_in_its_place_at_last() {
+    for seed in 0..8 {
+        let world = World::new(|_| {});
+        let outside = world.place.path().join("outside");
+        make(&outside);
+        std::thread::scope(|scope| {
+            for writer in 0..2 {
+                let (root, outside) = (world.root(), &outside);
+                scope.spawn(move || churn(&root, outside, seed * 2 + writer));
+            }
+        });
+        world.heard();
+        let directories = directories_below(&world.root());
+        assert_eq!(world.watches(), directories.len() as u64, "seed {seed}");
+        let files: Vec<_> = directories.iter().map(|directory| directory.join("file")).collect();
+        for file in &files {
+            write(file);
+        }
+        let below = |file: &PathBuf| RelPath::below(&world.root(), file).expect("below");
+        let expected: BTreeSet<_> = files.iter().map(|file| below(file).to_string()).collect();
+        assert_eq!(world.told().into_iter().collect::<BTreeSet<_>>(), expected, "seed {seed}");
+    }
 }

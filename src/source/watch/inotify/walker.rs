@@ -47,7 +47,7 @@ pub(super) enum Request {
     },
     /// The rights of a directory may have changed.
     Rights(Place),
-    /// These watches are not wanted any more.
+    /// These were forgotten: their watches are not wanted any more.
     Forget(Vec<Descriptor>),
     /// Watch everything anew.
     Everything,
@@ -111,7 +111,7 @@ impl Walker {
                 }
                 Request::Came { place, moved } => self.came(&place, moved),
                 Request::Rights(place) => self.rights(&place),
-                Request::Forget(descriptors) => self.forget(descriptors),
+                Request::Forget(forgotten) => self.unwatch(forgotten),
                 Request::Everything => self.everything(),
                 Request::Retry(done) => {
                     self.retry();
@@ -165,13 +165,23 @@ impl Walker {
         self.hint(path);
     }
 
-    /// Removes watches, also of what another walk met since they were given up: it is visited again.
-    fn forget(&self, mut descriptors: Vec<Descriptor>) {
-        let mut state = self.shared.state();
-        let again: Vec<_> = descriptors.iter().flat_map(|at| state.nodes.remove(*at)).collect();
+    /// Forgets a directory and everything below it, and removes the watches.
+    fn forget(&self, descriptor: Option<Descriptor>) {
+        if let Some(descriptor) = descriptor {
+            let forgotten = self.shared.state().nodes.remove(descriptor);
+            self.unwatch(forgotten);
+        }
+    }
+
+    /// Removes watches, but of what was met in its place since it was forgotten.
+    fn unwatch(&self, mut forgotten: Vec<Descriptor>) {
+        if forgotten.is_empty() {
+            return;
+        }
+        let state = self.shared.state();
+        forgotten.retain(|descriptor| !state.nodes.knows(*descriptor));
         drop(state);
-        descriptors.extend(again);
-        for descriptor in descriptors {
+        for descriptor in forgotten {
             // It fails for what the kernel gave up by itself.
             let _ = inotify::remove_watch(&self.shared.inotify, descriptor);
         }
@@ -190,7 +200,7 @@ impl Walker {
         }
         if !self.shared.is_stopped() {
             let swept = self.shared.state().nodes.sweep();
-            self.forget(swept);
+            self.unwatch(swept);
             self.hint(RelPath::root());
         }
     }
@@ -227,7 +237,7 @@ impl Walker {
             let descriptor = state.nodes.at(&Place::top(&path));
             state.unwatched.take_within(&path);
             drop(state);
-            self.forget(descriptor.into_iter().collect());
+            self.forget(descriptor);
             self.tops.remove(&path);
         }
         if all {
@@ -312,14 +322,13 @@ impl Walker {
                         return Watched::No;
                     }
                     (Put::Refused, _) => {
-                        let stranger = (!state.nodes.knows(descriptor)).then_some(descriptor);
                         drop(state);
-                        self.forget(stranger.into_iter().collect());
+                        self.unwatch(vec![descriptor]);
                         return Watched::No;
                     }
                 };
                 drop(state);
-                self.forget(gone);
+                self.unwatch(gone);
                 Watched::Yes { descriptor, known }
             }
             Err(error) => {
@@ -332,7 +341,7 @@ impl Walker {
     /// Remembers that a directory is not watched.
     fn refused(&self, place: &Place, path: &RelPath, absolute: &[u8], error: Errno) -> Watched {
         let known = self.shared.state().nodes.at(place);
-        self.forget(known.into_iter().collect());
+        self.forget(known);
         if is_absence(error) {
             return Watched::Gone;
         }
@@ -357,7 +366,7 @@ impl Walker {
         match children {
             Ok(children) => Some(Level { descriptor, path, length: absolute.len(), children }),
             Err(error) if is_absence(error) => {
-                self.forget(vec![descriptor]);
+                self.forget(Some(descriptor));
                 None
             }
             Err(error) => {
@@ -385,7 +394,7 @@ impl Walker {
     /// Says once that something is polled.
     fn warn(&mut self) {
         let state = self.shared.state();
-        if self.warned == !state.unwatched.is_empty() {
+        if self.warned != state.unwatched.is_empty() {
             return;
         }
         self.warned = !self.warned;
