@@ -51,7 +51,7 @@ const MOST_SUSPECTS: usize = 50_000;
 /// Unmapped paths, and polled subtrees, that are shown.
 const MOST_SHOWN: usize = 100;
 /// How long to wait after a failure: doubling from the first to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How often to make sure that the way to the root leads where it did: nothing tells of a file
 /// system that is mounted over it.
 const GLANCE_EVERY: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 
 use rustix::fs::{FileType, OFlags, fstat};
+use rustix::io::Errno;
 
 use super::root::{Root, fingerprint};
 use super::{io_text, is_absence};
@@ -25,6 +26,8 @@ pub enum Seen {
     File(Entry),
     /// Nothing that the origin could serve.
     Absent,
+    /// A link that leads to nothing, and may lead to something later.
+    Dangling,
     /// A directory.
     Directory,
     /// A device, socket or pipe: never read.
@@ -82,6 +85,7 @@ pub fn look_without_reading(root: &Root, path: &RelPath, now: Timestamp) -> Seen
     let opened = root.open_at(path, OFlags::PATH);
     let (seen, linked) = match opened.and_then(|(fd, linked)| Ok((fstat(&fd)?, linked))) {
         Ok(seen) => seen,
+        Err(Errno::NOENT) if is_link(root, path) => return Seen::Dangling,
         Err(error) if is_absence(error) => return Seen::Absent,
         Err(error) => return Seen::Unreadable(None, io_text(error)),
     };
@@ -94,6 +98,12 @@ pub fn look_without_reading(root: &Root, path: &RelPath, now: Timestamp) -> Seen
         FileType::Directory => Seen::Directory,
         _ => Seen::Other,
     }
+}
+
+fn is_link(root: &Root, path: &RelPath) -> bool {
+    let opened = root.open_at(path, OFlags::PATH | OFlags::NOFOLLOW);
+    let seen = opened.and_then(|(fd, _)| fstat(fd));
+    seen.is_ok_and(|seen| FileType::from_raw_mode(seen.st_mode).is_symlink())
 }
 
 fn is_doubtful(fingerprint: &Fingerprint, now: Timestamp) -> bool {

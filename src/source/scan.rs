@@ -72,6 +72,8 @@ pub struct Scan {
     pub directories: u64,
     /// Links to directories that were followed, those on the way to the subtree included, in order.
     pub links: Vec<DirectoryLink>,
+    /// Links that lead to nothing, in order.
+    pub dangling: Vec<RelPath>,
 }
 
 /// A link to a directory.
@@ -128,6 +130,7 @@ pub fn scan(
     }
     scan.unknown.sort_unstable();
     scan.links.sort_unstable();
+    scan.dangling.sort_unstable();
     Ok(scan)
 }
 

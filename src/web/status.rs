@@ -98,6 +98,8 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
         quota.insert(name.clone(), by_kind);
     }
     let attention = desk.journal.attention(ATTENTION).await?;
+    // What leaves the outbox meanwhile is among the intents then: nothing on its way is in neither.
+    let outbox = desk.store.outbox_len().await.unwrap_or_default();
     Ok(Status {
         ready: facts.ready,
         version: env!("CARGO_PKG_VERSION"),
@@ -105,7 +107,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
         state_dir: desk.state_dir.display().to_string(),
         origins: facts.origins,
         intents: desk.journal.counts().await?,
-        outbox: desk.store.outbox_len().await.unwrap_or_default(),
+        outbox,
         quota,
         accounts: facts.accounts,
         oldest_open_seconds: desk

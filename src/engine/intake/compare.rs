@@ -312,6 +312,9 @@ impl Intake {
         let links: Vec<DirectoryLink> =
             found.links.into_iter().map(|link| self.unless_excluded(link)).collect();
         let mut leaving = false;
+        let dangling = &mut self.links.dangling;
+        dangling.retain(|path| !subtrees.iter().any(|subtree| path.is_within(subtree)));
+        dangling.extend(found.dangling);
         for subtree in subtrees {
             let below = links.iter().filter(|link| link.at.is_within(subtree)).cloned().collect();
             leaving |= self.links.found(subtree, below);

@@ -58,11 +58,12 @@ pub(super) fn judge(
         Seen::Unreadable(Some(entry), why) => {
             // Bytes that can't be read may have changed if the fingerprint moved.
             let known = prior.filter(|prior| prior.fingerprint == entry.fingerprint);
-            let judged = present(look, prior, known.copied().unwrap_or(entry), baseline);
+            let known = known.map(|known| Entry { linked: entry.linked, ..*known });
+            let judged = present(look, prior, known.unwrap_or(entry), baseline);
             Judgement { trouble: Some(why), ..judged }
         }
         Seen::Unreadable(None, why) => Judgement { trouble: Some(why), ..nothing(Found::Settled) },
-        Seen::Absent | Seen::Directory | Seen::Other => match (prior, &look.removal) {
+        Seen::Absent | Seen::Dangling | Seen::Directory | Seen::Other => match (prior, &look.removal) {
             (None, _) => nothing(Found::Settled),
             (Some(_), None) => nothing(Found::Absent),
             (Some(_), Some(deploy)) => {

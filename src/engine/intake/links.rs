@@ -17,6 +17,8 @@ pub(super) struct Links {
     targets: BTreeMap<RelPath, LinkTarget>,
     /// The links that lead to each directory inside the root.
     inside: BTreeMap<RelPath, BTreeSet<RelPath>>,
+    /// Links that lead to nothing: whatever is made may be what they lead to.
+    pub(super) dangling: BTreeSet<RelPath>,
 }
 
 impl Links {

@@ -23,6 +23,8 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 /// removal to be held.
 const HELD_FILES: usize = 500;
 const HELD_SHARE: u64 = 5;
+/// Links to nothing that are looked at again when a file is made; the reconcile comes to the rest.
+const MOST_DANGLING: usize = 1_000;
 /// What is said of a removal that is held.
 const HELD: &str = "a fifth of the origin's files or more vanished at once";
 /// How the reason begins that is shown of a path until it can be read.
@@ -51,9 +53,16 @@ impl Intake {
         if looks.is_empty() && !closing {
             return Ok(heard);
         }
-        for (look, _) in looks.iter().zip(&seen).filter(|(_, seen)| **seen == Seen::Directory) {
-            // A link to a directory, or one that came where a file was.
-            self.subtrees.insert(look.path.clone(), look.witness);
+        for (look, seen) in looks.iter().zip(&seen) {
+            if *seen == Seen::Directory {
+                // A link to a directory, or one that came where a file was.
+                self.subtrees.insert(look.path.clone(), look.witness);
+            }
+            if *seen == Seen::Dangling {
+                self.links.dangling.insert(look.path.clone());
+            } else {
+                self.links.dangling.remove(&look.path);
+            }
         }
         self.hold_if_many_vanished(&looks);
         let judged = self.judge(&looks, paths, seen);
@@ -159,6 +168,14 @@ impl Intake {
             }
             self.settler.found(look, judgement.found, now);
             judged.push((look.witness, judgement));
+        }
+        let created = |judged: &(_, Judgement)| {
+            judged.1.change.as_ref().is_some_and(|(change, _)| change.kind == ChangeKind::Created)
+        };
+        if let Some(look) = looks.first().filter(|_| judged.iter().any(created)) {
+            for path in self.links.dangling.iter().take(MOST_DANGLING) {
+                self.settler.mark(path, Witness::Scan, now, &look.deploy);
+            }
         }
         // Other names of a file change with it, and the watch hears of the one that was used.
         if let Some(look) = looks.first().filter(|_| is_shared) {

@@ -60,6 +60,7 @@ pub(super) fn compare(
         let found = scan::scan(&root, subtree, &comparison, emit)?;
         all.unknown.extend(found.unknown);
         all.links.extend(found.links);
+        all.dangling.extend(found.dangling);
         all.missing += found.missing;
         all.files += found.files;
         all.directories += found.directories;

@@ -42,6 +42,7 @@ impl Found {
         self.scan.directories += more.scan.directories;
         self.scan.unknown.extend(more.scan.unknown);
         self.scan.links.extend(more.scan.links);
+        self.scan.dangling.extend(more.scan.dangling);
     }
 }
 
@@ -254,6 +255,10 @@ impl<'scan> Walk<'scan> {
                 FileType::Directory => self.follow(path, &fd, &seen, links),
                 _ => Kind::Nothing,
             },
+            Err(Errno::NOENT) => {
+                self.found.scan.dangling.push(path.clone());
+                Kind::Nothing
+            }
             Err(error) => self.failed(path, error),
         }
     }
