@@ -318,9 +318,12 @@ impl Intake {
             let sleep = step
                 .wake_at
                 .map_or(LONGEST, |at| at.saturating_sub(self.clock.boot()).min(LONGEST));
+            // After a failure to store, what the watch says can wait; a root that returns can't.
+            let is_late = |(until, _): (Duration, _)| until > self.clock.boot();
+            let is_resting = self.armed.is_some() && self.retry.is_some_and(is_late);
             tokio::select! {
                 () = cancelled.cancelled() => {}
-                () = self.knocked(), if self.retry.is_none() || self.armed.is_none() => {}
+                () = self.knocked(), if !is_resting => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -341,8 +344,10 @@ impl Intake {
                     self.facts.note.clear();
                     tracing::info!(origin = %self.settings.origin, "the origin is well again");
                 }
-                if self.retry.is_none() {
-                    self.facts.state = self.origin_state();
+                match &mut self.retry {
+                    // It goes on at once; if it fails again it waits longer.
+                    Some((until, _)) => *until = now,
+                    None => self.facts.state = self.origin_state(),
                 }
                 let awaits = self.comparing.is_some() || self.filling.is_some();
                 Ok(Step { worked, wake_at: self.wake_at(), awaits })
