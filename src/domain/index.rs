@@ -5,7 +5,7 @@
 //!
 //! Measured on 2026-11-22 on two busy cores, CPU time, by `benches/index.rs`: 1,000,000 files in
 //! 100,000 directories take 52 bytes a file in memory once loaded, 68 when built file by file, and
-//! 54 in SQLite. Loading them takes 0.07 s (a flat file read into a vector 0.14 s), listing every
+//! 54 in the database. Loading them takes 0.07 s (a flat file read into a vector 0.14 s), listing every
 //! directory by `names` 0.10 s, a million calls of `get` 0.6 s, of `apply` 1.8 s; in a directory of
 //! 200,000 files a change takes 24 µs and writes at most 2.8 kB.
 

@@ -44,6 +44,18 @@ pub enum Seen {
 /// Links are followed as the root was told to.
 #[must_use]
 pub fn look(root: &Root, path: &RelPath, prior: Option<&Entry>, now: Timestamp) -> Seen {
+    look_at_pace(root, path, prior, now, &mut |_| {})
+}
+
+/// Looks as [`look`] does, telling `pace` after each piece how many bytes were read: it may wait.
+#[must_use]
+pub fn look_at_pace(
+    root: &Root,
+    path: &RelPath,
+    prior: Option<&Entry>,
+    now: Timestamp,
+    pace: &mut dyn FnMut(usize),
+) -> Seen {
     let unread = match look_without_reading(root, path, now) {
         Seen::File(entry) => entry,
         other => return other,
@@ -72,7 +84,7 @@ pub fn look(root: &Root, path: &RelPath, prior: Option<&Entry>, now: Timestamp) 
     if let Some(seen) = moved(&file) {
         return seen;
     }
-    let digest = match digest(&mut file) {
+    let digest = match digest(&mut file, pace) {
         Ok(digest) => digest,
         Err(error) => return Seen::Unreadable(Some(unread), error.to_string()),
     };
@@ -111,7 +123,7 @@ fn is_doubtful(fingerprint: &Fingerprint, now: Timestamp) -> bool {
     fingerprint.changed_ns > now.saturating_sub(DOUBT_NS)
 }
 
-fn digest(file: &mut File) -> std::io::Result<Digest> {
+fn digest(file: &mut File, pace: &mut dyn FnMut(usize)) -> std::io::Result<Digest> {
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; PIECE];
     loop {
@@ -119,6 +131,7 @@ fn digest(file: &mut File) -> std::io::Result<Digest> {
             Ok(0) => break,
             Ok(read) => {
                 hasher.update(piece.get(..read).unwrap_or_default());
+                pace(read);
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

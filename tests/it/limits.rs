@@ -27,10 +27,7 @@ async fn what_no_watch_is_left_for_is_polled_named_and_watched_once_there_is_roo
         assert!(why.contains("watch"), "the reason: {part}");
     }
     let advice = origin["advice"].as_str().unwrap_or_default();
-    assert!(
-        advice.contains("sysctl -w user.max_inotify_watches="),
-        "{advice}"
-    );
+    assert!(advice.contains("sysctl -w user.max_inotify_watches="), "{advice}");
     assert!(world.log().contains("user.max_inotify_watches"), "{}", world.log());
     let mut seen = 0;
     // Both what is watched and what is polled, whichever is which, and new directories too.

@@ -63,20 +63,22 @@ pub(super) fn judge(
             Judgement { trouble: Some(why), ..judged }
         }
         Seen::Unreadable(None, why) => Judgement { trouble: Some(why), ..nothing(Found::Settled) },
-        Seen::Absent | Seen::Dangling | Seen::Directory | Seen::Other => match (prior, &look.removal) {
-            (None, _) => nothing(Found::Settled),
-            (Some(_), None) => nothing(Found::Absent),
-            (Some(_), Some(deploy)) => {
-                let path = look.path.clone();
-                let kind = ChangeKind::Removed;
-                let change = Change { path, kind, digest: None, force: true };
-                Judgement {
-                    index: IndexStep::Forget,
-                    change: Some((change, Arc::clone(deploy))),
-                    ..nothing(Found::Settled)
+        Seen::Absent | Seen::Dangling | Seen::Directory | Seen::Other => {
+            match (prior, &look.removal) {
+                (None, _) => nothing(Found::Settled),
+                (Some(_), None) => nothing(Found::Absent),
+                (Some(_), Some(deploy)) => {
+                    let path = look.path.clone();
+                    let kind = ChangeKind::Removed;
+                    let change = Change { path, kind, digest: None, force: true };
+                    Judgement {
+                        index: IndexStep::Forget,
+                        change: Some((change, Arc::clone(deploy))),
+                        ..nothing(Found::Settled)
+                    }
                 }
             }
-        },
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::clock::SharedClock;
 use crate::domain::index::{Entry, Index};
 use crate::domain::path::RelPath;
 use crate::source::Unavailable;
-use crate::source::look::{Seen, look};
+use crate::source::look::{Seen, look, look_at_pace};
 use crate::source::root::Root;
 use crate::source::scan::{self, Scan, Suspect};
 use crate::source::watch::Tree;
@@ -99,14 +99,15 @@ pub(super) fn digest_all(
 ) -> Result<Vec<(RelPath, Entry, Seen)>, Unavailable> {
     let root = open(tree, expected)?;
     let mut seen = Vec::with_capacity(paths.len());
-    let mut read: u64 = 0;
-    let began = clock.boot();
-    for (path, prior) in paths {
-        let found = look(&root, &path, Some(&prior), clock.now());
-        read += prior.fingerprint.size;
-        seen.push((path, prior, found));
-        let earliest = began + Duration::from_secs_f64(read as f64 / rate as f64);
+    let (mut read, began) = (0, clock.boot());
+    let mut pace = |bytes: usize| {
+        read += bytes as u64;
+        let earliest = began + Duration::from_millis(read * 1_000 / rate);
         std::thread::sleep(earliest.saturating_sub(clock.boot()));
+    };
+    for (path, prior) in paths {
+        let found = look_at_pace(&root, &path, Some(&prior), clock.now(), &mut pace);
+        seen.push((path, prior, found));
     }
     root.is_still_there()?;
     Ok(seen)
