@@ -20,6 +20,7 @@ use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState, PolledFacts, Unmapped};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::index::Index;
+use crate::domain::intent::Wish;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
@@ -169,6 +170,8 @@ pub struct Intake {
     filling: Option<Filling>,
     /// Where to go on filling in digests; none when there is nothing more to do for now.
     fill_from: Option<RelPath>,
+    /// What an operator wants refreshed with the next baseline.
+    refreshes: Vec<Wish>,
     /// Whether removals are held for a person, because so many files vanished at once.
     holding: bool,
     /// The open deploy, once its opening was recorded.
@@ -228,6 +231,7 @@ impl Intake {
             backlog_missing: 0,
             filling: None,
             fill_from: None,
+            refreshes: Vec::new(),
             holding: false,
             announced: None,
             retry: None,
@@ -407,9 +411,10 @@ impl Intake {
             self.load().await?;
         }
         let hints = self.door.1.drain();
-        if hints.anew {
+        if let Some(refreshes) = &hints.anew {
             tracing::info!(origin = %self.settings.origin, "a new baseline was asked for");
             self.notes[0].clear();
+            self.refreshes.extend_from_slice(refreshes);
             self.forget();
         }
         let now = self.clock.boot();

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use refreshd::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use refreshd::database::{Database, DatabaseError};
+use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
 use refreshd::domain::hint::{Hint, Reach, Witness};
-use refreshd::domain::intent::{Action, Outgoing, Wish};
+use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
 use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
@@ -883,9 +884,28 @@ async fn a_new_baseline_can_be_asked_for() {
     world.pass(SECOND).await;
     world.write("a", "unheard");
     world.clock.advance(SECOND * 200);
-    world.intake.door().begin_anew();
+    let wish = |not_before| Wish {
+        account: "main".into(),
+        action: Action::Refresh,
+        target: Target::new(Kind::Directory, "https://www.example.com/"),
+        force: false,
+        not_before,
+        cause: Cause {
+            witness: Witness::Operator,
+            at: world.clock.now(),
+            origin: None,
+            path: None,
+            change: None,
+            digest: None,
+            deploy: None,
+        },
+        hold: None,
+    };
+    let now = world.clock.now();
+    let (early, late) = (wish(now.minus(SECOND)), wish(now.plus(SECOND)));
+    world.intake.door().begin_anew(vec![early, late]);
     world.pass(SECOND * 5).await;
-    assert_eq!(world.refreshed().await, [""; 0]);
+    assert_eq!(world.refreshed().await, ["/"], "what came too early is asked for once more");
     assert_eq!(world.intake.facts().state, OriginState::Watching);
     world.change("a", "heard").await;
     assert_eq!(world.refreshed().await, ["/a"]);

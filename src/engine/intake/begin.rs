@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use super::{Armed, Intake, Trouble};
 use crate::domain::hint::Witness;
 use crate::domain::index::Index;
+use crate::domain::intent::{Outgoing, Wish};
 use crate::domain::path::RelPath;
 use crate::source::Unavailable;
 use crate::source::root::Root;
@@ -112,9 +113,19 @@ impl Intake {
                 baseline_done: false,
                 files: 0,
             };
-            let record =
-                Record { forget: true, origin_record: Some(state.clone()), ..self.blank() };
+            // One that may have been asked for by now came too early.
+            let now = self.clock.server_now();
+            let early = self.refreshes.iter().filter(|wish| wish.not_before <= now);
+            let again = |wish: &Wish| Outgoing::Wish(Wish { not_before: now, ..wish.clone() });
+            let record = Record {
+                forget: true,
+                origin_record: Some(state.clone()),
+                outgoing: early.map(again).collect(),
+                ..self.blank()
+            };
             self.store.record(record).await?;
+            self.recorded.notify_one();
+            self.refreshes.clear();
             *self.index_mut() = Index::new();
             self.state = Some(state);
         }
