@@ -163,17 +163,16 @@ pub struct Intake {
     /// Whether the whole tree was compared since the watch was armed.
     compared: bool,
     links: Links,
-    /// Suspects that the settler has not been told of yet.
+    /// Suspects that the settler has not been told of yet, and after them those that are missing.
     backlog: VecDeque<RelPath>,
-    /// How many of them, at its end, are missing.
-    backlog_missing: usize,
+    missing: VecDeque<RelPath>,
     filling: Option<Filling>,
     /// Where to go on filling in digests; none when there is nothing more to do for now.
     fill_from: Option<RelPath>,
     /// What an operator wants refreshed with the next baseline.
     refreshes: Vec<Wish>,
-    /// Whether removals are held for a person, because so many files vanished at once.
-    holding: bool,
+    /// How many removals are held for a person, because so many files vanished at once.
+    holding: usize,
     /// The open deploy, once its opening was recorded.
     announced: Option<DeployId>,
     /// Until when to wait after a failure, and how long that wait is.
@@ -228,11 +227,11 @@ impl Intake {
             compared: false,
             links: Links::default(),
             backlog: VecDeque::new(),
-            backlog_missing: 0,
+            missing: VecDeque::new(),
             filling: None,
             fill_from: None,
             refreshes: Vec::new(),
-            holding: false,
+            holding: 0,
             announced: None,
             retry: None,
             next_reconcile: None,
@@ -278,7 +277,10 @@ impl Intake {
             undigested_bytes,
             comparing: self.comparing.as_ref().map(Comparing::seen),
             baseline_at: self.state.as_ref().map(|state| state.baseline_at),
-            dirty: (self.settler.dirty() + self.backlog.len() + self.subtrees.len()) as u64,
+            dirty: (self.settler.dirty()
+                + self.backlog.len()
+                + self.missing.len()
+                + self.subtrees.len()) as u64,
             note: notes.join("; "),
             ..self.facts.clone()
         };
@@ -402,8 +404,10 @@ impl Intake {
     }
 
     fn wake_at(&self) -> Option<Duration> {
-        let next = [self.settler.next(), self.next_reconcile, self.next_poll, self.next_glance];
-        next.into_iter().flatten().min()
+        // What is due while a comparison runs waits for its end, which knocks.
+        let idle = self.comparing.is_none();
+        let due = [self.next_reconcile, self.next_poll].map(|at| at.filter(|_| idle));
+        due.into_iter().chain([self.settler.next(), self.next_glance]).flatten().min()
     }
 
     async fn turn(&mut self) -> Result<bool, Trouble> {
@@ -428,7 +432,8 @@ impl Intake {
         }
         let mut worked = self.take_hints(hints);
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {
-            self.next_poll = None;
+            // Arming asks for a comparison of everything.
+            (self.next_poll, self.next_reconcile) = (None, None);
             self.arm().await?;
             return Ok(true);
         };

@@ -142,6 +142,20 @@ impl HintReceiver {
         Hints { hints, overflowed: held.overflowed, root: held.root, anew: held.anew }
     }
 
+    /// Takes the hints alone: what else came waits for [`drain`](Self::drain).
+    #[must_use]
+    pub fn drain_paths(&self) -> Hints {
+        let Hints { hints, overflowed, root, anew } = self.drain();
+        if root || anew {
+            let mut held = self.0.held();
+            held.root |= root;
+            held.anew |= anew;
+            drop(held);
+            self.0.knocked.notify_one();
+        }
+        Hints { hints, overflowed, ..Hints::default() }
+    }
+
     /// Returns whether there is something that should not wait: the root, or an operator.
     #[must_use]
     pub fn is_called(&self) -> bool {

@@ -64,6 +64,13 @@ impl Backend for NoWatches {
 struct Script {
     /// A file that is written, once, before the watch has caught up.
     late: Option<PathBuf>,
+    /// What is told of, once, the next time but one that the watch catches up.
+    tidings: Vec<RelPath>,
+    /// Whether an operator asks for a new baseline while the watch catches up.
+    anew: bool,
+    /// Whether it caught up before.
+    caught_up: bool,
+    door: Option<HintSender>,
     /// What the kernel does not tell of until it is tried again.
     polled: Vec<&'static str>,
     /// What is watched outside the root.
@@ -84,6 +91,18 @@ impl Watch for Scripted {
         if let Some(path) = self.change(|script| script.late.take()) {
             fs::write(path, "late").expect("written");
         }
+        self.change(|script| {
+            let door = script.door.as_ref().expect("armed");
+            if std::mem::take(&mut script.anew) {
+                door.begin_anew();
+            }
+            if script.caught_up
+                && let Some(path) = script.tidings.pop()
+            {
+                door.send(Hint { path, reach: Reach::Subtree, witness: Witness::Watch });
+            }
+            script.caught_up = true;
+        });
     }
 
     fn retry(&self) {
@@ -108,7 +127,8 @@ impl Watch for Scripted {
 }
 
 impl Backend for Scripted {
-    fn arm(&self, _: &Tree, _: HintSender) -> Result<Box<dyn Watch>, WatchError> {
+    fn arm(&self, _: &Tree, door: HintSender) -> Result<Box<dyn Watch>, WatchError> {
+        self.change(|script| script.door = Some(door));
         Ok(Box::new(self.clone()))
     }
 }
@@ -148,7 +168,11 @@ fn reading(
     store: &Store,
     backend: Arc<dyn Backend>,
 ) -> Intake {
-    let settings = Settings {
+    with(settings(digest_rate, root, waits), clock, store, backend)
+}
+
+fn settings(digest_rate: u64, root: PathBuf, waits: Waits) -> Settings {
+    Settings {
         origin: "www".into(),
         root,
         links: Links::Inside,
@@ -156,7 +180,15 @@ fn reading(
         reconcile_every: Duration::from_secs(3_600),
         poll_every: Duration::from_secs(60),
         digest_rate,
-    };
+    }
+}
+
+fn with(
+    settings: Settings,
+    clock: SharedClock,
+    store: &Store,
+    backend: Arc<dyn Backend>,
+) -> Intake {
     let mapping = Mapping::new(Spec {
         account: "main".into(),
         domains: vec!["https://www.example.com".to_owned()],
@@ -910,3 +942,5 @@ async fn a_new_baseline_can_be_asked_for() {
     world.change("a", "heard").await;
     assert_eq!(world.refreshed().await, ["/a"]);
 }
+
+mod doubts;

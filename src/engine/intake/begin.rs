@@ -31,7 +31,6 @@ impl Intake {
             )),
             _ => None,
         };
-        self.compared = false;
         if let Some(why) = afresh {
             tracing::warn!(origin = %self.settings.origin, note = %why, "a new baseline is taken");
             self.notes[0] = format!(
@@ -59,6 +58,11 @@ impl Intake {
 
     /// Makes the index what the store holds; if that fails too, the next turn begins with it.
     pub(super) async fn read_back(&mut self) {
+        if self.state.as_ref().is_some_and(|state| !state.baseline_done) {
+            // What a baseline took since it was last recorded is gone again: it is found anew.
+            self.comparing = None;
+            self.subtrees.insert(RelPath::root(), Witness::Scan);
+        }
         self.loaded = false;
         if let Ok(Ok(index)) = self.stored_index().await {
             *self.index_mut() = index;
@@ -80,6 +84,7 @@ impl Intake {
         self.filling = None;
         self.compared = false;
         self.backlog.clear();
+        self.missing.clear();
     }
 
     /// Arms the watch, begins a baseline if there is none, and asks for a scan of the whole tree.
@@ -143,7 +148,9 @@ impl Intake {
             }
         };
         self.armed = Some(Armed { identity: root.identity(), watch });
-        self.settler.restart_absences(self.clock.boot());
+        if !self.compared {
+            self.settler.restart_absences(self.clock.boot());
+        }
         self.subtrees.insert(RelPath::root(), Witness::Scan);
         self.next_glance = Some(self.clock.boot() + super::GLANCE_EVERY);
         Ok(())

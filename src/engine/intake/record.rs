@@ -35,7 +35,7 @@ impl Intake {
     /// be closed. Returns whether there was anything to do.
     pub(super) async fn look(&mut self, identity: tree::Identity) -> Result<bool, Trouble> {
         // What was touched while the tree was walked is left alone until it rests.
-        let hints = self.door.1.drain();
+        let hints = self.door.1.drain_paths();
         let heard = self.take_hints(hints);
         let fresh = self.fresh();
         let looks = self.settler.due(self.clock.boot(), CHUNK, &fresh);
@@ -66,6 +66,10 @@ impl Intake {
         }
         self.hold_if_many_vanished(&looks);
         let judged = self.judge(&looks, paths, seen);
+        let is_removed = |judged: &&(_, Judgement)| {
+            judged.1.change.as_ref().is_some_and(|(change, _)| change.kind == ChangeKind::Removed)
+        };
+        let removed = judged.iter().filter(is_removed).count();
         let (record, closes) = self.draft(judged);
         let opened = record.outgoing.iter().find_map(|outgoing| match outgoing {
             Outgoing::Deploy(deploy) if deploy.closed_at.is_none() => Some(deploy.id.clone()),
@@ -75,6 +79,7 @@ impl Intake {
             self.give_back(looks);
             return Err(trouble);
         }
+        self.holding = self.holding.saturating_sub(removed);
         self.announced = opened.or_else(|| self.announced.take());
         if closes {
             self.settler.closed();
@@ -84,20 +89,22 @@ impl Intake {
     }
 
     /// Removals of a large part of the tree at once are held for a person: a mount that failed, a
-    /// deploy that broke off. What is held stays held until all that vanished is recorded.
+    /// deploy that broke off. As many removals are held as were missing then, unless they return.
     fn hold_if_many_vanished(&mut self, looks: &[Look]) {
-        let vanished = self.settler.absent() + self.backlog_missing;
-        if vanished == 0 {
-            self.holding = false;
-        } else if !self.holding && looks.iter().any(|look| look.removal.is_some()) {
-            let files = self.held().files();
-            self.holding = vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files;
-            if self.holding {
+        let vanished = self.settler.absent() + self.missing.len();
+        self.holding = self.holding.min(vanished);
+        if !looks.iter().any(|look| look.removal.is_some()) {
+            return;
+        }
+        let files = self.held().files();
+        if vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files {
+            if self.holding == 0 {
                 tracing::warn!(
                     origin = %self.settings.origin, vanished, files,
                     "so many files vanished at once that their refreshes wait for a person"
                 );
             }
+            self.holding = vanished;
         }
     }
 
@@ -205,7 +212,7 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
-            let held = (self.holding && change.kind == ChangeKind::Removed).then_some(HELD);
+            let held = (self.holding > 0 && change.kind == ChangeKind::Removed).then_some(HELD);
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
