@@ -169,8 +169,10 @@ pub struct Intake {
     filling: Option<Filling>,
     /// Where to go on filling in digests; none when there is nothing more to do for now.
     fill_from: Option<RelPath>,
-    /// Whether removals are held for a person, because so many files vanished at once.
-    holding: bool,
+    /// Why removals are held for a person, while so many files vanish at once.
+    holding: Option<String>,
+    /// Since when files have been vanishing without a pause, and how many of them are recorded.
+    vanishing: (Duration, usize),
     /// The open deploy, once its opening was recorded.
     announced: Option<DeployId>,
     /// Until when to wait after a failure, and how long that wait is.
@@ -228,7 +230,8 @@ impl Intake {
             backlog_missing: 0,
             filling: None,
             fill_from: None,
-            holding: false,
+            holding: None,
+            vanishing: (Duration::ZERO, 0),
             announced: None,
             retry: None,
             next_reconcile: None,
@@ -408,7 +411,6 @@ impl Intake {
         }
         let hints = self.door.1.drain();
         if hints.anew {
-            tracing::info!(origin = %self.settings.origin, "a new baseline was asked for");
             self.notes[0].clear();
             self.forget();
         }

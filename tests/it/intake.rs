@@ -844,6 +844,29 @@ async fn a_tree_of_which_much_vanishes_waits_for_a_person() {
 }
 
 #[tokio::test]
+async fn what_vanishes_slowly_waits_for_a_person_too() {
+    let mut world = World::new(&[("kept", "a")]).await;
+    for number in 0..1_200 {
+        world.write(&format!("d{}/{number}", number % 5), "bytes");
+    }
+    world.pass(SECOND).await;
+    // Never 500 are absent at a time: the first are believed gone before the last are seen.
+    for directory in ["d0", "d1", "d2", "d3"] {
+        fs::remove_dir_all(world.root().join(directory)).expect("removed");
+        world.hint(directory, Reach::Subtree);
+        world.pass(SECOND * 20).await;
+    }
+    world.pass(SECOND * 40).await;
+    let taken = world.taken().await;
+    let held = wishes(&taken).iter().filter(|wish| wish.hold.is_some()).count();
+    assert_eq!((wishes(&taken).len(), held), (960, 720));
+    fs::remove_file(world.root().join("kept")).expect("removed");
+    world.hint("kept", Reach::Path);
+    world.pass(SECOND * 40).await;
+    assert!(wishes(&world.taken().await).iter().all(|wish| wish.hold.is_none()), "it is over");
+}
+
+#[tokio::test]
 async fn a_directory_behind_a_link_is_refreshed_under_both_names() {
     let mut world = World::new(&[("releases/1/page", "a"), ("releases/2/page", "b")]).await;
     std::os::unix::fs::symlink("releases/1", world.root().join("current")).expect("linked");

@@ -23,10 +23,10 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 /// removal to be held.
 const HELD_FILES: usize = 500;
 const HELD_SHARE: u64 = 5;
+/// What vanishes without a pause for longer than this does not vanish at once.
+const AT_ONCE: Duration = Duration::from_secs(10 * 60);
 /// Links to nothing that are looked at again when a file is made; the reconcile comes to the rest.
 const MOST_DANGLING: usize = 1_000;
-/// What is said of a removal that is held.
-const HELD: &str = "a fifth of the origin's files or more vanished at once";
 /// How the reason begins that is shown of a path until it can be read.
 const UNREADABLE: &str = "it cannot be read: ";
 
@@ -66,6 +66,7 @@ impl Intake {
         }
         self.hold_if_many_vanished(&looks);
         let judged = self.judge(&looks, paths, seen);
+        let removed = judged.iter().filter(|(_, judgement)| judgement.is_removal()).count();
         let (record, closes) = self.draft(judged);
         let opened = record.outgoing.iter().find_map(|outgoing| match outgoing {
             Outgoing::Deploy(deploy) if deploy.closed_at.is_none() => Some(deploy.id.clone()),
@@ -75,6 +76,7 @@ impl Intake {
             self.give_back(looks);
             return Err(trouble);
         }
+        self.vanishing.1 += removed;
         self.announced = opened.or_else(|| self.announced.take());
         if closes {
             self.settler.closed();
@@ -84,19 +86,25 @@ impl Intake {
     }
 
     /// Removals of a large part of the tree at once are held for a person: a mount that failed, a
-    /// deploy that broke off. What is held stays held until all that vanished is recorded.
+    /// deploy that broke off. Removing takes its time, and the first are recorded before the last are
+    /// seen: they count too, until nothing is absent any more or [`AT_ONCE`] is over.
     fn hold_if_many_vanished(&mut self, looks: &[Look]) {
-        let vanished = self.settler.absent() + self.backlog_missing;
-        if vanished == 0 {
-            self.holding = false;
-        } else if !self.holding && looks.iter().any(|look| look.removal.is_some()) {
-            let files = self.held().files();
-            self.holding = vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files;
-            if self.holding {
+        let now = self.clock.boot();
+        let absent = self.settler.absent() + self.backlog_missing;
+        if absent == 0 || now.saturating_sub(self.vanishing.0) > AT_ONCE {
+            self.vanishing = (now, 0);
+            self.holding = None;
+        }
+        if self.holding.is_none() && looks.iter().any(|look| look.removal.is_some()) {
+            let vanished = absent + self.vanishing.1;
+            let files = self.held().files() + self.vanishing.1 as u64;
+            if vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files {
                 tracing::warn!(
                     origin = %self.settings.origin, vanished, files,
                     "so many files vanished at once that their refreshes wait for a person"
                 );
+                let why = format!("at least {vanished} of {files} files vanished at once");
+                self.holding = Some(why);
             }
         }
     }
@@ -205,7 +213,7 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
-            let held = (self.holding && change.kind == ChangeKind::Removed).then_some(HELD);
+            let held = self.holding.clone().filter(|_| change.kind == ChangeKind::Removed);
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
@@ -224,7 +232,7 @@ impl Intake {
                 mapped
                     .made
                     .into_iter()
-                    .map(|wish| Outgoing::Wish(Wish { hold: held.map(str::to_owned), ..wish })),
+                    .map(|wish| Outgoing::Wish(Wish { hold: held.clone(), ..wish })),
             );
         }
         let ending = |deploy: &Arc<Deploy>| {
