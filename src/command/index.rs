@@ -28,7 +28,7 @@ pub(super) struct Args {
 /// How often a terminal is told.
 const EVERY: Duration = Duration::from_secs(1);
 /// How wide a bar is, in characters.
-const WIDTH: u64 = 30;
+const WIDTH: u64 = 20;
 
 /// How far the index of an origin is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -121,12 +121,22 @@ impl Progress {
     }
 }
 
-/// Writes one line an origin.
+/// Writes one line an origin; a bar has to fit into 80 columns.
 fn render(shown: &BTreeMap<String, Progress>, bars: bool) -> Vec<String> {
     let line = |(name, progress): (&String, &Progress)| {
         let mut line = format!("{name}: ");
         if bars && progress.is_open() {
             let _ = write!(line, "{} ", progress.bar());
+            let _ = match progress.comparing {
+                Some(seen) => write!(line, "comparing: {} seen", count(seen, "file")),
+                None => write!(
+                    line,
+                    "of {} have a digest, {} left",
+                    count(progress.files, "file"),
+                    span(progress.seconds_left)
+                ),
+            };
+            return line;
         }
         let files = count(progress.files, "file");
         let _ = write!(line, "{files} in {}", count(progress.directories, "directory"));

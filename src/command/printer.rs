@@ -42,7 +42,13 @@ impl Printer {
             // Up to the first of them, and clear what follows.
             let _ = write!(self.out, "\x1b[{above}F\x1b[J");
         }
+        // A line that the terminal breaks would take more room than goes up again.
+        let width = rustix::termios::tcgetwinsize(std::io::stdout())
+            .ok()
+            .filter(|size| self.terminal && size.ws_col > 0)
+            .map_or(usize::MAX, |size| usize::from(size.ws_col));
         for line in lines {
+            let line: String = line.chars().take(width).collect();
             let _ = writeln!(self.out, "{line}");
         }
         let _ = self.out.flush();

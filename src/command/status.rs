@@ -43,11 +43,11 @@ fn render(status: &Value, config: &Config) -> String {
     for (name, origin) in entries(&status["origins"]) {
         let _ = writeln!(
             text,
-            "origin {name}: {} ({}), {} files in {} directories{}",
+            "origin {name}: {} ({}), {} in {}{}",
             word(&origin["state"]),
             word(&origin["watch"]),
-            origin["files"],
-            origin["directories"],
+            count(origin["files"].as_u64().unwrap_or_default(), "file"),
+            count(origin["directories"].as_u64().unwrap_or_default(), "directory"),
             baseline(&origin["baseline_at"]),
         );
         shortcomings(&mut text, origin);

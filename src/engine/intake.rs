@@ -171,8 +171,10 @@ pub struct Intake {
     fill_from: Option<RelPath>,
     /// What an operator wants refreshed with the next baseline.
     refreshes: Vec<Wish>,
-    /// How many removals are held for a person, because so many files vanished at once.
-    holding: usize,
+    /// How many removals are still to be held for a person, and why: so many files vanished at once.
+    holding: Option<(usize, String)>,
+    /// Since when files have been vanishing without a pause, and how many of them are recorded.
+    vanishing: (Duration, usize),
     /// The open deploy, once its opening was recorded.
     announced: Option<DeployId>,
     /// Until when to wait after a failure, and how long that wait is.
@@ -231,7 +233,8 @@ impl Intake {
             filling: None,
             fill_from: None,
             refreshes: Vec::new(),
-            holding: 0,
+            holding: None,
+            vanishing: (Duration::ZERO, 0),
             announced: None,
             retry: None,
             next_reconcile: None,
@@ -416,7 +419,6 @@ impl Intake {
         }
         let hints = self.door.1.drain();
         if let Some(refreshes) = &hints.anew {
-            tracing::info!(origin = %self.settings.origin, "a new baseline was asked for");
             self.notes[0].clear();
             self.refreshes.extend_from_slice(refreshes);
             self.forget();

@@ -146,10 +146,12 @@ impl HintReceiver {
     #[must_use]
     pub fn drain_paths(&self) -> Hints {
         let Hints { hints, overflowed, root, anew } = self.drain();
-        if root || anew {
+        if root || anew.is_some() {
             let mut held = self.0.held();
             held.root |= root;
-            held.anew |= anew;
+            if let Some(refreshes) = anew {
+                held.anew.get_or_insert_default().extend(refreshes);
+            }
             drop(held);
             self.0.knocked.notify_one();
         }

@@ -102,7 +102,11 @@ pub async fn answer(
             (StatusCode::NOT_FOUND, Json(Refused { problems })).into_response()
         }
         Ok(decided) => {
-            tracing::info!(%deploy, decision = ?request.decision, %who, decided, "a person decided");
+            let decision = match request.decision {
+                Decision::Approve => "approve",
+                Decision::Reject => "reject",
+            };
+            tracing::info!(%deploy, decision, %who, intents = decided, "a person decided");
             for dispatcher in &desk.dispatchers {
                 dispatcher.notify_one();
             }

@@ -130,3 +130,48 @@ async fn a_baseline_refreshes_all_that_may_have_changed_where_asked() {
     world.wait_status("the refresh", |status| status["intents"]["done"] == 1);
     assert_eq!(world.targets(), ["https://www.example.com/"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_vanishes_at_once_waits_until_a_person_approves_or_rejects_it() {
+    let world = World::new().await;
+    world.configure("", "delete_settle = \"4s\"");
+    for number in 0..1_300 {
+        world.write(&format!("d{}/{number}", number / 600), "one");
+    }
+    let _daemon = world.start();
+    world.wait_ready();
+    let vanish = |directory: &str, files: u64| {
+        std::fs::remove_dir_all(world.root().join(directory)).expect("removed");
+        let status = world.wait_status("what is held", |status| {
+            status["held"][0]["intents"] == files && status["outbox"] == 0
+        });
+        assert_eq!(status["intents"]["waiting"]["hold"], files, "{status}");
+        status["held"][0]["deploy"].as_str().expect("a deploy").to_owned()
+    };
+    let deploy = vanish("d0", 600);
+    let said = text(&world.command(&["status"]));
+    for line in [
+        "held for a person: 600 intents of origin www since ",
+        " of 1300 files vanished at once\n",
+        "  such as https://www.example.com/d0/",
+        &format!(":  refreshd approve {deploy} --config "),
+    ] {
+        assert!(said.contains(line), "`{line}` in {said}");
+    }
+    assert!(world.log().contains("refreshes wait for a person"), "{}", world.log());
+    world.write("d1/600", "what else changes goes out");
+    world.wait_status("the change", |status| status["intents"]["done"] == 1);
+    let output = world.command(&["approve", &deploy]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    world.wait_status("what was approved", |status| status["intents"]["done"] == 601);
+    assert_eq!(world.targets().iter().filter(|target| target.contains("/d0/")).count(), 600);
+    let deploy = vanish("d1", 600);
+    let output = world.command(&["reject", &deploy]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let status = world.wait_quiet();
+    assert_eq!(
+        (&status["held"], &status["intents"]["rejected"]),
+        (&serde_json::json!([]), &600.into())
+    );
+    assert_eq!(world.targets().len(), 601, "and no more");
+}

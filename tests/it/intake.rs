@@ -94,7 +94,7 @@ impl Watch for Scripted {
         self.change(|script| {
             let door = script.door.as_ref().expect("armed");
             if std::mem::take(&mut script.anew) {
-                door.begin_anew();
+                door.begin_anew(Vec::new());
             }
             if script.caught_up
                 && let Some(path) = script.tidings.pop()
@@ -874,6 +874,29 @@ async fn a_tree_of_which_much_vanishes_waits_for_a_person() {
     world.pass(SECOND * 40).await;
     let third = world.taken().await;
     assert_eq!((wishes(&third).len(), held(&third)), (3, 0));
+}
+
+#[tokio::test]
+async fn what_vanishes_slowly_waits_for_a_person_too() {
+    let mut world = World::new(&[("kept", "a")]).await;
+    for number in 0..1_200 {
+        world.write(&format!("d{}/{number}", number % 5), "bytes");
+    }
+    world.pass(SECOND).await;
+    // Never 500 are absent at a time: the first are believed gone before the last are seen.
+    for directory in ["d0", "d1", "d2", "d3"] {
+        fs::remove_dir_all(world.root().join(directory)).expect("removed");
+        world.hint(directory, Reach::Subtree);
+        world.pass(SECOND * 20).await;
+    }
+    world.pass(SECOND * 40).await;
+    let taken = world.taken().await;
+    let held = wishes(&taken).iter().filter(|wish| wish.hold.is_some()).count();
+    assert_eq!((wishes(&taken).len(), held), (960, 720));
+    fs::remove_file(world.root().join("kept")).expect("removed");
+    world.hint("kept", Reach::Path);
+    world.pass(SECOND * 40).await;
+    assert!(wishes(&world.taken().await).iter().all(|wish| wish.hold.is_none()), "it is over");
 }
 
 #[tokio::test]

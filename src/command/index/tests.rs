@@ -10,16 +10,24 @@ fn shown(facts: &Value) -> BTreeMap<String, Progress> {
 fn what_is_left_is_said_with_its_time() {
     let facts = json!({
         "state": "watching", "files": 1_000_000, "directories": 40_000,
-        "undigested": 250_000, "undigested_bytes": 4_100_000_000_u64, "comparing": 12,
+        "undigested": 250_000, "undigested_bytes": 4_100_000_000_u64,
     });
     let shown = shown(&facts);
     assert_eq!(
         render(&shown, true),
-        ["www: [######################........]  75 % 1,000,000 files in 40,000 directories, \
-          comparing: 12 files seen, 250,000 files (4.1 GB) without a digest yet: 3 min 25 s left \
-          at 20 MB a second"]
+        ["www: [###############.....]  75 % of 1,000,000 files have a digest, 3 min 25 s left"]
     );
-    assert!(!render(&shown, false)[0].contains('#'));
+    assert_eq!(
+        render(&shown, false),
+        [
+            "www: 1,000,000 files in 40,000 directories, 250,000 files (4.1 GB) without a digest yet: \
+          3 min 25 s left at 20 MB a second"
+        ]
+    );
+    let compared = Progress { comparing: Some(12_000), ..shown["www"].clone() };
+    let compared = BTreeMap::from([("www".to_owned(), compared)]);
+    assert!(render(&compared, true)[0].ends_with("75 % comparing: 12,000 files seen"));
+    assert!(render(&compared, false)[0].contains(", comparing: 12,000 files seen, 250,000 files"));
     assert!(shown["www"].is_open());
 }
 

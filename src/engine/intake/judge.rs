@@ -23,6 +23,13 @@ pub(super) struct Judgement {
     pub(super) trouble: Option<String>,
 }
 
+impl Judgement {
+    /// Whether the path was removed.
+    pub(super) fn is_removal(&self) -> bool {
+        self.change.as_ref().is_some_and(|(change, _)| change.kind == ChangeKind::Removed)
+    }
+}
+
 /// What becomes of a path in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IndexStep {

@@ -23,10 +23,10 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 /// removal to be held.
 const HELD_FILES: usize = 500;
 const HELD_SHARE: u64 = 5;
+/// What vanishes without a pause for longer than this does not vanish at once.
+const AT_ONCE: Duration = Duration::from_secs(10 * 60);
 /// Links to nothing that are looked at again when a file is made; the reconcile comes to the rest.
 const MOST_DANGLING: usize = 1_000;
-/// What is said of a removal that is held.
-const HELD: &str = "a fifth of the origin's files or more vanished at once";
 /// How the reason begins that is shown of a path until it can be read.
 const UNREADABLE: &str = "it cannot be read: ";
 
@@ -66,10 +66,7 @@ impl Intake {
         }
         self.hold_if_many_vanished(&looks);
         let judged = self.judge(&looks, paths, seen);
-        let is_removed = |judged: &&(_, Judgement)| {
-            judged.1.change.as_ref().is_some_and(|(change, _)| change.kind == ChangeKind::Removed)
-        };
-        let removed = judged.iter().filter(is_removed).count();
+        let removed = judged.iter().filter(|(_, judgement)| judgement.is_removal()).count();
         let (record, closes) = self.draft(judged);
         let opened = record.outgoing.iter().find_map(|outgoing| match outgoing {
             Outgoing::Deploy(deploy) if deploy.closed_at.is_none() => Some(deploy.id.clone()),
@@ -79,7 +76,10 @@ impl Intake {
             self.give_back(looks);
             return Err(trouble);
         }
-        self.holding = self.holding.saturating_sub(removed);
+        self.vanishing.1 += removed;
+        if let Some((left, _)) = &mut self.holding {
+            *left = left.saturating_sub(removed);
+        }
         self.announced = opened.or_else(|| self.announced.take());
         if closes {
             self.settler.closed();
@@ -89,22 +89,33 @@ impl Intake {
     }
 
     /// Removals of a large part of the tree at once are held for a person: a mount that failed, a
-    /// deploy that broke off. As many removals are held as were missing then, unless they return.
+    /// deploy that broke off. Removing takes its time, and the first are recorded before the last are
+    /// seen: they count too, until nothing is absent any more or [`AT_ONCE`] is over. As many are held
+    /// as are absent then, unless they return.
     fn hold_if_many_vanished(&mut self, looks: &[Look]) {
-        let vanished = self.settler.absent() + self.missing.len();
-        self.holding = self.holding.min(vanished);
+        let now = self.clock.boot();
+        let absent = self.settler.absent() + self.missing.len();
+        if absent == 0 || now.saturating_sub(self.vanishing.0) > AT_ONCE {
+            self.vanishing = (now, 0);
+        }
+        if let Some((left, _)) = &mut self.holding {
+            *left = absent.min(*left);
+        }
+        self.holding.take_if(|(left, _)| *left == 0);
         if !looks.iter().any(|look| look.removal.is_some()) {
             return;
         }
-        let files = self.held().files();
+        let vanished = absent + self.vanishing.1;
+        let files = self.held().files() + self.vanishing.1 as u64;
         if vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files {
-            if self.holding == 0 {
+            let holding = self.holding.get_or_insert_with(|| {
                 tracing::warn!(
                     origin = %self.settings.origin, vanished, files,
                     "so many files vanished at once that their refreshes wait for a person"
                 );
-            }
-            self.holding = vanished;
+                (0, format!("at least {vanished} of {files} files vanished at once"))
+            });
+            holding.0 = absent;
         }
     }
 
@@ -212,7 +223,8 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
-            let held = (self.holding > 0 && change.kind == ChangeKind::Removed).then_some(HELD);
+            let is_removed = change.kind == ChangeKind::Removed;
+            let held = self.holding.as_ref().filter(|_| is_removed).map(|(_, why)| why.clone());
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
@@ -231,7 +243,7 @@ impl Intake {
                 mapped
                     .made
                     .into_iter()
-                    .map(|wish| Outgoing::Wish(Wish { hold: held.map(str::to_owned), ..wish })),
+                    .map(|wish| Outgoing::Wish(Wish { hold: held.clone(), ..wish })),
             );
         }
         let ending = |deploy: &Arc<Deploy>| {

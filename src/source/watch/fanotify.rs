@@ -29,6 +29,8 @@ mod reader;
 /// A group of marks, and what its thread and its owner tell each other.
 #[derive(Debug)]
 struct Shared {
+    /// The root of the tree, for the log.
+    root: PathBuf,
     group: OwnedFd,
     /// Wakes the thread.
     bell: OwnedFd,
@@ -117,14 +119,25 @@ pub fn arm(
         let why = why.map_or("the root lies on no known mount", |polled| polled.why.as_str());
         return Err(WatchError(format!("{} can't be watched: {why}", root.display())));
     }
-    let shared =
-        Arc::new(Shared { group, bell, state: Mutex::default(), answered: Condvar::new() });
+    let shared = Arc::new(Shared {
+        root: tree.root.clone(),
+        group,
+        bell,
+        state: Mutex::default(),
+        answered: Condvar::new(),
+    });
     shared.state().places = Some(own.places.clone());
     let reader = Reader::new(Arc::clone(&shared), door, Arc::clone(&tree.excluded));
     let thread = std::thread::Builder::new()
         .name("fanotify".to_owned())
         .spawn(move || reader.run())
         .map_err(|error| refuse(&error))?;
+    tracing::info!(
+        root = %tree.root.display(),
+        marks = own.places.len(),
+        polled = own.polled.len(),
+        "the file systems are watched"
+    );
     let marks = Mutex::new(Marks { own, followed: Parts::default() });
     let excluded = Arc::clone(&tree.excluded);
     Ok(Box::new(Armed { shared, excluded, marks, thread: Some(thread) }))

@@ -104,13 +104,23 @@ async fn after_much_vanished_what_is_removed_later_is_not_held() {
     world.pass(SECOND).await;
     fs::remove_dir_all(world.root().join("d")).expect("removed");
     world.hint("d", Reach::Subtree);
-    for number in 0..10 {
+    // Something is missing all the time; after ten minutes that is another matter.
+    for number in 0..90 {
         world.pass(SECOND * 10).await;
         fs::remove_file(world.root().join(format!("e/{number}"))).expect("removed");
         world.hint(&format!("e/{number}"), Reach::Path);
     }
     world.pass(SECOND * 40).await;
     let items = world.taken().await;
-    let held = wishes(&items).iter().filter(|wish| wish.hold.is_some()).count();
-    assert_eq!((wishes(&items).len(), held), (610, 602), "two were missing when it was judged");
+    let number = |wish: &&Wish| {
+        let text = wish.target.text.strip_prefix("https://www.example.com/e/");
+        text.and_then(|text| text.parse::<u32>().ok())
+    };
+    let (held, free): (Vec<&Wish>, Vec<&Wish>) =
+        wishes(&items).into_iter().partition(|wish| wish.hold.is_some());
+    assert_eq!(held.iter().filter(|wish| number(wish).is_none()).count(), 600);
+    let free: Vec<u32> = free.iter().filter_map(number).collect();
+    assert_eq!(free.first().map(|first| (55..70).contains(first)), Some(true), "{free:?}");
+    assert_eq!(free.last(), Some(&89));
+    assert_eq!(held.len() + free.len(), 690);
 }

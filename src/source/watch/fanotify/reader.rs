@@ -47,7 +47,7 @@ impl Reader {
         // Whoever waits for an answer must not wait for ever, even after a panic.
         let _end = End(Arc::clone(&self.shared));
         if let Err(error) = self.turns() {
-            tracing::error!(%error, "the watch can't be read any more; the tree is polled");
+            tracing::error!(root = %self.shared.root.display(), %error, "the watch can't be read any more; the tree is polled");
             self.told.lost(&RelPath::root());
         }
     }
@@ -113,12 +113,12 @@ impl Reader {
                 Event::Named(named) => self.named(named),
                 Event::Overflow => {
                     self.shared.state().overflows += 1;
-                    tracing::warn!("the kernel dropped events; the whole tree is compared");
+                    tracing::warn!(root = %self.shared.root.display(), "the kernel dropped events; the whole tree is compared");
                     self.places.forget();
                     self.told.lost(&RelPath::root());
                 }
                 Event::Unknown => {
-                    tracing::warn!("the kernel told something unknown; the whole tree is compared");
+                    tracing::warn!(root = %self.shared.root.display(), "the kernel told something unknown; the whole tree is compared");
                     self.places.forget();
                     self.told.lost(&RelPath::root());
                 }

@@ -270,8 +270,13 @@ fn dropped_events_and_nonsense_ask_for_the_whole_tree_and_an_end_for_polling() {
         let (group, kernel) = pipe().expect("a pipe");
         rustix::io::ioctl_fionbio(&group, true).expect("set");
         let bell = eventfd(0, EventfdFlags::NONBLOCK).expect("made");
-        let shared =
-            Arc::new(Shared { group, bell, state: Mutex::default(), answered: Condvar::new() });
+        let shared = Arc::new(Shared {
+            root: "/".into(),
+            group,
+            bell,
+            state: Mutex::default(),
+            answered: Condvar::new(),
+        });
         let (sender, receiver) = door(10);
         let reader = Reader::new(Arc::clone(&shared), sender, excluded());
         let thread = std::thread::spawn(move || reader.run());
