@@ -65,6 +65,9 @@ fn render(status: &Value, config: &Config) -> String {
         intents["done"],
         intents["failed"]
     );
+    if intents["rejected"].as_u64().is_some_and(|rejected| rejected > 0) {
+        let _ = writeln!(text, "  rejected by a person: {}", intents["rejected"]);
+    }
     for (wait, number) in entries(&intents["waiting"]) {
         let _ = writeln!(text, "  waiting for {wait}: {number}");
     }

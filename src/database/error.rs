@@ -16,8 +16,8 @@ pub enum DatabaseError {
     Full(String),
     /// What is in the file is not a sound database.
     #[error(
-        "the database file is damaged ({0}); stop refreshd, move the file and its -wal and -shm \
-         aside, and start again: every tree is then taken as it is, without refreshing it"
+        "the database, refreshd.db in `state_dir`, is damaged ({0}); stop refreshd, move the file and \
+         its -wal and -shm aside, and start again: every tree is then taken as it is, without refreshing it"
     )]
     Corrupt(String),
     /// The disk or the file system failed.

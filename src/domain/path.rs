@@ -73,6 +73,12 @@ impl RelPath {
         self.0.is_empty()
     }
 
+    /// Returns the path as people are shown it: escaped, and `.` for the root.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        if self.is_root() { ".".to_owned() } else { self.to_string() }
+    }
+
     /// Returns the path as the operating system takes it, still relative.
     #[must_use]
     pub fn as_path(&self) -> &Path {

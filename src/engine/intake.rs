@@ -175,6 +175,8 @@ pub struct Intake {
     holding: Option<(usize, String)>,
     /// Since when files have been vanishing without a pause, and how many of them are recorded.
     vanishing: (Duration, usize),
+    /// By which means the tree was last said to be watched, and how many subtrees to be polled.
+    told: Option<(&'static str, usize)>,
     /// The open deploy, once its opening was recorded.
     announced: Option<DeployId>,
     /// Until when to wait after a failure, and how long that wait is.
@@ -235,6 +237,7 @@ impl Intake {
             refreshes: Vec::new(),
             holding: None,
             vanishing: (Duration::ZERO, 0),
+            told: None,
             announced: None,
             retry: None,
             next_reconcile: None,
@@ -289,12 +292,9 @@ impl Intake {
         };
         drop(index);
         let Some(watch) = self.armed.as_ref().and_then(|armed| armed.watch.as_ref()) else {
-            return OriginFacts { watches: 0, polled: Vec::new(), advice: String::new(), ..known };
+            return OriginFacts { watch: "none".to_owned(), ..known };
         };
         let coverage = watch.coverage();
-        let shown = |path: &RelPath| {
-            if path.is_root() { ".".to_owned() } else { path.to_string() }
-        };
         OriginFacts {
             watch: coverage.means.to_owned(),
             watches: coverage.watches,
@@ -302,7 +302,7 @@ impl Intake {
                 .polled
                 .iter()
                 .take(MOST_SHOWN)
-                .map(|polled| PolledFacts { path: shown(&polled.path), why: polled.why.clone() })
+                .map(|polled| PolledFacts { path: polled.path.shown(), why: polled.why.clone() })
                 .collect(),
             advice: coverage.advice,
             overflows: coverage.overflows,
@@ -374,10 +374,13 @@ impl Intake {
             self.disarm();
             if matches!(why, Unavailable::Replaced(_)) && self.retry.is_none() {
                 // It is another directory now: it is opened, watched and compared at once.
+                tracing::info!(
+                    origin = %self.settings.origin, root = %self.tree.root.display(),
+                    "the root is another directory now: it is compared with the one before"
+                );
                 return Step { worked: true, wake_at: None, awaits: false };
             }
             self.facts.state = OriginState::Unavailable;
-            self.facts.watch = "none while the root is unavailable".into();
         }
         let note = trouble.to_string();
         if self.facts.note != note {

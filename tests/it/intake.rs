@@ -625,7 +625,12 @@ async fn without_a_watch_the_tree_is_polled() {
     world.pass(SECOND).await;
     let facts = world.intake.facts();
     assert_eq!(facts.state, OriginState::Polling);
-    assert_eq!(facts.watch, "polling: no watches left");
+    assert_eq!(facts.watch, "poll");
+    assert_eq!(facts.polled.len(), 1);
+    assert_eq!(
+        (facts.polled[0].path.as_str(), facts.polled[0].why.as_str()),
+        (".", "no watches left")
+    );
     world.write("a", "aa");
     world.pass(SECOND * 70).await;
     assert_eq!(world.refreshed().await, ["/a"]);

@@ -11,8 +11,13 @@ use crate::domain::intent::{Outgoing, Wish};
 use crate::domain::path::RelPath;
 use crate::source::Unavailable;
 use crate::source::root::Root;
+use crate::source::watch::polling::Polling;
 use crate::source::watch::way::Way;
+use crate::source::watch::{Coverage, Watch};
 use crate::store::{OriginRecord, Record, StoreError};
+
+/// Polled subtrees that the log names; `status` names more.
+const MOST_NAMED: usize = 5;
 
 impl Intake {
     /// Reads state and index from the store.
@@ -135,24 +140,35 @@ impl Intake {
             self.state = Some(state);
         }
         let watch = match watch {
-            Ok(watch) => Some(Arc::from(watch)),
-            Err(error) => {
-                let why = format!("polling: {error}");
-                if self.facts.watch != why {
-                    tracing::warn!(
-                        origin = %self.settings.origin, %error, "no watch; the tree is polled"
-                    );
-                    self.facts.watch = why;
-                }
-                None
-            }
+            Ok(watch) => Arc::from(watch),
+            Err(error) => Arc::new(Polling { why: error.to_string() }) as Arc<dyn Watch>,
         };
-        self.armed = Some(Armed { identity: root.identity(), watch });
+        self.tell(&watch.coverage());
+        self.armed = Some(Armed { identity: root.identity(), watch: Some(watch) });
         if !self.compared {
             self.settler.restart_absences(self.clock.boot());
         }
         self.subtrees.insert(RelPath::root(), Witness::Scan);
         self.next_glance = Some(self.clock.boot() + super::GLANCE_EVERY);
         Ok(())
+    }
+
+    /// Logs how the tree is watched, unless that was said last.
+    fn tell(&mut self, coverage: &Coverage) {
+        let news = (coverage.means, coverage.polled.len());
+        if self.told == Some(news) {
+            return;
+        }
+        self.told = Some(news);
+        let (root, watches) = (self.tree.root.display(), coverage.watches);
+        tracing::info!(
+            origin = %self.settings.origin, %root,
+            watch.means = coverage.means, watch.watches = watches,
+            watch.polled = coverage.polled.len(), "the tree is watched or polled"
+        );
+        for polled in coverage.polled.iter().take(MOST_NAMED) {
+            let path = polled.path.shown();
+            tracing::info!(origin = %self.settings.origin, %path, why = %polled.why, "polled");
+        }
     }
 }

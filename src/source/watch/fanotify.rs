@@ -132,7 +132,7 @@ pub fn arm(
         .name("fanotify".to_owned())
         .spawn(move || reader.run())
         .map_err(|error| refuse(&error))?;
-    tracing::info!(
+    tracing::debug!(
         root = %tree.root.display(),
         marks = own.places.len(),
         polled = own.polled.len(),

@@ -238,7 +238,7 @@ impl Backend for Inotify {
     fn arm(&self, tree: &Tree, door: HintSender) -> Result<Box<dyn Watch>, WatchError> {
         let armed = self.watch(tree, door)?;
         let coverage = armed.coverage();
-        tracing::info!(
+        tracing::debug!(
             root = %tree.root.display(),
             watches = coverage.watches,
             limit = Limit::read().most,
