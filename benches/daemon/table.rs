@@ -13,6 +13,7 @@ pub(crate) const BARE: usize = 3;
 pub(crate) struct Table(Vec<(&'static str, &'static str, [String; 4])>);
 
 impl Table {
+    /// Puts a figure, and prints it at once for whoever waits.
     pub(crate) fn put(
         &mut self,
         what: &'static str,
@@ -20,6 +21,7 @@ impl Table {
         column: usize,
         figure: String,
     ) {
+        println!("  {what}: {figure}");
         let at = self.0.iter().position(|row| row.0 == what).unwrap_or_else(|| {
             self.0.push((what, goal, <[String; 4]>::default()));
             self.0.len() - 1
