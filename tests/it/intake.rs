@@ -829,6 +829,22 @@ async fn what_sends_no_events_is_polled_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn what_comes_when_no_room_is_left_is_polled_from_then_on() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let script = Scripted::default();
+    let mut world = World::at(&[("a", "a")], now, Arc::new(script.clone())).await;
+    world.pass(SECOND).await;
+    script.change(|script| script.polled = vec!["far"]);
+    world.write("far/b", "b");
+    world.hint("far", Reach::Subtree);
+    world.pass(SECOND * 2).await;
+    assert_eq!(world.refreshed().await, ["/far/b"]);
+    world.write("far/b", "unheard");
+    world.pass(SECOND * 70).await;
+    assert_eq!(world.refreshed().await, ["/far/b"]);
+}
+
+#[tokio::test]
 async fn a_new_tree_is_read_beside_and_what_was_not_read_counts_when_touched() {
     let mut world = World::new(&[("a", "a"), ("d/b", "b")]).await;
     let clock = Arc::clone(&world.clock) as SharedClock;

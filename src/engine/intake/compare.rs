@@ -58,6 +58,10 @@ impl Intake {
             return;
         }
         let now = self.clock.boot();
+        if self.next_poll.is_none() && !self.polled().is_empty() {
+            // A directory came for which no watch was left.
+            self.next_poll = Some(now + self.settings.poll_every);
+        }
         if self.next_reconcile.is_some_and(|at| at <= now) {
             self.subtrees.insert(RelPath::root(), Witness::Schedule);
         }
