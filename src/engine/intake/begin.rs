@@ -136,7 +136,7 @@ impl Intake {
                 None
             }
         };
-        self.armed = Some(Armed { identity: root.identity(), watch });
+        self.armed = Some(Armed { identity: root.identity(), watch, followed: Vec::new() });
         if !self.compared {
             self.settler.restart_absences(self.clock.boot());
         }

@@ -114,3 +114,32 @@ async fn after_much_vanished_what_is_removed_later_is_not_held() {
     let held = wishes(&items).iter().filter(|wish| wish.hold.is_some()).count();
     assert_eq!((wishes(&items).len(), held), (610, 602), "two were missing when it was judged");
 }
+
+#[tokio::test]
+async fn a_root_that_was_replaced_is_watched_where_its_links_lead() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let script = Scripted::default();
+    let files = [("a", "a"), ("private/x", "b")];
+    let mut world = World::at(&files, now, Arc::new(script.clone())).await;
+    std::os::unix::fs::symlink("private", world.root().join("shown")).expect("linked");
+    world.pass(SECOND).await;
+    let shown = [(RelPath::new("shown").expect("valid"), world.root().join("private"))];
+    while script.change(|script| script.followed.is_empty()) {
+        world.intake.knocked().await;
+    }
+    assert_eq!(script.change(|script| std::mem::take(&mut script.followed)), shown);
+    fs::rename(world.root(), world.parent.path().join("old")).expect("moved");
+    for (name, bytes) in files {
+        world.write(name, bytes);
+    }
+    std::os::unix::fs::symlink("private", world.root().join("shown")).expect("linked");
+    world.hint("", Reach::Subtree);
+    world.pass(SECOND * 5).await;
+    let following = async {
+        while script.change(|script| script.followed.is_empty()) {
+            world.intake.knocked().await;
+        }
+    };
+    tokio::time::timeout(SECOND * 20, following).await.expect("the new watch is told");
+    assert_eq!(script.change(|script| script.followed.clone()), shown);
+}
