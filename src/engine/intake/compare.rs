@@ -378,7 +378,10 @@ impl Intake {
             let Some(path) = self.backlog.pop_front().or_else(|| self.missing.pop_front()) else {
                 break;
             };
-            self.settler.mark(&path, Witness::Scan, now, &fresh);
+            // Polls that are more frequent than paths settle must not put a look off.
+            if !self.settler.is_marked(&path) {
+                self.settler.mark(&path, Witness::Scan, now, &fresh);
+            }
             marked = true;
         }
         marked
