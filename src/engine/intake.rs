@@ -137,6 +137,8 @@ enum Trouble {
 struct Armed {
     identity: tree::Identity,
     watch: Option<Arc<dyn Watch>>,
+    /// The links that leave the root, as the watch was told of them.
+    followed: Vec<(RelPath, PathBuf)>,
 }
 
 /// The intake of one origin.
