@@ -24,6 +24,7 @@ use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
 use crate::domain::settle::{Settler, Waits};
+use crate::source::mounts::Mount;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
@@ -135,6 +136,8 @@ enum Trouble {
 /// The root that is being watched, or polled if no watch could be had.
 struct Armed {
     identity: tree::Identity,
+    /// What the tree stood on just before.
+    mounts: Vec<Mount>,
     watch: Option<Arc<dyn Watch>>,
 }
 
@@ -155,6 +158,9 @@ pub struct Intake {
     index: Arc<RwLock<Index>>,
     way: Option<Way>,
     armed: Option<Armed>,
+    /// A watch that is not wanted any more. Its end waits for threads that may hang in a file system,
+    /// so that it is dropped where waiting does no harm, before another watch needs the room.
+    retired: Option<Arc<dyn Watch>>,
     settler: Settler,
     /// What is to be compared, by whom it was hinted at.
     subtrees: BTreeMap<RelPath, Witness>,
@@ -219,6 +225,7 @@ impl Intake {
             index: Arc::default(),
             way: None,
             armed: None,
+            retired: None,
             settler,
             subtrees: BTreeMap::new(),
             comparing: None,

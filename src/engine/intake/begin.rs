@@ -10,6 +10,7 @@ use crate::domain::index::Index;
 use crate::domain::path::RelPath;
 use crate::source::Unavailable;
 use crate::source::root::Root;
+use crate::source::watch::ground;
 use crate::source::watch::way::Way;
 use crate::store::{OriginRecord, Record, StoreError};
 
@@ -74,7 +75,9 @@ impl Intake {
 
     /// Lets go of the watch and of all that was under way in the tree it watched.
     pub(super) fn disarm(&mut self) {
-        self.armed = None;
+        if let Some(armed) = self.armed.take() {
+            self.retired = armed.watch;
+        }
         self.comparing = None;
         self.filling = None;
         self.compared = false;
@@ -85,13 +88,16 @@ impl Intake {
     pub(super) async fn arm(&mut self) -> Result<(), Trouble> {
         let (backend, tree, door) =
             (Arc::clone(&self.backend), self.tree.clone(), self.door.0.clone());
+        let old = (self.way.take(), self.retired.take());
         let (way, armed) = spawn_blocking(move || {
+            drop(old);
             // First of all: a root that is not there is heard of when it comes.
             let way = Way::watch(&tree.root, door.clone());
             let armed = Root::open(&tree.root, tree.links).and_then(|root| {
+                let mounts = ground::mounts(&tree);
                 let watch = backend.arm(&tree, door);
                 root.is_still_there()?;
-                Ok::<_, Unavailable>((root, watch))
+                Ok::<_, Unavailable>((root, mounts, watch))
             });
             (way, armed)
         })
@@ -103,7 +109,7 @@ impl Intake {
                 tracing::debug!(origin = %self.settings.origin, %error, "the way is not watched");
             }
         }
-        let (root, watch) = armed?;
+        let (root, mounts, watch) = armed?;
         if self.state.is_none() {
             let state = OriginRecord {
                 root: self.tree.root.clone(),
@@ -131,7 +137,7 @@ impl Intake {
                 None
             }
         };
-        self.armed = Some(Armed { identity: root.identity(), watch });
+        self.armed = Some(Armed { identity: root.identity(), mounts, watch });
         self.settler.restart_absences(self.clock.boot());
         self.subtrees.insert(RelPath::root(), Witness::Scan);
         self.next_glance = Some(self.clock.boot() + super::GLANCE_EVERY);
