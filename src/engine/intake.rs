@@ -25,6 +25,7 @@ use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
 use crate::domain::settle::{Settler, Waits};
+use crate::source::mounts::Mount;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
@@ -133,10 +134,14 @@ enum Trouble {
     Task(#[from] JoinError),
 }
 
-/// The root that is being watched, or polled if no watch could be had.
+/// The root that is being watched.
 struct Armed {
     identity: tree::Identity,
-    watch: Option<Arc<dyn Watch>>,
+    /// What the tree stood on just before.
+    mounts: Vec<Mount>,
+    watch: Arc<dyn Watch>,
+    /// Whether no watch could be had: it is polled, and armed anew at each poll.
+    is_makeshift: bool,
     /// The links that leave the root, as the watch was told of them.
     followed: Vec<(RelPath, PathBuf)>,
 }
@@ -158,6 +163,9 @@ pub struct Intake {
     index: Arc<RwLock<Index>>,
     way: Option<Way>,
     armed: Option<Armed>,
+    /// A watch that is not wanted any more. Its end waits for threads that may hang in a file system,
+    /// so that it is dropped where waiting does no harm, before another watch needs the room.
+    retired: Option<Arc<dyn Watch>>,
     settler: Settler,
     /// What is to be compared, by whom it was hinted at.
     subtrees: BTreeMap<RelPath, Witness>,
@@ -227,6 +235,7 @@ impl Intake {
             index: Arc::default(),
             way: None,
             armed: None,
+            retired: None,
             settler,
             subtrees: BTreeMap::new(),
             comparing: None,
@@ -293,10 +302,10 @@ impl Intake {
             ..self.facts.clone()
         };
         drop(index);
-        let Some(watch) = self.armed.as_ref().and_then(|armed| armed.watch.as_ref()) else {
+        let Some(armed) = &self.armed else {
             return OriginFacts { watch: "none".to_owned(), ..known };
         };
-        let coverage = watch.coverage();
+        let coverage = armed.watch.coverage();
         OriginFacts {
             watch: coverage.means.to_owned(),
             watches: coverage.watches,
@@ -396,11 +405,7 @@ impl Intake {
     }
 
     fn origin_state(&self) -> OriginState {
-        let is_polled = self.armed.as_ref().is_none_or(|armed| {
-            armed.watch.as_ref().is_none_or(|watch| {
-                watch.coverage().polled.first().is_some_and(|polled| polled.path.is_root())
-            })
-        });
+        let is_polled = self.polled().first().is_some_and(RelPath::is_root);
         match &self.state {
             // Before it is compared nobody knows what changed while nobody watched.
             Some(state) if state.baseline_done && self.compared && is_polled => {
@@ -435,7 +440,7 @@ impl Intake {
         // Perhaps a watch can be had by now.
         let is_due = |at: Option<Duration>| at.is_some_and(|at| at <= now);
         if is_due(self.next_poll) || is_due(self.next_reconcile) {
-            self.armed.take_if(|armed| armed.watch.is_none());
+            self.armed.take_if(|armed| armed.is_makeshift);
         }
         let mut worked = self.take_hints(hints);
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {

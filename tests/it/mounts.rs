@@ -87,6 +87,7 @@ async fn what_is_mounted_in_a_watched_tree_is_polled_or_watched_from_then_on() {
         assert_arrived(&world, &mut seen, &[url("near/d/page")], watch);
         space.run(&world.root(), "umount far; umount near");
         drop(bindfs);
+        assert_arrived(&world, &mut seen, &[url("far/page"), url("near/d/page")], watch);
         write(&space.inside(&world.root()), "far/local", "one");
         assert_arrived(&world, &mut seen, &[url("far/local")], watch);
     }

@@ -11,6 +11,7 @@ use crate::domain::intent::{Outgoing, Wish};
 use crate::domain::path::RelPath;
 use crate::source::Unavailable;
 use crate::source::root::Root;
+use crate::source::watch::ground;
 use crate::source::watch::polling::Polling;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Coverage, Watch};
@@ -84,7 +85,9 @@ impl Intake {
 
     /// Lets go of the watch and of all that was under way in the tree it watched.
     pub(super) fn disarm(&mut self) {
-        self.armed = None;
+        if let Some(armed) = self.armed.take() {
+            self.retired = Some(armed.watch);
+        }
         self.comparing = None;
         self.filling = None;
         self.compared = false;
@@ -96,13 +99,16 @@ impl Intake {
     pub(super) async fn arm(&mut self) -> Result<(), Trouble> {
         let (backend, tree, door) =
             (Arc::clone(&self.backend), self.tree.clone(), self.door.0.clone());
+        let old = (self.way.take(), self.retired.take());
         let (way, armed) = spawn_blocking(move || {
+            drop(old);
             // First of all: a root that is not there is heard of when it comes.
             let way = Way::watch(&tree.root, door.clone());
             let armed = Root::open(&tree.root, tree.links).and_then(|root| {
+                let mounts = ground::mounts(&tree);
                 let watch = backend.arm(&tree, door);
                 root.is_still_there()?;
-                Ok::<_, Unavailable>((root, watch))
+                Ok::<_, Unavailable>((root, mounts, watch))
             });
             (way, armed)
         })
@@ -114,7 +120,7 @@ impl Intake {
                 tracing::debug!(origin = %self.settings.origin, %error, "the way is not watched");
             }
         }
-        let (root, watch) = armed?;
+        let (root, mounts, watch) = armed?;
         if self.state.is_none() {
             let state = OriginRecord {
                 root: self.tree.root.clone(),
@@ -139,13 +145,14 @@ impl Intake {
             *self.index_mut() = Index::new();
             self.state = Some(state);
         }
-        let watch = match watch {
+        let is_makeshift = watch.is_err();
+        let watch: Arc<dyn Watch> = match watch {
             Ok(watch) => Arc::from(watch),
-            Err(error) => Arc::new(Polling { why: error.to_string() }) as Arc<dyn Watch>,
+            Err(error) => Arc::new(Polling { why: error.to_string() }),
         };
         self.tell(&watch.coverage());
-        let (identity, watch) = (root.identity(), Some(watch));
-        self.armed = Some(Armed { identity, watch, followed: Vec::new() });
+        let (identity, followed) = (root.identity(), Vec::new());
+        self.armed = Some(Armed { identity, mounts, watch, is_makeshift, followed });
         if !self.compared {
             self.settler.restart_absences(self.clock.boot());
         }

@@ -78,14 +78,9 @@ impl Intake {
     }
 
     /// Returns what the kernel does not tell of.
-    fn polled(&self) -> Vec<RelPath> {
-        let Some(armed) = &self.armed else {
-            return Vec::new();
-        };
-        armed.watch.as_ref().map_or_else(
-            || vec![RelPath::root()],
-            |watch| watch.coverage().polled.into_iter().map(|polled| polled.path).collect(),
-        )
+    pub(super) fn polled(&self) -> Vec<RelPath> {
+        let polled = self.armed.as_ref().map(|armed| armed.watch.coverage().polled);
+        polled.into_iter().flatten().map(|polled| polled.path).collect()
     }
 
     fn comparison(&self, identity: tree::Identity, subtrees: Vec<RelPath>) -> tree::Comparison {
@@ -111,7 +106,7 @@ impl Intake {
         what.tree.excluded =
             Arc::new(move |path, is_dir| listener.is_closed() || excluded(path, is_dir));
         let (door, seen) = (self.door.0.clone(), Arc::clone(&what.seen));
-        let watch = self.armed.as_ref().and_then(|armed| armed.watch.clone());
+        let watch = self.armed.as_ref().map(|armed| Arc::clone(&armed.watch));
         let task = spawn_blocking(move || {
             if let Some(watch) = watch {
                 // What can be watched by now is, before it is compared.
@@ -155,7 +150,7 @@ impl Intake {
             return Ok(false);
         }
         let what = self.comparison(identity, widest.clone());
-        let watch = self.armed.as_ref().and_then(|armed| armed.watch.clone());
+        let watch = self.armed.as_ref().map(|armed| Arc::clone(&armed.watch));
         let (found, suspects) = spawn_blocking(move || {
             // Files made in a new directory before it was watched were not heard of.
             if let Some(watch) = watch {
@@ -196,6 +191,13 @@ impl Intake {
         let Some(mut comparing) = self.comparing.take() else {
             return Ok(false);
         };
+        let baseline =
+            self.state.as_ref().filter(|state| !state.baseline_done).map(|state| state.baseline_at);
+        let is_little = comparing.news.len() < BASELINE_CHUNK && !comparing.news.is_closed();
+        if baseline.is_some() && is_little {
+            self.comparing = Some(comparing);
+            return Ok(false);
+        }
         let mut suspects = Vec::new();
         let ended = loop {
             match comparing.news.try_recv() {
@@ -208,8 +210,6 @@ impl Intake {
             }
         };
         let mut worked = !suspects.is_empty();
-        let baseline =
-            self.state.as_ref().filter(|state| !state.baseline_done).map(|state| state.baseline_at);
         if worked && baseline.is_some() {
             self.hear_all().await?;
         }
@@ -257,7 +257,7 @@ impl Intake {
     /// Takes the hints of all that happened until now: what a baseline met may have been moved there
     /// since it began, however old it looks.
     async fn hear_all(&mut self) -> Result<(), Trouble> {
-        if let Some(watch) = self.armed.as_ref().and_then(|armed| armed.watch.clone()) {
+        if let Some(watch) = self.armed.as_ref().map(|armed| Arc::clone(&armed.watch)) {
             spawn_blocking(move || watch.catch_up()).await?;
         }
         let hints = self.door.1.drain_paths();
@@ -347,11 +347,9 @@ impl Intake {
         self.links.dangling.extend(found.dangling);
         self.links.found(|path| is_within_any(path, subtrees), links);
         let outside = self.links.outside();
-        if let Some(armed) = self.armed.as_mut().filter(|armed| armed.followed != outside)
-            && let Some(watch) = armed.watch.clone()
-        {
+        if let Some(armed) = self.armed.as_mut().filter(|armed| armed.followed != outside) {
             armed.followed.clone_from(&outside);
-            let (door, links) = (self.door.0.clone(), outside);
+            let (watch, door, links) = (Arc::clone(&armed.watch), self.door.0.clone(), outside);
             // What changed there before it was watched is found by comparing once more.
             drop(spawn_blocking(move || {
                 watch.follow(&links);

@@ -4,6 +4,7 @@ use super::{Intake, MOST_DIRTY, Trouble};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 use crate::source::root::Root;
+use crate::source::watch::ground;
 use crate::source::{Hints, Unavailable};
 use tokio::task::spawn_blocking;
 
@@ -44,15 +45,21 @@ impl Intake {
         }
     }
 
-    /// Makes sure that the way to the root still leads to what is watched: if not, it is armed anew.
+    /// Makes sure that the way to the root still leads to what is watched, and that nothing else is
+    /// mounted there: if not, it is armed anew. Mounts wait until a comparison under way has ended, so
+    /// that some may come and go all the time.
     pub(super) async fn glance(&mut self) -> Result<(), Trouble> {
         self.next_glance = Some(self.clock.boot() + super::GLANCE_EVERY);
         let Some(armed) = &self.armed else {
             return Ok(());
         };
         let tree = self.tree.clone();
-        let root = spawn_blocking(move || Root::open(&tree.root, tree.links)).await??;
-        if root.identity() == armed.identity {
+        let look = move || {
+            Root::open(&tree.root, tree.links).map(|root| (root.identity(), ground::mounts(&tree)))
+        };
+        let (identity, mounts) = spawn_blocking(look).await??;
+        let is_ground = mounts == armed.mounts || self.comparing.is_some();
+        if identity == armed.identity && is_ground {
             return Ok(());
         }
         Err(Unavailable::Replaced(self.tree.root.clone()).into())

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags, open, unlink};
 
-use super::Polled;
+use super::{Polled, Tree};
 use crate::domain::path::RelPath;
-use crate::source::mounts::{Events, Mounts};
+use crate::source::mounts::{Events, Mount, Mounts};
 
 /// Which parts of a tree send events. A part is a mount: the one that holds the tree's beginning,
 /// and those below it.
@@ -64,6 +64,27 @@ impl Ground {
     pub fn refuses(&self, at: &RelPath) -> Option<&str> {
         self.polled.iter().find(|polled| polled.path == *at).map(|polled| polled.why.as_str())
     }
+}
+
+/// Returns the mounts that a tree stands on now, without those that are no concern of a watch: in what
+/// is excluded, and in what is polled anyway. Once they are others, it must be surveyed anew.
+#[must_use]
+pub fn mounts(tree: &Tree) -> Vec<Mount> {
+    let (Ok(root), Ok(mounts)) = (tree.root.canonicalize(), Mounts::read()) else {
+        return Vec::new();
+    };
+    let mut found: Vec<Mount> = mounts.holding(&root).into_iter().cloned().collect();
+    for mount in mounts.below(&root) {
+        let is_excluded =
+            RelPath::below(&root, &mount.point).is_none_or(|at| (tree.excluded)(&at, true));
+        let is_polled = found.iter().any(|above| {
+            mount.point.starts_with(&above.point) && matches!(above.events(), Events::No(_))
+        });
+        if !is_excluded && !is_polled {
+            found.push(mount.clone());
+        }
+    }
+    found
 }
 
 /// Makes and removes a file in a directory and returns whether an event told of it. Where it may not

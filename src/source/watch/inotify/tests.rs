@@ -388,7 +388,7 @@ fn what_is_not_heard_any_more_is_polled_whatever_is_tried_again() {
     let (requests, _asked) = channel();
     // What is no queue of events can't be read as one.
     let deaf = Shared {
-        inotify: rustix::fs::open(&world.root(), rustix::fs::OFlags::empty(), 0.into())
+        inotify: rustix::fs::open(world.root(), rustix::fs::OFlags::empty(), 0.into())
             .expect("opened"),
         wake: eventfd(0, EventfdFlags::CLOEXEC).expect("made"),
         stop: AtomicBool::new(false),
