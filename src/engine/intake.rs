@@ -20,6 +20,7 @@ use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState, PolledFacts, Unmapped};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::index::Index;
+use crate::domain::intent::Wish;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
@@ -162,16 +163,18 @@ pub struct Intake {
     /// Whether the whole tree was compared since the watch was armed.
     compared: bool,
     links: Links,
-    /// Suspects that the settler has not been told of yet.
+    /// Suspects that the settler has not been told of yet, and after them those that are missing.
     backlog: VecDeque<RelPath>,
-    /// How many of them, at its end, are missing.
-    backlog_missing: usize,
+    missing: VecDeque<RelPath>,
     filling: Option<Filling>,
     /// Where to go on filling in digests; none when there is nothing more to do for now.
     fill_from: Option<RelPath>,
-    /// Why removals are held for a person, while so many files vanish at once.
-    holding: Option<String>,
-    /// Since when files have been vanishing without a pause, and how many of them are recorded.
+    /// What an operator wants refreshed with the next baseline.
+    refreshes: Vec<Wish>,
+    /// How many removals are held for a person, because so many files vanished at once, and why.
+    holding: usize,
+    held_why: String,
+    /// Since when files have been vanishing without a pause, and how many of these went unheld.
     vanishing: (Duration, usize),
     /// By which means the tree was last said to be watched, and how many subtrees to be polled.
     told: Option<(&'static str, usize)>,
@@ -229,10 +232,12 @@ impl Intake {
             compared: false,
             links: Links::default(),
             backlog: VecDeque::new(),
-            backlog_missing: 0,
+            missing: VecDeque::new(),
             filling: None,
             fill_from: None,
-            holding: None,
+            refreshes: Vec::new(),
+            holding: 0,
+            held_why: String::new(),
             vanishing: (Duration::ZERO, 0),
             told: None,
             announced: None,
@@ -280,7 +285,10 @@ impl Intake {
             undigested_bytes,
             comparing: self.comparing.as_ref().map(Comparing::seen),
             baseline_at: self.state.as_ref().map(|state| state.baseline_at),
-            dirty: (self.settler.dirty() + self.backlog.len() + self.subtrees.len()) as u64,
+            dirty: (self.settler.dirty()
+                + self.backlog.len()
+                + self.missing.len()
+                + self.subtrees.len()) as u64,
             note: notes.join("; "),
             ..self.facts.clone()
         };
@@ -404,8 +412,10 @@ impl Intake {
     }
 
     fn wake_at(&self) -> Option<Duration> {
-        let next = [self.settler.next(), self.next_reconcile, self.next_poll, self.next_glance];
-        next.into_iter().flatten().min()
+        // What is due while a comparison runs waits for its end, which knocks.
+        let idle = self.comparing.is_none();
+        let due = [self.next_reconcile, self.next_poll].map(|at| at.filter(|_| idle));
+        due.into_iter().chain([self.settler.next(), self.next_glance]).flatten().min()
     }
 
     async fn turn(&mut self) -> Result<bool, Trouble> {
@@ -413,8 +423,9 @@ impl Intake {
             self.load().await?;
         }
         let hints = self.door.1.drain();
-        if hints.anew {
+        if let Some(refreshes) = &hints.anew {
             self.notes[0].clear();
+            self.refreshes.extend_from_slice(refreshes);
             self.forget();
         }
         let now = self.clock.boot();
@@ -428,7 +439,8 @@ impl Intake {
         }
         let mut worked = self.take_hints(hints);
         let Some(identity) = self.armed.as_ref().map(|armed| armed.identity) else {
-            self.next_poll = None;
+            // Arming asks for a comparison of everything.
+            (self.next_poll, self.next_reconcile) = (None, None);
             self.arm().await?;
             return Ok(true);
         };

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::domain::hint::{Hint, Reach, Witness};
+use crate::domain::intent::Wish;
 use crate::domain::path::RelPath;
 
 pub mod look;
@@ -33,7 +34,7 @@ struct Held {
     hints: BTreeMap<RelPath, (Reach, Witness)>,
     overflowed: bool,
     root: bool,
-    anew: bool,
+    anew: Option<Vec<Wish>>,
 }
 
 impl Held {
@@ -82,8 +83,8 @@ pub struct Hints {
     pub overflowed: bool,
     /// Whether the way to the root may lead elsewhere now.
     pub root: bool,
-    /// Whether an operator asked for a new baseline.
-    pub anew: bool,
+    /// Whether an operator asked for a new baseline, and for which refreshes with it.
+    pub anew: Option<Vec<Wish>>,
 }
 
 /// Makes the door of an origin, which holds at most `most` different paths.
@@ -115,9 +116,10 @@ impl HintSender {
         self.knock();
     }
 
-    /// Asks for a new baseline.
-    pub fn begin_anew(&self) {
-        self.0.held().anew = true;
+    /// Asks for a new baseline; these refreshes, which are recorded already, must not be asked for
+    /// before it begins.
+    pub fn begin_anew(&self, refreshes: Vec<Wish>) {
+        self.0.held().anew.get_or_insert_default().extend(refreshes);
         self.knock();
     }
 
@@ -140,11 +142,27 @@ impl HintReceiver {
         Hints { hints, overflowed: held.overflowed, root: held.root, anew: held.anew }
     }
 
+    /// Takes the hints alone: what else came waits for [`drain`](Self::drain).
+    #[must_use]
+    pub fn drain_paths(&self) -> Hints {
+        let Hints { hints, overflowed, root, anew } = self.drain();
+        if root || anew.is_some() {
+            let mut held = self.0.held();
+            held.root |= root;
+            if let Some(refreshes) = anew {
+                held.anew.get_or_insert_default().splice(0..0, refreshes);
+            }
+            drop(held);
+            self.0.knocked.notify_one();
+        }
+        Hints { hints, overflowed, ..Hints::default() }
+    }
+
     /// Returns whether there is something that should not wait: the root, or an operator.
     #[must_use]
     pub fn is_called(&self) -> bool {
         let held = self.0.held();
-        held.root || held.anew
+        held.root || held.anew.is_some()
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.

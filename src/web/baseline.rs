@@ -18,7 +18,8 @@ use super::wishes::{Recorded, Refused};
 use super::{Desk, OriginDesk};
 
 /// A refresh that goes with a baseline is asked this much later. What changes after the baseline's
-/// instant is refreshed by itself; what changes before it, by this: so it must not come first.
+/// instant is refreshed by itself; what changes before it, by this: so it must not come first. An
+/// intake that takes longer asks once more.
 const BASELINE_FIRST: Duration = Duration::from_secs(5);
 
 /// What an operator asks for.
@@ -43,13 +44,13 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
     let now = desk.clock.server_now();
     let wishes = if request.refresh { wishes(&request.origin, origin, now) } else { Vec::new() };
     let recorded = wishes.iter().map(|wish| wish.target.text.clone()).collect();
-    let outgoing = wishes.into_iter().map(Outgoing::Wish).collect();
+    let outgoing = wishes.iter().cloned().map(Outgoing::Wish).collect();
     if let Err(error) = desk.store.record_operator(outgoing).await {
         let problems = vec![error.to_string()];
         return (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response();
     }
     desk.recorded.notify_one();
-    origin.door.begin_anew();
+    origin.door.begin_anew(wishes);
     tracing::info!(origin = %request.origin, refresh = request.refresh, "a baseline is asked for");
     (StatusCode::ACCEPTED, Json(Recorded { recorded })).into_response()
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use refreshd::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use refreshd::database::{Database, DatabaseError};
+use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
 use refreshd::domain::hint::{Hint, Reach, Witness};
-use refreshd::domain::intent::{Action, Outgoing, Wish};
+use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
 use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
@@ -63,6 +64,13 @@ impl Backend for NoWatches {
 struct Script {
     /// A file that is written, once, before the watch has caught up.
     late: Option<PathBuf>,
+    /// What is told of, once, the next time but one that the watch catches up.
+    tidings: Vec<RelPath>,
+    /// Whether an operator asks for a new baseline while the watch catches up.
+    anew: bool,
+    /// Whether it caught up before.
+    caught_up: bool,
+    door: Option<HintSender>,
     /// What the kernel does not tell of until it is tried again.
     polled: Vec<&'static str>,
     /// What is watched outside the root.
@@ -83,6 +91,18 @@ impl Watch for Scripted {
         if let Some(path) = self.change(|script| script.late.take()) {
             fs::write(path, "late").expect("written");
         }
+        self.change(|script| {
+            let door = script.door.as_ref().expect("armed");
+            if std::mem::take(&mut script.anew) {
+                door.begin_anew(Vec::new());
+            }
+            if script.caught_up
+                && let Some(path) = script.tidings.pop()
+            {
+                door.send(Hint { path, reach: Reach::Subtree, witness: Witness::Watch });
+            }
+            script.caught_up = true;
+        });
     }
 
     fn retry(&self) {
@@ -107,7 +127,8 @@ impl Watch for Scripted {
 }
 
 impl Backend for Scripted {
-    fn arm(&self, _: &Tree, _: HintSender) -> Result<Box<dyn Watch>, WatchError> {
+    fn arm(&self, _: &Tree, door: HintSender) -> Result<Box<dyn Watch>, WatchError> {
+        self.change(|script| script.door = Some(door));
         Ok(Box::new(self.clone()))
     }
 }
@@ -147,7 +168,11 @@ fn reading(
     store: &Store,
     backend: Arc<dyn Backend>,
 ) -> Intake {
-    let settings = Settings {
+    with(settings(digest_rate, root, waits), clock, store, backend)
+}
+
+fn settings(digest_rate: u64, root: PathBuf, waits: Waits) -> Settings {
+    Settings {
         origin: "www".into(),
         root,
         links: Links::Inside,
@@ -155,7 +180,15 @@ fn reading(
         reconcile_every: Duration::from_secs(3_600),
         poll_every: Duration::from_secs(60),
         digest_rate,
-    };
+    }
+}
+
+fn with(
+    settings: Settings,
+    clock: SharedClock,
+    store: &Store,
+    backend: Arc<dyn Backend>,
+) -> Intake {
     let mapping = Mapping::new(Spec {
         account: "main".into(),
         domains: vec!["https://www.example.com".to_owned()],
@@ -911,10 +944,31 @@ async fn a_new_baseline_can_be_asked_for() {
     world.pass(SECOND).await;
     world.write("a", "unheard");
     world.clock.advance(SECOND * 200);
-    world.intake.door().begin_anew();
+    let wish = |not_before| Wish {
+        account: "main".into(),
+        action: Action::Refresh,
+        target: Target::new(Kind::Directory, "https://www.example.com/"),
+        force: false,
+        not_before,
+        cause: Cause {
+            witness: Witness::Operator,
+            at: world.clock.now(),
+            origin: None,
+            path: None,
+            change: None,
+            digest: None,
+            deploy: None,
+        },
+        hold: None,
+    };
+    let now = world.clock.now();
+    let (early, late) = (wish(now.minus(SECOND)), wish(now.plus(SECOND)));
+    world.intake.door().begin_anew(vec![early, late]);
     world.pass(SECOND * 5).await;
-    assert_eq!(world.refreshed().await, [""; 0]);
+    assert_eq!(world.refreshed().await, ["/"], "what came too early is asked for once more");
     assert_eq!(world.intake.facts().state, OriginState::Watching);
     world.change("a", "heard").await;
     assert_eq!(world.refreshed().await, ["/a"]);
 }
+
+mod doubts;

@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use super::{Armed, Intake, Trouble};
 use crate::domain::hint::Witness;
 use crate::domain::index::Index;
+use crate::domain::intent::{Outgoing, Wish};
 use crate::domain::path::RelPath;
 use crate::source::Unavailable;
 use crate::source::root::Root;
@@ -35,7 +36,6 @@ impl Intake {
             )),
             _ => None,
         };
-        self.compared = false;
         if let Some(why) = afresh {
             tracing::warn!(origin = %self.settings.origin, note = %why, "a new baseline is taken");
             self.notes[0] = format!(
@@ -63,6 +63,11 @@ impl Intake {
 
     /// Makes the index what the store holds; if that fails too, the next turn begins with it.
     pub(super) async fn read_back(&mut self) {
+        if self.state.as_ref().is_some_and(|state| !state.baseline_done) {
+            // What a baseline took since it was last recorded is gone again: it is found anew.
+            self.comparing = None;
+            self.subtrees.insert(RelPath::root(), Witness::Scan);
+        }
         self.loaded = false;
         if let Ok(Ok(index)) = self.stored_index().await {
             *self.index_mut() = index;
@@ -84,6 +89,7 @@ impl Intake {
         self.filling = None;
         self.compared = false;
         self.backlog.clear();
+        self.missing.clear();
     }
 
     /// Arms the watch, begins a baseline if there is none, and asks for a scan of the whole tree.
@@ -117,9 +123,19 @@ impl Intake {
                 baseline_done: false,
                 files: 0,
             };
-            let record =
-                Record { forget: true, origin_record: Some(state.clone()), ..self.blank() };
+            // One that may have been asked for by now came too early.
+            let now = self.clock.server_now();
+            let early = self.refreshes.iter().filter(|wish| wish.not_before <= now);
+            let again = |wish: &Wish| Outgoing::Wish(Wish { not_before: now, ..wish.clone() });
+            let record = Record {
+                forget: true,
+                origin_record: Some(state.clone()),
+                outgoing: early.map(again).collect(),
+                ..self.blank()
+            };
             self.store.record(record).await?;
+            self.recorded.notify_one();
+            self.refreshes.clear();
             *self.index_mut() = Index::new();
             self.state = Some(state);
         }
@@ -129,7 +145,9 @@ impl Intake {
         };
         self.tell(&watch.coverage());
         self.armed = Some(Armed { identity: root.identity(), watch: Some(watch) });
-        self.settler.restart_absences(self.clock.boot());
+        if !self.compared {
+            self.settler.restart_absences(self.clock.boot());
+        }
         self.subtrees.insert(RelPath::root(), Witness::Scan);
         self.next_glance = Some(self.clock.boot() + super::GLANCE_EVERY);
         Ok(())

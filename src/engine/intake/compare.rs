@@ -62,7 +62,7 @@ impl Intake {
             self.subtrees.insert(RelPath::root(), Witness::Schedule);
         }
         if self.subtrees.remove(&RelPath::root()).is_some() {
-            self.next_poll = None;
+            (self.next_poll, self.next_reconcile) = (None, None);
             self.begin_comparing(identity, vec![RelPath::root()]);
         } else if self.next_poll.is_some_and(|at| at <= now) {
             self.next_poll = None;
@@ -97,8 +97,15 @@ impl Intake {
 
     fn begin_comparing(&mut self, identity: tree::Identity, subtrees: Vec<RelPath>) {
         let whole = subtrees.iter().any(RelPath::is_root);
-        let what = self.comparison(identity, subtrees.clone());
+        // What still waits there is found once more.
+        self.backlog.retain(|path| !is_within_any(path, &subtrees));
+        self.missing.retain(|path| !is_within_any(path, &subtrees));
+        let mut what = self.comparison(identity, subtrees.clone());
         let (sender, news) = unbounded_channel();
+        // Once nobody listens any more, because it was called off, nothing is left to walk.
+        let (listener, excluded) = (sender.clone(), Arc::clone(&what.tree.excluded));
+        what.tree.excluded =
+            Arc::new(move |path, is_dir| listener.is_closed() || excluded(path, is_dir));
         let (door, seen) = (self.door.0.clone(), Arc::clone(&what.seen));
         let watch = self.armed.as_ref().and_then(|armed| armed.watch.clone());
         let task = spawn_blocking(move || {
@@ -108,11 +115,11 @@ impl Intake {
                 watch.catch_up();
             }
             let result = tree::compare(&what, &|suspect| {
-                // Nobody listens any more once the comparison was called off.
-                let _ = sender.send(suspect);
-                door.knock();
+                if sender.send(suspect).is_ok() {
+                    door.knock();
+                }
             });
-            drop(sender);
+            drop((what, sender));
             door.knock();
             result
         });
@@ -199,14 +206,18 @@ impl Intake {
         let mut worked = !suspects.is_empty();
         let baseline =
             self.state.as_ref().filter(|state| !state.baseline_done).map(|state| state.baseline_at);
+        if worked && baseline.is_some() {
+            self.hear_all().await?;
+        }
         for suspect in suspects {
             match (suspect.seen, baseline) {
+                (Some(_), Some(_)) if self.is_walked_next(&suspect.path) => {}
                 (None, _) => comparing.missing.push(suspect.path),
                 (Some((seen, linked)), Some(baseline)) => {
                     let entry = unread(seen, linked);
                     let is_older = !changed_since(&entry, baseline);
-                    if is_older && !self.is_hinted(&suspect.path) && self.take(&suspect.path, entry)
-                    {
+                    let is_dirty = self.settler.is_dirty(&suspect.path);
+                    if is_older && !is_dirty && self.take(&suspect.path, entry) {
                         comparing.unrecorded += 1;
                     } else {
                         self.backlog.push_back(suspect.path);
@@ -218,11 +229,7 @@ impl Intake {
         if comparing.unrecorded >= BASELINE_CHUNK || ended && comparing.unrecorded > 0 {
             comparing.unrecorded = 0;
             let chunks = self.index_mut().take_writes();
-            if let Err(trouble) = self.commit(Record { chunks, ..self.blank() }).await {
-                // What was taken is gone from the index again: it is found anew.
-                self.subtrees.insert(RelPath::root(), Witness::Scan);
-                return Err(trouble);
-            }
+            self.commit(Record { chunks, ..self.blank() }).await?;
         }
         if ended {
             self.end_comparing(comparing).await?;
@@ -243,16 +250,33 @@ impl Intake {
         is_new
     }
 
-    /// Whether the watch told of a path: then it changed, however old it looks.
-    fn is_hinted(&self, path: &RelPath) -> bool {
-        self.settler.is_dirty(path) || self.witness(path) == Witness::Watch
+    /// Takes the hints of all that happened until now: what a baseline met may have been moved there
+    /// since it began, however old it looks.
+    async fn hear_all(&mut self) -> Result<(), Trouble> {
+        if let Some(watch) = self.armed.as_ref().and_then(|armed| armed.watch.clone()) {
+            spawn_blocking(move || watch.catch_up()).await?;
+        }
+        let hints = self.door.1.drain_paths();
+        self.take_hints(hints);
+        Ok(())
+    }
+
+    /// Whether a path lies in a subtree that was hinted at: it is walked for its own sake.
+    fn is_walked_next(&self, path: &RelPath) -> bool {
+        let mut at = Some(path.clone());
+        while let Some(path) = at.filter(|at| !at.is_root()) {
+            if self.subtrees.contains_key(&path) {
+                return true;
+            }
+            at = path.parent();
+        }
+        false
     }
 
     async fn end_comparing(&mut self, comparing: Comparing) -> Result<(), Trouble> {
         let found = match comparing.task.await? {
             Ok(found) => found,
             Err(why) => {
-                self.backlog.clear();
                 if self.state.as_ref().is_some_and(|state| !state.baseline_done) {
                     // What was taken may be another tree's.
                     self.state = None;
@@ -260,29 +284,33 @@ impl Intake {
                 return Err(why.into());
             }
         };
-        self.backlog_missing += comparing.missing.len();
-        self.backlog.extend(comparing.missing);
+        // Those that wait already are looked at anyway.
+        let waits = |path: &RelPath| self.settler.is_dirty(path);
+        self.missing.extend(comparing.missing.into_iter().filter(|path| !waits(path)));
         let took = self.clock.boot().saturating_sub(comparing.began);
-        if comparing.whole {
-            self.end_of_whole(&found).await?;
-        }
-        self.facts.reconciles += 1;
-        self.take_findings(&comparing.subtrees, found);
         let every = self.settings.poll_every.max(took * POLL_SHARE);
         self.next_poll = (!self.polled().is_empty()).then(|| self.clock.boot() + every);
-        Ok(())
+        self.facts.reconciles += 1;
+        if comparing.whole {
+            self.note_unknown(&found);
+        }
+        self.take_findings(&comparing.subtrees, found);
+        if comparing.whole { self.end_of_whole().await } else { Ok(()) }
     }
 
-    async fn end_of_whole(&mut self, found: &Scan) -> Result<(), Trouble> {
-        self.compared = true;
-        self.next_reconcile = Some(self.next_reconcile());
-        self.fill_from = Some(RelPath::root());
+    fn note_unknown(&mut self, found: &Scan) {
         self.notes[1] = found.unknown.first().map_or_else(String::new, |(path, why)| {
             format!(
                 "not everything could be read ({} in all), first {path:?}: {why}",
                 found.unknown.len()
             )
         });
+    }
+
+    async fn end_of_whole(&mut self) -> Result<(), Trouble> {
+        self.compared = true;
+        self.next_reconcile = Some(self.next_reconcile());
+        self.fill_from = Some(RelPath::root());
         let Some(mut state) = self.state.clone() else {
             return Ok(());
         };
@@ -311,14 +339,9 @@ impl Intake {
         }
         let links: Vec<DirectoryLink> =
             found.links.into_iter().map(|link| self.unless_excluded(link)).collect();
-        let mut leaving = false;
-        let dangling = &mut self.links.dangling;
-        dangling.retain(|path| !subtrees.iter().any(|subtree| path.is_within(subtree)));
-        dangling.extend(found.dangling);
-        for subtree in subtrees {
-            let below = links.iter().filter(|link| link.at.is_within(subtree)).cloned().collect();
-            leaving |= self.links.found(subtree, below);
-        }
+        self.links.dangling.retain(|path| !is_within_any(path, subtrees));
+        self.links.dangling.extend(found.dangling);
+        let leaving = self.links.found(|path| is_within_any(path, subtrees), links);
         if leaving && let Some(watch) = self.armed.as_ref().and_then(|armed| armed.watch.clone()) {
             let outside = self.links.outside();
             let (door, links) = (self.door.0.clone(), outside.clone());
@@ -347,13 +370,15 @@ impl Intake {
     pub(super) fn mark_suspects(&mut self) -> bool {
         let room = MOST_SUSPECTS.saturating_sub(self.settler.dirty());
         let (now, fresh) = (self.clock.boot(), self.fresh());
-        let suspects: Vec<RelPath> = self.backlog.drain(..room.min(self.backlog.len())).collect();
-        for path in &suspects {
-            self.settler.mark(path, Witness::Scan, now, &fresh);
+        let mut marked = false;
+        for _ in 0..room {
+            let Some(path) = self.backlog.pop_front().or_else(|| self.missing.pop_front()) else {
+                break;
+            };
+            self.settler.mark(&path, Witness::Scan, now, &fresh);
+            marked = true;
         }
-        // The missing ones are the last.
-        self.backlog_missing = self.backlog_missing.min(self.backlog.len());
-        !suspects.is_empty()
+        marked
     }
 
     fn next_reconcile(&self) -> Duration {

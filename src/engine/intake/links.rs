@@ -1,6 +1,6 @@
 //! Directories that have more than one path below the root, because links lead to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use crate::domain::hint::{Hint, Reach};
@@ -22,12 +22,17 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Takes what a comparison of `subtree` found; returns whether the links that leave the root are
-    /// others than before.
-    pub(super) fn found(&mut self, subtree: &RelPath, found: Vec<DirectoryLink>) -> bool {
+    /// Takes what a comparison found; returns whether the links that leave the root are others than
+    /// before.
+    pub(super) fn found(
+        &mut self,
+        was_compared: impl Fn(&RelPath) -> bool,
+        found: Vec<DirectoryLink>,
+    ) -> bool {
         let before = self.outside();
-        self.targets.retain(|link, _| !link.is_within(subtree));
-        self.targets.extend(found.into_iter().map(|link| (link.at, link.to)));
+        self.targets.retain(|link, _| !was_compared(link));
+        let found = found.into_iter().filter(|link| was_compared(&link.at));
+        self.targets.extend(found.map(|link| (link.at, link.to)));
         self.inside.clear();
         for (link, target) in &self.targets {
             if let LinkTarget::Inside(directory) = target {
@@ -50,11 +55,11 @@ impl Links {
 
     /// Returns the hint and the same of every other path that leads there.
     pub(super) fn expand(&self, hint: Hint) -> Vec<Hint> {
-        let mut hints = vec![hint];
         if self.inside.is_empty() {
-            return hints;
+            return vec![hint];
         }
-        let mut fresh = 0..1;
+        let mut known = HashSet::from([hint.path.clone()]);
+        let (mut hints, mut fresh) = (vec![hint], 0..1);
         for _ in 0..MOST_ROUNDS {
             let more: Vec<Hint> = hints
                 .get(fresh.clone())
@@ -64,7 +69,7 @@ impl Links {
                 .collect();
             fresh.start = hints.len();
             for hint in more {
-                if !hints.iter().any(|known| known.path == hint.path) {
+                if known.insert(hint.path.clone()) {
                     hints.push(hint);
                 }
             }
@@ -122,14 +127,14 @@ mod tests {
             |at: &str, to: &str| DirectoryLink { at: path(at), to: LinkTarget::Inside(path(to)) };
         let found =
             vec![link("current", "releases/2"), link("latest", "current"), link("x/y", "d")];
-        assert!(!links.found(&RelPath::root(), found));
+        assert!(!links.found(|_| true, found));
         let deep = expanded(&links, "releases/2/a/b", Reach::Path);
         assert_eq!(deep, ["current/a/b", "latest/a/b", "releases/2/a/b"]);
         assert_eq!(expanded(&links, "releases/3/a", Reach::Path), ["releases/3/a"]);
         assert_eq!(expanded(&links, "releases", Reach::Path), ["releases"]);
         let above = expanded(&links, "releases", Reach::Subtree);
         assert_eq!(above, ["current", "latest", "releases"]);
-        links.found(&path("x"), Vec::new());
+        links.found(|link| link.is_within(&path("x")), Vec::new());
         assert_eq!(expanded(&links, "d/file", Reach::Path), ["d/file"]);
     }
 
@@ -137,9 +142,9 @@ mod tests {
     fn links_that_leave_are_news_when_they_differ() {
         let mut links = Links::default();
         let out = || DirectoryLink { at: path("l"), to: LinkTarget::Outside("/srv/x".into()) };
-        assert!(links.found(&RelPath::root(), vec![out()]));
-        assert!(!links.found(&RelPath::root(), vec![out()]));
+        assert!(links.found(|_| true, vec![out()]));
+        assert!(!links.found(|_| true, vec![out()]));
         assert_eq!(links.outside(), [(path("l"), PathBuf::from("/srv/x"))]);
-        assert!(links.found(&path("l"), Vec::new()));
+        assert!(links.found(|link| *link == path("l"), Vec::new()));
     }
 }

@@ -35,7 +35,7 @@ impl Intake {
     /// be closed. Returns whether there was anything to do.
     pub(super) async fn look(&mut self, identity: tree::Identity) -> Result<bool, Trouble> {
         // What was touched while the tree was walked is left alone until it rests.
-        let hints = self.door.1.drain();
+        let hints = self.door.1.drain_paths();
         let heard = self.take_hints(hints);
         let fresh = self.fresh();
         let looks = self.settler.due(self.clock.boot(), CHUNK, &fresh);
@@ -76,7 +76,11 @@ impl Intake {
             self.give_back(looks);
             return Err(trouble);
         }
-        self.vanishing.1 += removed;
+        if self.holding > 0 {
+            self.holding = self.holding.saturating_sub(removed);
+        } else {
+            self.vanishing.1 += removed;
+        }
         self.announced = opened.or_else(|| self.announced.take());
         if closes {
             self.settler.closed();
@@ -86,26 +90,30 @@ impl Intake {
     }
 
     /// Removals of a large part of the tree at once are held for a person: a mount that failed, a
-    /// deploy that broke off. Removing takes its time, and the first are recorded before the last are
-    /// seen: they count too, until nothing is absent any more or [`AT_ONCE`] is over.
+    /// deploy that broke off. As many removals are held as were missing then, unless they return.
+    /// Removing takes its time, and the first are recorded before the last are seen: they count too,
+    /// until nothing is missing any more or [`AT_ONCE`] is over.
     fn hold_if_many_vanished(&mut self, looks: &[Look]) {
         let now = self.clock.boot();
-        let absent = self.settler.absent() + self.backlog_missing;
-        if absent == 0 || now.saturating_sub(self.vanishing.0) > AT_ONCE {
+        let missing = self.settler.absent() + self.missing.len();
+        self.holding = self.holding.min(missing);
+        if missing == 0 || now.saturating_sub(self.vanishing.0) > AT_ONCE {
             self.vanishing = (now, 0);
-            self.holding = None;
         }
-        if self.holding.is_none() && looks.iter().any(|look| look.removal.is_some()) {
-            let vanished = absent + self.vanishing.1;
-            let files = self.held().files() + self.vanishing.1 as u64;
-            if vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files {
+        if !looks.iter().any(|look| look.removal.is_some()) {
+            return;
+        }
+        let vanished = missing + self.vanishing.1;
+        let files = self.held().files() + self.vanishing.1 as u64;
+        if vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files {
+            if self.holding == 0 {
                 tracing::warn!(
                     origin = %self.settings.origin, vanished, files,
                     "so many files vanished at once that their refreshes wait for a person"
                 );
-                let why = format!("at least {vanished} of {files} files vanished at once");
-                self.holding = Some(why);
+                self.held_why = format!("at least {vanished} of {files} files vanished at once");
             }
+            self.holding = missing;
         }
     }
 
@@ -213,7 +221,8 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
-            let held = self.holding.clone().filter(|_| change.kind == ChangeKind::Removed);
+            let is_held = self.holding > 0 && change.kind == ChangeKind::Removed;
+            let held = is_held.then(|| self.held_why.clone());
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
