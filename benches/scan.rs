@@ -7,8 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
@@ -22,9 +21,11 @@ use refreshd::source::root::Root;
 use refreshd::source::scan::{Comparison, THREADS, scan};
 use rustix::time::{ClockId, clock_gettime};
 
+mod common;
+
+use common::{compile, fill, make, median, number};
+
 const ROUNDS: usize = 5;
-/// Each directory holds up to this many others.
-const FANOUT: usize = 20;
 
 fn main() {
     let (files, directories) =
@@ -34,8 +35,8 @@ fn main() {
     let tree = place.path().join("tree");
     let clock = SystemClock::default();
     println!("making {files} files in {directories} directories");
-    make(&tree, files, directories);
-    let floor = compile(place.path());
+    fill(&make(&tree, directories), files, b"");
+    let floor = compile("nftw", place.path());
     let index = RwLock::new(index(&tree));
     let [mut walks, mut scans] = [const { Vec::new() }; 2];
     let [mut walk_cpus, mut scan_cpus] = [const { Vec::new() }; 2];
@@ -61,41 +62,9 @@ fn main() {
     println!("CPU: walk in C {walk_cpu:.2} s, scan {scan_cpu:.2} s (goal 5 s)");
 }
 
-fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
 /// CPU time that all threads of this process had.
 fn cpu() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().expect("positive")
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-/// Makes a tree whose directories hold equally many files and each up to [`FANOUT`] directories.
-fn make(tree: &Path, files: usize, directories: usize) {
-    let mut paths: Vec<PathBuf> = vec![tree.to_owned()];
-    for at in 0..directories {
-        if at > 0 {
-            paths.push(paths[(at - 1) / FANOUT].join(format!("directory-{at}")));
-        }
-        fs::create_dir(&paths[at]).expect("made");
-        for file in at * files / directories..(at + 1) * files / directories {
-            fs::write(paths[at].join(format!("asset-{file:07}.html")), b"").expect("written");
-        }
-    }
-}
-
-fn compile(place: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor/nftw.c");
-    let floor = place.join("nftw");
-    let mut compiler = Command::new("cc");
-    let done = compiler.arg("-O2").arg("-o").arg(&floor).arg(source).status().expect("cc runs");
-    assert!(done.success());
-    floor
 }
 
 fn index(tree: &Path) -> Index {

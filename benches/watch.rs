@@ -23,9 +23,11 @@ use refreshd::source::watch::{Backend as _, Tree};
 use refreshd::source::{DOOR_PATHS, door};
 use rustix::time::{ClockId, clock_gettime};
 
+mod common;
+
+use common::{compile, fill, make, median, number};
+
 const ROUNDS: usize = 5;
-/// Each directory holds up to this many others.
-const FANOUT: usize = 20;
 const FILES: usize = 100_000;
 
 fn main() {
@@ -33,14 +35,13 @@ fn main() {
     if arguments.next().as_deref() == Some("serve") {
         return serve(PathBuf::from(arguments.next().expect("a root")));
     }
-    let directories = std::env::var("WATCH_DIRECTORIES");
-    let directories = directories.map_or(100_000, |text| text.parse().expect("a number"));
+    let directories = number("WATCH_DIRECTORIES", 100_000);
     let place = tempfile::tempdir().expect("a directory for the trees");
     let (large, small) = (place.path().join("large"), place.path().join("small"));
     println!("making {directories} directories, and {FILES} files in 10000");
     make(&large, directories);
-    let files = fill(&make(&small, 10_000));
-    let floor = compile(place.path());
+    let files = fill(&make(&small, 10_000), FILES, b"");
+    let floor = compile("inotify", place.path());
     let own = std::env::current_exe().expect("this program");
     let bare = |tree: &Path, pause: &str| {
         let mut command = Command::new(&floor);
@@ -94,47 +95,10 @@ fn main() {
     println!("C with the same pause of 2 ms: {paused} us, ratio {}", ratio(ours, paused));
 }
 
-fn median(mut figures: Vec<usize>) -> usize {
-    figures.sort_unstable();
-    figures.get(figures.len() / 2).copied().unwrap_or(0)
-}
-
 /// Two digits behind the point.
 fn ratio(ours: usize, floor: usize) -> String {
     let hundredths = ours * 100 / floor.max(1);
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
-}
-
-/// Makes a tree and returns its directories.
-fn make(tree: &Path, directories: usize) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = vec![tree.to_owned()];
-    for at in 0..directories {
-        if at > 0 {
-            paths.push(paths[(at - 1) / FANOUT].join(format!("directory-{at}")));
-        }
-        fs::create_dir(&paths[at]).expect("made");
-    }
-    paths
-}
-
-/// Fills directories with files, evenly.
-fn fill(directories: &[PathBuf]) -> Vec<PathBuf> {
-    let place = |file: usize| &directories[file * directories.len() / FILES];
-    let file = |file: usize| place(file).join(format!("asset-{file:06}.html"));
-    let files: Vec<_> = (0..FILES).map(file).collect();
-    for file in &files {
-        fs::write(file, b"").expect("written");
-    }
-    files
-}
-
-fn compile(place: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor/inotify.c");
-    let floor = place.join("floor");
-    let mut compiler = Command::new("cc");
-    let done = compiler.arg("-O2").arg("-o").arg(&floor).arg(source).status().expect("cc runs");
-    assert!(done.success());
-    floor
 }
 
 type Lines = std::io::Lines<BufReader<std::process::ChildStdout>>;

@@ -153,6 +153,12 @@ impl Settler {
         self.dirty.contains_key(path)
     }
 
+    /// Returns whether a path is marked: then a look follows, whatever else there is.
+    #[must_use]
+    pub fn is_marked(&self, path: &RelPath) -> bool {
+        self.dirty.get(path).is_some_and(|dirty| dirty.marked.is_some())
+    }
+
     /// Marks a path. If no deploy is open, `fresh` is.
     pub fn mark(&mut self, path: &RelPath, witness: Witness, now: Duration, fresh: &Arc<Deploy>) {
         if !self.dirty.contains_key(path) && self.dirty.len() >= self.most {

@@ -137,6 +137,8 @@ enum Trouble {
 struct Armed {
     identity: tree::Identity,
     watch: Option<Arc<dyn Watch>>,
+    /// The links that leave the root, as the watch was told of them.
+    followed: Vec<(RelPath, PathBuf)>,
 }
 
 /// The intake of one origin.
@@ -171,9 +173,8 @@ pub struct Intake {
     fill_from: Option<RelPath>,
     /// What an operator wants refreshed with the next baseline.
     refreshes: Vec<Wish>,
-    /// How many removals are held for a person, because so many files vanished at once, and why.
-    holding: usize,
-    held_why: String,
+    /// How many removals are still to be held for a person, and why: so many files vanished at once.
+    holding: Option<(usize, String)>,
     /// Since when files have been vanishing without a pause, and how many of these went unheld.
     vanishing: (Duration, usize),
     /// By which means the tree was last said to be watched, and how many subtrees to be polled.
@@ -236,8 +237,7 @@ impl Intake {
             filling: None,
             fill_from: None,
             refreshes: Vec::new(),
-            holding: 0,
-            held_why: String::new(),
+            holding: None,
             vanishing: (Duration::ZERO, 0),
             told: None,
             announced: None,

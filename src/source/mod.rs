@@ -150,7 +150,7 @@ impl HintReceiver {
             let mut held = self.0.held();
             held.root |= root;
             if let Some(refreshes) = anew {
-                held.anew.get_or_insert_default().splice(0..0, refreshes);
+                held.anew.get_or_insert_default().extend(refreshes);
             }
             drop(held);
             self.0.knocked.notify_one();

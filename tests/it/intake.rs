@@ -829,6 +829,22 @@ async fn what_sends_no_events_is_polled_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn what_comes_when_no_room_is_left_is_polled_from_then_on() {
+    let now = SystemClock::default().now().plus(SECOND * 60);
+    let script = Scripted::default();
+    let mut world = World::at(&[("a", "a")], now, Arc::new(script.clone())).await;
+    world.pass(SECOND).await;
+    script.change(|script| script.polled = vec!["far"]);
+    world.write("far/b", "b");
+    world.hint("far", Reach::Subtree);
+    world.pass(SECOND * 2).await;
+    assert_eq!(world.refreshed().await, ["/far/b"]);
+    world.write("far/b", "unheard");
+    world.pass(SECOND * 70).await;
+    assert_eq!(world.refreshed().await, ["/far/b"]);
+}
+
+#[tokio::test]
 async fn a_new_tree_is_read_beside_and_what_was_not_read_counts_when_touched() {
     let mut world = World::new(&[("a", "a"), ("d/b", "b")]).await;
     let clock = Arc::clone(&world.clock) as SharedClock;
@@ -879,6 +895,29 @@ async fn a_tree_of_which_much_vanishes_waits_for_a_person() {
     world.pass(SECOND * 40).await;
     let third = world.taken().await;
     assert_eq!((wishes(&third).len(), held(&third)), (3, 0));
+}
+
+#[tokio::test]
+async fn what_is_removed_after_much_vanished_goes_out() {
+    let mut world = World::new(&[("kept", "a"), ("one", "b"), ("two", "c")]).await;
+    for number in 0..600 {
+        world.write(&format!("d/{number}"), "bytes");
+    }
+    world.pass(SECOND).await;
+    fs::remove_dir_all(world.root().join("d")).expect("removed");
+    world.hint("d", Reach::Subtree);
+    // At every moment from then on something is missing.
+    for name in ["one", "two"] {
+        world.pass(SECOND * 20).await;
+        fs::remove_file(world.root().join(name)).expect("removed");
+        world.hint(name, Reach::Path);
+    }
+    world.pass(SECOND * 40).await;
+    let taken = world.taken().await;
+    let is_held = |wish: &&&Wish| wish.hold.is_some();
+    let free: Vec<_> =
+        wishes(&taken).iter().filter(|wish| !is_held(wish)).map(|wish| shown(wish)).collect();
+    assert_eq!((free, wishes(&taken).len()), (vec!["/two!".to_owned()], 602));
 }
 
 #[tokio::test]

@@ -60,6 +60,39 @@ async fn a_fuse_mount_in_the_tree_is_polled_and_the_rest_is_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_mounted_in_a_watched_tree_is_polled_or_watched_from_then_on() {
+    for watch in ["auto", "inotify"] {
+        if !may_mount("what_is_mounted_in_a_watched_tree_is_polled_or_watched_from_then_on") {
+            return;
+        }
+        let world = World::new().await;
+        world.configure("", &format!("watch = \"{watch}\"\n{QUICK}"));
+        world.write("local/page", "one");
+        for name in ["far", "near"] {
+            fs::create_dir_all(world.root().join(name)).expect("made");
+        }
+        let backing = world.path("backing");
+        write(&backing, "page", "one");
+        let space = Space::new();
+        let _daemon = world.start_under(&space.enter());
+        world.wait_ready();
+        let mut seen = 0;
+        let bindfs = space.bindfs(&backing, &world.root().join("far"));
+        assert_arrived(&world, &mut seen, &[url("far/page")], watch);
+        write(&backing, "page", "two, longer");
+        assert_arrived(&world, &mut seen, &[url("far/page")], watch);
+        space.run(&world.root(), "mount -t tmpfs near near; mkdir near/d; echo one > near/d/page");
+        assert_arrived(&world, &mut seen, &[url("near/d/page")], watch);
+        write(&space.inside(&world.root()), "near/d/page", "two, longer");
+        assert_arrived(&world, &mut seen, &[url("near/d/page")], watch);
+        space.run(&world.root(), "umount far; umount near");
+        drop(bindfs);
+        write(&space.inside(&world.root()), "far/local", "one");
+        assert_arrived(&world, &mut seen, &[url("far/local")], watch);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_root_on_fuse_is_polled() {
     if !may_mount("a_root_on_fuse_is_polled") {
         return;

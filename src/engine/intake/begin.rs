@@ -144,7 +144,8 @@ impl Intake {
             Err(error) => Arc::new(Polling { why: error.to_string() }) as Arc<dyn Watch>,
         };
         self.tell(&watch.coverage());
-        self.armed = Some(Armed { identity: root.identity(), watch: Some(watch) });
+        let (identity, watch) = (root.identity(), Some(watch));
+        self.armed = Some(Armed { identity, watch, followed: Vec::new() });
         if !self.compared {
             self.settler.restart_absences(self.clock.boot());
         }

@@ -58,6 +58,10 @@ impl Intake {
             return;
         }
         let now = self.clock.boot();
+        if self.next_poll.is_none() && !self.polled().is_empty() {
+            // A directory came for which no watch was left.
+            self.next_poll = Some(now + self.settings.poll_every);
+        }
         if self.next_reconcile.is_some_and(|at| at <= now) {
             self.subtrees.insert(RelPath::root(), Witness::Schedule);
         }
@@ -341,10 +345,13 @@ impl Intake {
             found.links.into_iter().map(|link| self.unless_excluded(link)).collect();
         self.links.dangling.retain(|path| !is_within_any(path, subtrees));
         self.links.dangling.extend(found.dangling);
-        let leaving = self.links.found(|path| is_within_any(path, subtrees), links);
-        if leaving && let Some(watch) = self.armed.as_ref().and_then(|armed| armed.watch.clone()) {
-            let outside = self.links.outside();
-            let (door, links) = (self.door.0.clone(), outside.clone());
+        self.links.found(|path| is_within_any(path, subtrees), links);
+        let outside = self.links.outside();
+        if let Some(armed) = self.armed.as_mut().filter(|armed| armed.followed != outside)
+            && let Some(watch) = armed.watch.clone()
+        {
+            armed.followed.clone_from(&outside);
+            let (door, links) = (self.door.0.clone(), outside);
             // What changed there before it was watched is found by comparing once more.
             drop(spawn_blocking(move || {
                 watch.follow(&links);
@@ -375,7 +382,10 @@ impl Intake {
             let Some(path) = self.backlog.pop_front().or_else(|| self.missing.pop_front()) else {
                 break;
             };
-            self.settler.mark(&path, Witness::Scan, now, &fresh);
+            // Polls that are more frequent than paths settle must not put a look off.
+            if !self.settler.is_marked(&path) {
+                self.settler.mark(&path, Witness::Scan, now, &fresh);
+            }
             marked = true;
         }
         marked

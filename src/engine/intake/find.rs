@@ -1,6 +1,6 @@
 //! From hints to marks.
 
-use super::{Intake, Trouble};
+use super::{Intake, MOST_DIRTY, Trouble};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::path::RelPath;
 use crate::source::root::Root;
@@ -11,12 +11,19 @@ impl Intake {
     /// Takes what came through the door; returns whether anything did.
     pub(super) fn take_hints(&mut self, hints: Hints) -> bool {
         let came = hints.overflowed || !hints.hints.is_empty();
+        let mut collapsed = self.settler.take_collapse();
         for hint in hints.hints {
             for hint in self.links.expand(hint) {
                 self.take_hint(hint);
             }
+            collapsed |= self.settler.take_collapse() || self.subtrees.len() > MOST_DIRTY;
+            if collapsed {
+                // What is left, times the links that lead there, is compared with everything.
+                self.subtrees.clear();
+                break;
+            }
         }
-        if hints.overflowed || self.settler.take_collapse() {
+        if hints.overflowed || collapsed {
             tracing::warn!(
                 origin = %self.settings.origin,
                 "more changed than is kept track of; the whole tree is compared"

@@ -76,10 +76,10 @@ impl Intake {
             self.give_back(looks);
             return Err(trouble);
         }
-        if self.holding > 0 {
-            self.holding = self.holding.saturating_sub(removed);
-        } else {
-            self.vanishing.1 += removed;
+        match &mut self.holding {
+            Some((left, _)) => *left = left.saturating_sub(removed),
+            // What is held is no reason to hold what goes after it.
+            None => self.vanishing.1 += removed,
         }
         self.announced = opened.or_else(|| self.announced.take());
         if closes {
@@ -90,30 +90,33 @@ impl Intake {
     }
 
     /// Removals of a large part of the tree at once are held for a person: a mount that failed, a
-    /// deploy that broke off. As many removals are held as were missing then, unless they return.
-    /// Removing takes its time, and the first are recorded before the last are seen: they count too,
-    /// until nothing is missing any more or [`AT_ONCE`] is over.
+    /// deploy that broke off. Removing takes its time, and the first are recorded before the last are
+    /// seen: they count too, until nothing is absent any more or [`AT_ONCE`] is over. As many are held
+    /// as are absent then, unless they return.
     fn hold_if_many_vanished(&mut self, looks: &[Look]) {
         let now = self.clock.boot();
-        let missing = self.settler.absent() + self.missing.len();
-        self.holding = self.holding.min(missing);
-        if missing == 0 || now.saturating_sub(self.vanishing.0) > AT_ONCE {
+        let absent = self.settler.absent() + self.missing.len();
+        if absent == 0 || now.saturating_sub(self.vanishing.0) > AT_ONCE {
             self.vanishing = (now, 0);
         }
+        if let Some((left, _)) = &mut self.holding {
+            *left = absent.min(*left);
+        }
+        self.holding.take_if(|(left, _)| *left == 0);
         if !looks.iter().any(|look| look.removal.is_some()) {
             return;
         }
-        let vanished = missing + self.vanishing.1;
+        let vanished = absent + self.vanishing.1;
         let files = self.held().files() + self.vanishing.1 as u64;
         if vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files {
-            if self.holding == 0 {
+            let holding = self.holding.get_or_insert_with(|| {
                 tracing::warn!(
                     origin = %self.settings.origin, vanished, files,
                     "so many files vanished at once that their refreshes wait for a person"
                 );
-                self.held_why = format!("at least {vanished} of {files} files vanished at once");
-            }
-            self.holding = missing;
+                (0, format!("at least {vanished} of {files} files vanished at once"))
+            });
+            holding.0 = absent;
         }
     }
 
@@ -221,8 +224,8 @@ impl Intake {
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
-            let is_held = self.holding > 0 && change.kind == ChangeKind::Removed;
-            let held = is_held.then(|| self.held_why.clone());
+            let is_removed = change.kind == ChangeKind::Removed;
+            let held = self.holding.as_ref().filter(|_| is_removed).map(|(_, why)| why.clone());
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }

@@ -88,6 +88,8 @@ struct State {
     overflows: u64,
     /// Whether a walk of everything is asked for and did not begin.
     everything: bool,
+    /// Why nothing is heard any more.
+    ended: Option<String>,
 }
 
 impl Shared {
@@ -177,6 +179,8 @@ impl Watch for Armed {
         let watches = state.nodes.len() as u64;
         let mut all = state.unwatched.polled();
         all.extend(self.shared.polled.iter().cloned());
+        let ended = state.ended.iter().cloned();
+        all.extend(ended.map(|why| Polled { path: RelPath::root(), why }));
         all.sort_by(|left, right| left.path.cmp(&right.path));
         let mut polled: Vec<Polled> = Vec::new();
         for one in all {

@@ -7,12 +7,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, ReadFlags};
 use rustix::io::{Errno, ioctl_fionread};
 
-use super::limits::Why;
 use super::nodes::{Descriptor, Place, Put};
 use super::walker::Request;
 use super::{Shared, State};
 use crate::domain::hint::Reach;
 use crate::domain::path::RelPath;
+use crate::source::io_text;
 
 /// How long the reader lets events gather after it read some: fewer and larger reads cost 0.28 of
 /// the CPU, and the kernel's queue of 16,384 events lasts 65 ms at a writer's full speed
@@ -66,7 +66,9 @@ impl Reader {
                 root = %self.shared.root.display(), error = %error,
                 "the kernel's events can't be read any more; the whole tree is polled"
             );
-            self.shared.state().unwatched.insert(&RelPath::root(), Why::Other(error), 0);
+            // No watch that is added mends this, so that it is not among what is tried again.
+            let why = format!("events can't be read any more: {}", io_text(error));
+            self.shared.state().ended = Some(why);
             self.shared.send(vec![(RelPath::root(), Reach::Subtree)]);
         }
     }

@@ -366,6 +366,48 @@ fn what_finds_no_room_is_polled_until_there_is_some() {
 }
 
 #[test]
+fn trying_again_in_vain_hints_at_nothing_though_the_root_stands_for_what_is_polled() {
+    let most = Arc::new(AtomicU64::new(10));
+    let world = World::with(&limited(&most), |root| {
+        for number in 0..200 {
+            make(&root.join(number.to_string()));
+        }
+    });
+    assert_eq!(world.polled(), [""]);
+    world.armed.retry();
+    assert_eq!((world.told(), world.polled()), (Vec::new(), vec![String::new()]));
+    most.store(1_000, Ordering::Relaxed);
+    world.armed.retry();
+    assert_eq!((world.told(), world.polled()), (vec!["/".to_owned()], Vec::new()));
+}
+
+#[test]
+fn what_is_not_heard_any_more_is_polled_whatever_is_tried_again() {
+    let world = World::new(|root| make(&root.join("a")));
+    let (_syncs, waiting) = channel();
+    let (requests, _asked) = channel();
+    // What is no queue of events can't be read as one.
+    let deaf = Shared {
+        inotify: rustix::fs::open(world.root(), rustix::fs::OFlags::empty(), 0.into())
+            .expect("opened"),
+        wake: eventfd(0, EventfdFlags::CLOEXEC).expect("made"),
+        stop: AtomicBool::new(false),
+        state: Mutex::default(),
+        root: world.root(),
+        excluded: Arc::new(excluded),
+        polled: Vec::new(),
+        door: door(DOOR_PATHS).0,
+    };
+    let deaf = Arc::new(deaf);
+    Reader::new(Arc::clone(&deaf), waiting, requests).run();
+    let ended = deaf.state().ended.clone();
+    assert!(ended.is_some());
+    world.armed.shared.state().ended = ended;
+    world.armed.retry();
+    assert_eq!(world.polled(), [""]);
+}
+
+#[test]
 fn what_cannot_be_read_is_polled_until_its_rights_change() {
     let locked = Arc::new(AtomicBool::new(true));
     let is_locked = Arc::clone(&locked);

@@ -217,7 +217,11 @@ impl Walker {
             let Some(place) = self.shared.state().nodes.find(&path) else {
                 continue;
             };
-            if matches!(self.walk(&place, &path, true), Watched::Yes { .. }) {
+            let watched = self.walk(&place, &path, true);
+            // Who stands for many that still find no room stays polled: a hint would bring the next
+            // comparison, which tries again, without end.
+            let is_whole = self.shared.state().unwatched.why(&path).is_none();
+            if is_whole && matches!(watched, Watched::Yes { .. }) {
                 self.hint(path);
             }
         }
