@@ -13,7 +13,7 @@ pub(super) struct Args {
     /// Of which origin.
     #[arg(value_name = "ORIGIN")]
     origin: String,
-    /// Also refresh, by directory, everything that may have changed: all its URLs.
+    /// Also refresh, by directory, everything the origin serves: it may have changed.
     #[arg(long)]
     refresh: bool,
     /// Write the answer as JSON.

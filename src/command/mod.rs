@@ -104,7 +104,7 @@ enum Command {
     Reject(decide::Args),
     /// Show how far the index of each origin is: on a terminal until every file has a digest.
     Index(index::Args),
-    /// Take an origin's tree as it is now, anew.
+    /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
     Baseline(baseline::Args),
     /// Look for what is wrong: what it costs, and the command that repairs it.
     Doctor(doctor::Args),

@@ -20,6 +20,9 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Polled subtrees that a person is told of one by one.
+const MOST_POLLED: usize = 10;
+
 /// Asks the daemon how it is: exit 0 once every origin is watched.
 pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
@@ -126,8 +129,13 @@ fn shortcomings(text: &mut String, origin: &Value) {
             size(origin["undigested_bytes"].as_u64().unwrap_or_default()),
         );
     }
-    for polled in origin["polled"].as_array().into_iter().flatten() {
+    let polled = origin["polled"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for polled in polled.iter().take(MOST_POLLED) {
         let _ = writeln!(text, "  polled: {}: {}", word(&polled["path"]), word(&polled["why"]));
+    }
+    if polled.len() > MOST_POLLED {
+        let more = polled.len() - MOST_POLLED;
+        let _ = writeln!(text, "  polled: {more} more, which --json names");
     }
     if let Some(advice) = origin["advice"].as_str().filter(|advice| !advice.is_empty()) {
         let _ = writeln!(text, "  advice: {advice}");

@@ -183,7 +183,7 @@ pub struct Intake {
     refreshes: Vec<Wish>,
     /// How many removals are still to be held for a person, and why: so many files vanished at once.
     holding: Option<(usize, String)>,
-    /// Since when files have been vanishing without a pause, and how many of them are recorded.
+    /// Since when files have been vanishing without a pause, and how many of these went unheld.
     vanishing: (Duration, usize),
     /// By which means the tree was last said to be watched, and how many subtrees to be polled.
     told: Option<(&'static str, usize)>,

@@ -898,6 +898,29 @@ async fn a_tree_of_which_much_vanishes_waits_for_a_person() {
 }
 
 #[tokio::test]
+async fn what_is_removed_after_much_vanished_goes_out() {
+    let mut world = World::new(&[("kept", "a"), ("one", "b"), ("two", "c")]).await;
+    for number in 0..600 {
+        world.write(&format!("d/{number}"), "bytes");
+    }
+    world.pass(SECOND).await;
+    fs::remove_dir_all(world.root().join("d")).expect("removed");
+    world.hint("d", Reach::Subtree);
+    // At every moment from then on something is missing.
+    for name in ["one", "two"] {
+        world.pass(SECOND * 20).await;
+        fs::remove_file(world.root().join(name)).expect("removed");
+        world.hint(name, Reach::Path);
+    }
+    world.pass(SECOND * 40).await;
+    let taken = world.taken().await;
+    let is_held = |wish: &&&Wish| wish.hold.is_some();
+    let free: Vec<_> =
+        wishes(&taken).iter().filter(|wish| !is_held(wish)).map(|wish| shown(wish)).collect();
+    assert_eq!((free, wishes(&taken).len()), (vec!["/two!".to_owned()], 602));
+}
+
+#[tokio::test]
 async fn what_vanishes_slowly_waits_for_a_person_too() {
     let mut world = World::new(&[("kept", "a")]).await;
     for number in 0..1_200 {

@@ -184,6 +184,36 @@ async fn status_has_the_promised_keys() {
     let origin = &status["origins"]["www"];
     assert_eq!(origin["state"], "watching");
     assert!(origin["watch"].is_string(), "{origin}");
+    has_keys(
+        origin,
+        &[
+            "advice",
+            "baseline_at",
+            "comparing",
+            "directories",
+            "dirty",
+            "files",
+            "note",
+            "overflows",
+            "polled",
+            "reconciles",
+            "state",
+            "undigested",
+            "undigested_bytes",
+            "unmapped",
+            "watch",
+            "watches",
+        ],
+    );
+    for key in ["dirty", "overflows", "reconciles", "undigested", "undigested_bytes", "watches"] {
+        number(&origin[key]);
+    }
+    for key in ["advice", "note"] {
+        assert_eq!(origin[key], "", "{origin}");
+    }
+    assert_eq!((&origin["polled"], &origin["unmapped"]), (&[""; 0].into(), &[""; 0].into()));
+    assert_eq!((&status["held"], &status["attention"]), (&[""; 0].into(), &[""; 0].into()));
+    number(&status["intents"]["rejected"]);
     assert_eq!((&origin["files"], &origin["directories"]), (&1.into(), &1.into()));
     for state in ["pending", "submitting", "submitted", "done", "failed"] {
         number(&status["intents"][state]);
@@ -195,6 +225,25 @@ async fn status_has_the_promised_keys() {
         quota[kind].as_object().expect("numbers").values().for_each(number);
     }
     number(&status["oldest_open_seconds"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_polled_is_said_with_its_reason() {
+    let world = World::new().await;
+    world.configure("", "watch = \"poll\"");
+    world.write("docs/a.html", "one");
+    let _daemon = world.start();
+    let origin = &world.wait_ready()["origins"]["www"];
+    assert_eq!((&origin["state"], &origin["watch"]), (&"polling".into(), &"poll".into()));
+    has_keys(&origin["polled"][0], &["path", "why"]);
+    assert_eq!(origin["polled"], serde_json::json!([{ "path": ".", "why": "watch = \"poll\"" }]));
+    let said = text(&world.command(&["status"]));
+    assert!(said.contains("  polled: .: watch = \"poll\"\n"), "{said}");
+    assert!(
+        world.log().contains("watch.means=\"poll\" watch.watches=0 watch.polled=1"),
+        "{}",
+        world.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,9 +76,10 @@ impl Intake {
             self.give_back(looks);
             return Err(trouble);
         }
-        self.vanishing.1 += removed;
-        if let Some((left, _)) = &mut self.holding {
-            *left = left.saturating_sub(removed);
+        match &mut self.holding {
+            Some((left, _)) => *left = left.saturating_sub(removed),
+            // What is held is no reason to hold what goes after it.
+            None => self.vanishing.1 += removed,
         }
         self.announced = opened.or_else(|| self.announced.take());
         if closes {

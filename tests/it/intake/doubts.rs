@@ -104,7 +104,7 @@ async fn after_much_vanished_what_is_removed_later_is_not_held() {
     world.pass(SECOND).await;
     fs::remove_dir_all(world.root().join("d")).expect("removed");
     world.hint("d", Reach::Subtree);
-    // Something is missing all the time; after ten minutes that is another matter.
+    // Something is missing all the time; only what was already missing then is held with it.
     for number in 0..90 {
         world.pass(SECOND * 10).await;
         fs::remove_file(world.root().join(format!("e/{number}"))).expect("removed");
@@ -120,7 +120,7 @@ async fn after_much_vanished_what_is_removed_later_is_not_held() {
         wishes(&items).into_iter().partition(|wish| wish.hold.is_some());
     assert_eq!(held.iter().filter(|wish| number(wish).is_none()).count(), 600);
     let free: Vec<u32> = free.iter().filter_map(number).collect();
-    assert_eq!(free.first().map(|first| (55..70).contains(first)), Some(true), "{free:?}");
+    assert!(free.first().is_some_and(|first| *first <= 5), "{free:?}");
     assert_eq!(free.last(), Some(&89));
     assert_eq!(held.len() + free.len(), 690);
 }
