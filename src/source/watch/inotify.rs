@@ -10,10 +10,10 @@
 //! was heard meanwhile of a directory that had no place came before its listing, and is covered by the
 //! subtree that is hinted at when the visit is done.
 //!
-//! **What it costs** (2026-11-22, tmpfs, two shared cores, medians of five, beside a bare reader in C;
-//! `benches/watch.rs`): until 100,000 directories are watched 0.79 s of CPU against 0.69 s (1.15), and
-//! 18 MiB against 11; while 100,000 files are overwritten at full speed 0.10 s of CPU against 0.59 s
-//! (0.18), or 0.09 s with the same pause before each read (1.17), all files seen.
+//! **What it costs** (2026-11-22, tmpfs, two cores, medians of five, beside a bare reader in C;
+//! `benches/watch.rs`): until 100,000 directories are watched 1.02 s of CPU against 0.91 s (1.12), and
+//! 18 MiB against 12; while 100,000 files are overwritten at full speed 0.17 s of CPU against 0.38 s
+//! (0.45), or 0.15 s with the same pause before each read (1.17), all files seen.
 
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
