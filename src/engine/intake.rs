@@ -194,8 +194,9 @@ pub struct Intake {
     next_reconcile: Option<Duration>,
     next_poll: Option<Duration>,
     next_glance: Option<Duration>,
-    /// What a person should know: about the index, and about what could not be read.
-    notes: [String; 2],
+    /// What a person should know: about the index, about what could not be read, and about links
+    /// that are not followed.
+    notes: [String; 3],
     facts: OriginFacts,
 }
 
@@ -281,10 +282,8 @@ impl Intake {
     /// Returns what is known of the origin now.
     #[must_use]
     pub fn facts(&self) -> OriginFacts {
-        let notes: Vec<&str> = [self.facts.note.as_str(), &self.notes[0], &self.notes[1]]
-            .into_iter()
-            .filter(|note| !note.is_empty())
-            .collect();
+        let notes = std::iter::once(&self.facts.note).chain(&self.notes);
+        let notes: Vec<&str> = notes.map(String::as_str).filter(|note| !note.is_empty()).collect();
         let index = self.held();
         let (undigested, undigested_bytes) = index.undigested();
         let known = OriginFacts {

@@ -71,6 +71,8 @@ pub struct Scan {
     pub directories: u64,
     /// Links to directories that were followed, those on the way to the subtree included, in order.
     pub links: Vec<DirectoryLink>,
+    /// Links that leave the root and are not followed, in order.
+    pub leaving: Vec<RelPath>,
     /// Links that lead to nothing, in order.
     pub dangling: Vec<RelPath>,
 }
@@ -130,6 +132,7 @@ pub fn scan(
     scan.unknown.sort_unstable();
     scan.links.sort_unstable();
     scan.dangling.sort_unstable();
+    scan.leaving.sort_unstable();
     Ok(scan)
 }
 

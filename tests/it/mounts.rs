@@ -195,3 +195,26 @@ async fn what_is_written_through_memory_is_found_by_a_comparison() {
     let _writer = Process::start(&["python3", "-c", SCRIPT, page]);
     assert_arrived(&world, &mut 0, &[url("page")], "through memory");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_what_sends_no_events_is_polled() {
+    for watch in ["auto", "inotify"] {
+        if !may_mount("a_link_to_what_sends_no_events_is_polled") {
+            return;
+        }
+        let world = World::new().await;
+        world.configure("", &format!("watch = \"{watch}\"\nlinks = \"anywhere\"\n{QUICK}"));
+        world.write("local/page", "one");
+        let (backing, mounted) = (world.path("backing"), world.path("mounted"));
+        write(&backing, "page", "one");
+        fs::create_dir(&mounted).expect("made");
+        std::os::unix::fs::symlink(&mounted, world.root().join("out")).expect("linked");
+        let space = Space::new();
+        let _bindfs = space.bindfs(&backing, &mounted);
+        let _daemon = world.start_under(&space.enter());
+        world.wait_ready();
+        let mut seen = 0;
+        write(&backing, "page", "two, longer");
+        assert_arrived(&world, &mut seen, &[url("out/page")], watch);
+    }
+}

@@ -157,7 +157,12 @@ async fn links_that_loop_dangle_or_leave_the_root() {
     link("../outside/tree", "leaves-tree");
     link(outside.to_str().expect("plain"), "absolute");
     let _daemon = world.start();
-    world.wait_ready();
+    let status = world.wait_ready();
+    let note = status["origins"]["www"]["note"].as_str().unwrap_or_default();
+    assert!(
+        note.contains("leave the root are not followed (3 in all), first `absolute`"),
+        "{note}"
+    );
     let mut seen = 0;
     fs::write(outside.join("page"), "two, longer").expect("written");
     fs::write(outside.join("tree/page"), "two, longer").expect("written");

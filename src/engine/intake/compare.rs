@@ -296,17 +296,24 @@ impl Intake {
         self.next_poll = (!self.polled().is_empty()).then(|| self.clock.boot() + every);
         self.facts.reconciles += 1;
         if comparing.whole {
-            self.note_unknown(&found);
+            self.note_findings(&found);
         }
         self.take_findings(&comparing.subtrees, found);
         if comparing.whole { self.end_of_whole().await } else { Ok(()) }
     }
 
-    fn note_unknown(&mut self, found: &Scan) {
+    fn note_findings(&mut self, found: &Scan) {
         self.notes[1] = found.unknown.first().map_or_else(String::new, |(path, why)| {
             format!(
                 "not everything could be read ({} in all), first {path:?}: {why}",
                 found.unknown.len()
+            )
+        });
+        self.notes[2] = found.leaving.first().map_or_else(String::new, |path| {
+            format!(
+                "links that leave the root are not followed ({} in all), first {path:?}; to follow \
+                 them: links = \"anywhere\"",
+                found.leaving.len()
             )
         });
     }

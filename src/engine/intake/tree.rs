@@ -61,6 +61,7 @@ pub(super) fn compare(
         all.unknown.extend(found.unknown);
         all.links.extend(found.links);
         all.dangling.extend(found.dangling);
+        all.leaving.extend(found.leaving);
         all.missing += found.missing;
         all.files += found.files;
         all.directories += found.directories;

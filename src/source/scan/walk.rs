@@ -43,6 +43,7 @@ impl Found {
         self.scan.unknown.extend(more.scan.unknown);
         self.scan.links.extend(more.scan.links);
         self.scan.dangling.extend(more.scan.dangling);
+        self.scan.leaving.extend(more.scan.leaving);
     }
 }
 
@@ -257,6 +258,10 @@ impl<'scan> Walk<'scan> {
             },
             Err(Errno::NOENT) => {
                 self.found.scan.dangling.push(path.clone());
+                Kind::Nothing
+            }
+            Err(Errno::XDEV) => {
+                self.found.scan.leaving.push(path.clone());
                 Kind::Nothing
             }
             Err(error) => self.failed(path, error),

@@ -86,6 +86,8 @@ struct State {
     /// Inotify that lie at more than one place: what is heard at the first is true of the second.
     twins: Vec<(RelPath, RelPath)>,
     overflows: u64,
+    /// What is polled of the directories outside, by link.
+    polled_outside: BTreeMap<RelPath, Vec<Polled>>,
     /// Whether a walk of everything is asked for and did not begin.
     everything: bool,
     /// Why nothing is heard any more.
@@ -179,6 +181,7 @@ impl Watch for Armed {
         let watches = state.nodes.len() as u64;
         let mut all = state.unwatched.polled();
         all.extend(self.shared.polled.iter().cloned());
+        all.extend(state.polled_outside.values().flatten().cloned());
         let ended = state.ended.iter().cloned();
         all.extend(ended.map(|why| Polled { path: RelPath::root(), why }));
         all.sort_by(|left, right| left.path.cmp(&right.path));

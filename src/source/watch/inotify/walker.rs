@@ -19,6 +19,9 @@ use super::{AddWatch, Shared};
 use crate::domain::hint::Reach;
 use crate::domain::path::RelPath;
 use crate::source::is_absence;
+use crate::source::mounts::Mounts;
+use crate::source::watch::Polled;
+use crate::source::watch::ground::{self, Ground};
 
 /// What is heard: no opens and no closes after reading, so that neither a web server nor our own
 /// digests make events. MODIFY is heard beside `CLOSE_WRITE` because a truncation by path, and a
@@ -240,6 +243,7 @@ impl Walker {
             let mut state = self.shared.state();
             let descriptor = state.nodes.at(&Place::top(&path));
             state.unwatched.take_within(&path);
+            state.polled_outside.remove(&path);
             drop(state);
             self.forget(descriptor);
             self.tops.remove(&path);
@@ -248,11 +252,22 @@ impl Walker {
             self.shared.state().twins.clear();
         }
         for (path, to) in outside {
+            let polled = self.polled_outside(&path, &to);
             if self.tops.insert(path.clone(), to).is_none() {
+                self.shared.state().polled_outside.insert(path.clone(), polled);
                 self.top(&path);
                 self.hint(path);
             }
         }
+    }
+
+    /// Returns which parts of a directory outside send no events.
+    fn polled_outside(&self, link: &RelPath, to: &Path) -> Vec<Polled> {
+        let (Ok(real), Ok(mounts)) = (to.canonicalize(), Mounts::read()) else {
+            return Vec::new();
+        };
+        let excluded = self.shared.excluded.as_ref();
+        Ground::survey(&mounts, &real, link, excluded, &ground::probe).polled
     }
 
     fn top(&mut self, path: &RelPath) {
@@ -298,7 +313,7 @@ impl Walker {
     fn watch(&self, place: &Place, path: &RelPath, absolute: &[u8], anew: bool) -> Watched {
         let is_top = place.parent == TOP;
         let is_other = !is_top && (self.shared.excluded)(path, true);
-        if is_other || self.shared.polled.iter().any(|polled| polled.path == *path) {
+        if is_other || self.is_polled(path) {
             return Watched::No;
         }
         let mask = if is_top { MASK } else { MASK | WatchFlags::DONT_FOLLOW };
@@ -340,6 +355,13 @@ impl Walker {
                 self.refused(place, path, absolute, error)
             }
         }
+    }
+
+    /// Whether a part that sends no events begins here.
+    fn is_polled(&self, path: &RelPath) -> bool {
+        let state = self.shared.state();
+        let outside = state.polled_outside.values().flatten();
+        self.shared.polled.iter().chain(outside).any(|polled| polled.path == *path)
     }
 
     /// Remembers that a directory is not watched.
