@@ -2,11 +2,13 @@
 
 use super::finding::Finding;
 use crate::command::words::{count, grouped};
+use crate::source::watch::inotify::Limit;
 
-/// What `/proc/sys/fs/inotify` allows a user.
+/// What the kernel allows a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    pub(super) watches: u64,
+    /// The smaller of the machine's limit and that of the user namespace, by its name.
+    pub(super) watches: (&'static str, u64),
     pub(super) instances: u64,
     pub(super) queue: u64,
 }
@@ -24,8 +26,9 @@ impl Limits {
             let text = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?;
             text.trim().parse().ok()
         };
+        let limit = Limit::read();
         Some(Self {
-            watches: read("max_user_watches")?,
+            watches: (limit.key, limit.most),
             instances: read("max_user_instances")?,
             queue: read("max_queued_events")?,
         })
@@ -35,13 +38,14 @@ impl Limits {
     pub(super) fn findings(self, directories: u64, origins: u64) -> Vec<Finding> {
         let mut findings = Vec::new();
         let about = "inotify watches";
-        let (needed, allowed) = (count(directories, "directory"), grouped(self.watches));
-        if directories > self.watches {
-            let missing = grouped(directories - self.watches);
+        let (key, most) = self.watches;
+        let (needed, allowed) = (count(directories, "directory"), grouped(most));
+        if directories > most {
+            let missing = grouped(directories - most);
             findings.push(
                 Finding::advice(about, format!("{needed} need one each, {allowed} are allowed"))
                     .costs(format!("{missing} of them are compared every `poll_every` instead"))
-                    .mend(sysctl("fs.inotify.max_user_watches", directories * 2)),
+                    .mend(sysctl(key, directories * 2)),
             );
         } else {
             findings

@@ -183,6 +183,14 @@ fn daemon(status: &Value, pid: Option<u64>) -> Vec<Finding> {
         if !advice.is_empty() {
             findings.push(Finding::advice(&about, advice));
         }
+        let polled = origin["polled"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if let Some(first) = polled.first() {
+            let text = |key: &str| first[key].as_str().unwrap_or_default();
+            let number = count(polled.len() as u64, "subtree");
+            let what = format!("{number} polled, first {}: {}", text("path"), text("why"));
+            let costs = "changes there are found every `poll_every`";
+            findings.push(Finding::advice(&about, what).costs(costs));
+        }
     }
     for (name, account) in status["accounts"].as_object().into_iter().flatten() {
         if let Some(note) = account["note"].as_str().filter(|note| !note.is_empty()) {

@@ -24,9 +24,17 @@ fn config(state: &str, root: &str) -> Config {
 
 #[test]
 fn the_limits_are_judged_by_what_is_needed() {
-    let small = kernel::Limits { watches: 8_192, instances: 4, queue: 1_024 };
+    let small = kernel::Limits {
+        watches: ("fs.inotify.max_user_watches", 8_192),
+        instances: 4,
+        queue: 1_024,
+    };
     insta::assert_snapshot!(finding::render(&small.findings(40_000, 3)));
-    let roomy = kernel::Limits { watches: 524_288, instances: 128, queue: 16_384 };
+    let roomy = kernel::Limits {
+        watches: ("fs.inotify.max_user_watches", 524_288),
+        instances: 128,
+        queue: 16_384,
+    };
     insta::assert_snapshot!(finding::render(&roomy.findings(40_000, 3)));
 }
 
@@ -103,6 +111,7 @@ fn what_a_daemon_says_of_itself_is_repeated() {
         "version": "0.0.1",
         "origins": {
             "docs": { "state": "watching", "note": "", "advice": "raise the limit: sysctl …" },
+            "far": { "state": "polling", "polled": [{ "path": ".", "why": "nfs4 sends no events" }] },
             "www": { "state": "unavailable", "note": "the root /srv/www does not exist" },
         },
         "accounts": { "main": { "note": "the CDN can't be reached" } },

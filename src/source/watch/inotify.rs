@@ -27,7 +27,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-use self::limits::{Limit, Unwatched};
+pub use self::limits::Limit;
+use self::limits::Unwatched;
 use self::nodes::Nodes;
 use self::reader::Reader;
 use self::walker::{Request, Walker};

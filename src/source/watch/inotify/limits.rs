@@ -153,16 +153,17 @@ impl Unwatched {
 
 /// The limit of watches in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
+pub struct Limit {
     /// The sysctl key that binds.
-    pub(super) key: &'static str,
+    pub key: &'static str,
     /// How many watches a user may have.
-    pub(super) most: u64,
+    pub most: u64,
 }
 
 impl Limit {
     /// Reads it: the smaller of the machine's and that of the user namespace.
-    pub(super) fn read() -> Self {
+    #[must_use]
+    pub fn read() -> Self {
         let number = |path| {
             let text: String = std::fs::read_to_string(path).unwrap_or_default();
             text.trim().parse().unwrap_or(u64::MAX / 16)
