@@ -555,6 +555,19 @@ async fn links_to_a_changed_file_change_with_it() {
 }
 
 #[tokio::test]
+async fn a_file_written_through_a_name_it_just_got_changes_under_the_old_one_too() {
+    let mut world = World::new(&[("page", "1"), ("alone", "1")]).await;
+    world.pass(SECOND).await;
+    fs::hard_link(world.root().join("page"), world.root().join("same")).expect("linked");
+    // The kernel tells of the name that was used.
+    world.change("same", "changed").await;
+    world.pass(SECOND * 2).await;
+    let mut urls = world.refreshed().await;
+    urls.sort();
+    assert_eq!(urls, ["/page", "/same"]);
+}
+
+#[tokio::test]
 async fn a_new_directory_is_walked_only_once_it_is_watched() {
     let now = SystemClock::default().now().plus(SECOND * 60);
     let script = Scripted::default();

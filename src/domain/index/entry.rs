@@ -36,15 +36,6 @@ pub struct Fingerprint {
     pub inode: u64,
 }
 
-impl Fingerprint {
-    /// Returns what all names of a file share, links to it included, until its bytes change: inode,
-    /// size, modification time.
-    #[must_use]
-    pub const fn shared(&self) -> (u64, u64, i64) {
-        (self.inode, self.size, self.modified_ns)
-    }
-}
-
 /// What the index holds of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {

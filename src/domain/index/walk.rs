@@ -76,14 +76,14 @@ impl Index {
         found
     }
 
-    /// Returns the files of which [`Fingerprint::shared`](super::Fingerprint::shared) is among these.
+    /// Returns the files that have, or lead to, one of these inodes.
     #[must_use]
-    pub fn sharing(&self, shared: &HashSet<(u64, u64, i64)>) -> Vec<RelPath> {
+    pub fn sharing(&self, inodes: &HashSet<u64>) -> Vec<RelPath> {
         let mut found = Vec::new();
         for (key, data) in &self.pieces {
             let mut entries = Entries::of(data);
             while let Some((name, entry)) = entries.step() {
-                if shared.contains(&entry.fingerprint.shared()) {
+                if inodes.contains(&entry.fingerprint.inode) {
                     found.push(file(split(key).0, name));
                 }
             }

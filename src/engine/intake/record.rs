@@ -155,7 +155,7 @@ impl Intake {
         let baseline =
             self.state.as_ref().filter(|state| !state.baseline_done).map(|state| state.baseline_at);
         let mut judged = Vec::with_capacity(looks.len());
-        let (mut outdated, mut is_shared) = (HashSet::new(), false);
+        let mut shared = HashSet::new();
         for ((look, (path, prior)), seen) in looks.iter().zip(paths).zip(seen) {
             let mut judgement = judge(look, prior.as_ref(), seen, baseline);
             if self.mapping.excluded(&path, false).is_some() {
@@ -166,7 +166,9 @@ impl Intake {
             match judgement.index {
                 IndexStep::Leave => {}
                 IndexStep::Hold(entry) => {
-                    is_shared |= judgement.change.is_some() && entry.linked;
+                    if judgement.change.is_some() && entry.linked {
+                        shared.insert(entry.fingerprint.inode);
+                    }
                     self.index_mut().apply(&path, Some(entry));
                 }
                 IndexStep::Forget => self.index_mut().apply(&path, None),
@@ -180,10 +182,10 @@ impl Intake {
                     .retain(|known| known.path != shown || !known.why.starts_with(UNREADABLE));
             }
             if judgement.change.is_some()
-                && let Some(prior) = prior
+                && let Some(inode) = prior.map(|prior| prior.fingerprint.inode)
+                && self.held().is_shared(inode)
             {
-                is_shared |= self.held().is_shared(prior.fingerprint.inode);
-                outdated.insert(prior.fingerprint.shared());
+                shared.insert(inode);
             }
             self.settler.found(look, judgement.found, now);
             judged.push((look.witness, judgement));
@@ -197,8 +199,8 @@ impl Intake {
             }
         }
         // Other names of a file change with it, and the watch hears of the one that was used.
-        if let Some(look) = looks.first().filter(|_| is_shared) {
-            let sharing = self.held().sharing(&outdated);
+        if let Some(look) = looks.first().filter(|_| !shared.is_empty()) {
+            let sharing = self.held().sharing(&shared);
             for path in sharing {
                 self.settler.mark(&path, Witness::Scan, now, &look.deploy);
             }
