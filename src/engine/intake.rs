@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::config::Origin;
 use crate::domain::deploy::{Deploy, DeployId};
-use crate::domain::facts::{OriginFacts, OriginState, PolledFacts, Unmapped};
+use crate::domain::facts::{OriginFacts, OriginState};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::index::Index;
 use crate::domain::intent::Wish;
@@ -38,6 +38,7 @@ mod find;
 mod judge;
 mod links;
 mod record;
+mod show;
 mod tree;
 
 use compare::Comparing;
@@ -50,8 +51,6 @@ const CHUNK: usize = 500;
 const MOST_DIRTY: usize = 200_000;
 /// Suspects of a scan enter the settler only up to here, which leaves room for what the watch says.
 const MOST_SUSPECTS: usize = 50_000;
-/// Unmapped paths, and polled subtrees, that are shown.
-const MOST_SHOWN: usize = 100;
 /// How long to wait after a failure: doubling from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How often to make sure that the way to the root leads where it did: nothing tells of a file
@@ -279,47 +278,6 @@ impl Intake {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what is known of the origin now.
-    #[must_use]
-    pub fn facts(&self) -> OriginFacts {
-        let notes = std::iter::once(&self.facts.note).chain(&self.notes);
-        let notes: Vec<&str> = notes.map(String::as_str).filter(|note| !note.is_empty()).collect();
-        let index = self.held();
-        let (undigested, undigested_bytes) = index.undigested();
-        let known = OriginFacts {
-            files: index.files(),
-            directories: index.directories(),
-            undigested,
-            undigested_bytes,
-            comparing: self.comparing.as_ref().map(Comparing::seen),
-            baseline_at: self.state.as_ref().map(|state| state.baseline_at),
-            dirty: (self.settler.dirty()
-                + self.backlog.len()
-                + self.missing.len()
-                + self.subtrees.len()) as u64,
-            note: notes.join("; "),
-            ..self.facts.clone()
-        };
-        drop(index);
-        let Some(armed) = &self.armed else {
-            return OriginFacts { watch: "none".to_owned(), ..known };
-        };
-        let coverage = armed.watch.coverage();
-        OriginFacts {
-            watch: coverage.means.to_owned(),
-            watches: coverage.watches,
-            polled: coverage
-                .polled
-                .iter()
-                .take(MOST_SHOWN)
-                .map(|polled| PolledFacts { path: polled.path.shown(), why: polled.why.clone() })
-                .collect(),
-            advice: coverage.advice,
-            overflows: coverage.overflows,
-            ..known
-        }
-    }
-
     /// Steps until it is told to stop; `publish` is given the facts after every step.
     pub async fn run(
         mut self,
@@ -403,18 +361,6 @@ impl Intake {
         Step { worked: false, wake_at: Some(until), awaits: false }
     }
 
-    fn origin_state(&self) -> OriginState {
-        let is_polled = self.polled().first().is_some_and(RelPath::is_root);
-        match &self.state {
-            // Before it is compared nobody knows what changed while nobody watched.
-            Some(state) if state.baseline_done && self.compared && is_polled => {
-                OriginState::Polling
-            }
-            Some(state) if state.baseline_done && self.compared => OriginState::Watching,
-            _ => OriginState::Baseline,
-        }
-    }
-
     fn wake_at(&self) -> Option<Duration> {
         // What is due while a comparison runs waits for its end, which knocks.
         let idle = self.comparing.is_none();
@@ -480,13 +426,5 @@ impl Intake {
 
     fn known(&self, path: &RelPath) -> tree::Known {
         (path.clone(), self.held().get(path))
-    }
-
-    fn show_unmapped(&mut self, path: &RelPath, why: String) {
-        tracing::warn!(origin = %self.settings.origin, ?path, "something is wrong with a changed file: {why}");
-        let shown = Unmapped { path: path.to_string(), why };
-        self.facts.unmapped.retain(|known| known.path != shown.path);
-        self.facts.unmapped.insert(0, shown);
-        self.facts.unmapped.truncate(MOST_SHOWN);
     }
 }
