@@ -12,7 +12,7 @@ use super::time::Timestamp;
 
 use planner::Planner;
 
-mod cover;
+mod below;
 mod cut;
 mod planner;
 mod say;

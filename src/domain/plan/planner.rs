@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use super::{Input, Plan, PlannedBatch, cover, cut, say};
+use super::{Input, Plan, PlannedBatch, below, cut, say};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Intent, Wait, Waiting};
 use crate::domain::quota::QuotaKind;
@@ -84,9 +84,9 @@ impl<'a> Planner<'a> {
             .map(|(at, _)| at)
     }
 
-    fn item(&self, at: usize, wide: bool) -> cover::Item<'a> {
+    fn item(&self, at: usize, wide: bool) -> below::Item<'a> {
         let one = &self.wanted[at];
-        cover::Item {
+        below::Item {
             text: &one.target.text,
             wide,
             force: one.force,
@@ -111,7 +111,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let items = self.open(Action::Refresh, Kind::Directory);
-        let pairs = cover::by_prefix(items.map(|at| self.item(at, true)).collect());
+        let pairs = below::by_prefix(items.map(|at| self.item(at, true)).collect());
         self.carry(pairs);
     }
 
@@ -125,7 +125,7 @@ impl<'a> Planner<'a> {
             .into_iter()
             .flat_map(|kind| self.open(Action::Refresh, kind))
             .map(|at| self.item(at, false));
-        let pairs = cover::by_prefix(wide.chain(narrow).collect());
+        let pairs = below::by_prefix(wide.chain(narrow).collect());
         self.carry(pairs);
     }
 
@@ -208,15 +208,15 @@ impl<'a> Planner<'a> {
                 Kind::Regex => literal_start(&target.text),
                 Kind::Url | Kind::IgnoreParams => return None,
             };
-            Some(cover::Item { text, wide: true, force: false, can_be_carried: false, place })
+            Some(below::Item { text, wide: true, force: false, can_be_carried: false, place })
         });
-        let narrow = prefetches.iter().map(|at| cover::Item {
+        let narrow = prefetches.iter().map(|at| below::Item {
             can_be_carried: true,
             force: false,
             ..self.item(*at, false)
         });
         let below: HashMap<usize, usize> =
-            cover::by_prefix(wide.chain(narrow).collect()).into_iter().collect();
+            below::by_prefix(wide.chain(narrow).collect()).into_iter().collect();
         for at in prefetches {
             let text = self.wanted[at].target.text.as_str();
             let refresh = if exact.contains(&(Kind::Url, text)) {
