@@ -59,6 +59,8 @@ CREATE TABLE intent (
     kind TEXT NOT NULL,
     target TEXT NOT NULL,
     force INTEGER NOT NULL,
+    -- 0 urgent, 1 normal, 2 backfill.
+    priority INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     deploy TEXT,
     causes INTEGER NOT NULL,
@@ -81,8 +83,8 @@ CREATE TABLE intent (
 -- A change joins the pending, unheld intent of its target, and there is at most one.
 CREATE UNIQUE INDEX intent_free ON intent (account, action, kind, target)
     WHERE state = 'pending' AND (wait IS NULL OR wait <> 'hold');
--- By force: what must be dropped goes ahead of the rest.
-CREATE INDEX intent_due ON intent (account, force, not_before, id)
+-- By priority: what presses goes ahead of the rest.
+CREATE INDEX intent_due ON intent (account, priority, not_before, id)
     WHERE state = 'pending' AND (wait IS NULL OR wait NOT IN ('hold', 'pause'));
 CREATE INDEX intent_open ON intent (account, action, kind, target) WHERE state <> 'ended';
 CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ended';

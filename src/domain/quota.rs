@@ -9,6 +9,8 @@ use super::ask::Kind;
 use super::intent::Action;
 use super::time::{Day, Timestamp};
 
+pub mod purse;
+
 /// What a day's allowance is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +53,18 @@ impl QuotaKind {
             Self::Regex => "regex",
             Self::IgnoreParams => "ignore_params",
             Self::Prefetch => "prefetch",
+        }
+    }
+
+    /// Returns what its asks are called in a sentence.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Url => "URL refreshes",
+            Self::Directory => "directory refreshes",
+            Self::Regex => "regex refreshes",
+            Self::IgnoreParams => "ignore-params refreshes",
+            Self::Prefetch => "prefetches",
         }
     }
 

@@ -13,6 +13,7 @@ use crate::config::Account;
 use crate::domain::intent::{Action, Intent, IntentId, State, Wait, Waiting};
 use crate::domain::plan::{self, Limits, PlannedBatch};
 use crate::domain::quota;
+use crate::domain::quota::purse::Purse;
 use crate::domain::task::{Batch, BatchKey, Fence};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::{Failure, Verdict, judge};
@@ -151,7 +152,7 @@ impl Dispatch {
             intents: &due.intents,
             open_refreshes: &due.open_refreshes,
             in_flight: &due.in_flight,
-            allowances: &allowances,
+            purse: &Purse::plain(now, &allowances),
             limits: Limits { batch: self.account.batch },
         });
         let mut waiting = plan.waiting;

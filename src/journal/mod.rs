@@ -73,6 +73,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Takes in what a node recorded, in sequence. Numbers at or below the node's last accepted one
     /// are passed over, so that a repetition changes nothing. A wish joins the pending, unheld
     /// intent of its (account, action, target) and adds its force, else it becomes an intent (rule 1).
+    /// The more pressing priority of the two counts; what waits for quota and presses more than it did
+    /// is planned anew.
     /// A wide refresh lets what waits for quota be planned anew, for it may carry it.
     /// A wish with a `hold` that joins none becomes an intent that waits for a person; one of the same
     /// target and deploy that waits so already stands for it, and only takes its force.

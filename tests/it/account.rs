@@ -13,7 +13,7 @@ use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
-use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, State, Wish};
+use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow, TaskStatus};
@@ -268,6 +268,10 @@ impl Bench {
     }
 
     async fn wish(&mut self, action: Action, target: Target, force: bool) {
+        self.wish_at(action, target, force, Priority::Urgent).await;
+    }
+
+    async fn wish_at(&mut self, action: Action, target: Target, force: bool, priority: Priority) {
         let now = self.clock.server_now();
         self.sequence += 1;
         let wish = Wish {
@@ -275,6 +279,7 @@ impl Bench {
             action,
             target,
             force,
+            priority,
             not_before: now,
             hold: None,
             cause: Cause {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::memory::{Kept, Memory, Row};
 use crate::domain::ask::Target;
-use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting};
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait};
 use crate::domain::names::AccountName;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
 use crate::domain::time::{Day, Timestamp};
@@ -77,9 +77,7 @@ impl Memory {
         };
         for row in self.intents.iter_mut().filter(waits) {
             row.not_before = now;
-            if let State::Pending { waiting: Some(waiting), .. } = row.intent.state.clone() {
-                row.set_pending(Some(Waiting { until: Some(now), ..waiting }));
-            }
+            row.wait_until(now);
         }
     }
 

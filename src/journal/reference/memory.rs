@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::domain::ask::{Kind, Target};
 use crate::domain::deploy::DeployId;
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting, Wish};
+use crate::domain::intent::{
+    Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait, Waiting, Wish,
+};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::QuotaKind;
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -89,6 +91,13 @@ impl Row {
             && self.intent.target == *target
     }
 
+    /// Moves the end of its wait.
+    pub(super) fn wait_until(&mut self, until: Timestamp) {
+        if let State::Pending { waiting: Some(waiting), .. } = self.intent.state.clone() {
+            self.set_pending(Some(Waiting { until: Some(until), ..waiting }));
+        }
+    }
+
     pub(super) fn set_pending(&mut self, waiting: Option<Waiting>) {
         self.intent.state =
             State::Pending { not_before: self.not_before, attempt: self.attempt, waiting };
@@ -134,6 +143,11 @@ impl Memory {
             .iter_mut()
             .find(|row| row.is_free() && row.is(&wish.account, wish.action, &wish.target));
         if let Some(row) = twin {
+            if row.wait() == Some(Wait::Quota) && wish.priority < row.intent.priority {
+                row.not_before = row.not_before.min(wish.not_before);
+                row.wait_until(row.not_before);
+            }
+            row.intent.priority = row.intent.priority.min(wish.priority);
             row.intent.force |= wish.force;
             row.intent.causes += 1;
             row.intent.cause = wish.cause.clone();
@@ -152,6 +166,7 @@ impl Memory {
             });
             if let Some(row) = held {
                 row.intent.force |= wish.force;
+                row.intent.priority = row.intent.priority.min(wish.priority);
                 return false;
             }
         }
@@ -166,6 +181,7 @@ impl Memory {
                 action: wish.action,
                 target: wish.target.clone(),
                 force: wish.force,
+                priority: wish.priority,
                 created_at: now,
                 cause: wish.cause.clone(),
                 causes: 1,
@@ -234,6 +250,7 @@ impl Memory {
         let own = self.row(id)?.clone();
         let row = self.row(twin)?;
         row.intent.force |= own.intent.force;
+        row.intent.priority = row.intent.priority.min(own.intent.priority);
         row.intent.causes += own.intent.causes;
         row.causes.splice(0..0, own.causes);
         self.finish(id, Outcome::Superseded(twin), now)
@@ -292,6 +309,7 @@ impl Memory {
                 action: Action::Refresh,
                 target: intent.target,
                 force: false,
+                priority: Priority::Normal,
                 not_before: now,
                 hold: None,
                 cause,

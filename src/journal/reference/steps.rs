@@ -129,7 +129,7 @@ impl Memory {
             .filter(|row| !matches!(row.wait(), Some(Wait::Hold | Wait::Pause)))
             .collect();
         let mut come: Vec<_> = ready.iter().filter(|row| row.not_before <= now).collect();
-        come.sort_by_key(|row| (!row.intent.force, row.not_before, row.intent.id));
+        come.sort_by_key(|row| (row.intent.priority, row.not_before, row.intent.id));
         come.truncate(limit);
         let intents: Vec<Intent> = come.iter().map(|row| row.intent.clone()).collect();
         let prefetched: BTreeSet<&str> = intents

@@ -1,7 +1,7 @@
 //! The scripted cases, each for any journal.
 
 use refreshd::domain::deploy::{Deploy, DeployId};
-use refreshd::domain::intent::{Action, Outcome, Outgoing, State, Wait, Waiting, Wish};
+use refreshd::domain::intent::{Action, Outcome, Outgoing, Priority, State, Wait, Waiting, Wish};
 use refreshd::domain::quota::{PerKind, QuotaKind, Reported};
 use refreshd::domain::task::{Batch, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::{Day, Timestamp};
@@ -101,24 +101,40 @@ pub(crate) async fn closing_a_deploy_brings_its_intents_forward(world: &mut Worl
     assert_eq!(world.due().await.intents.len(), 1);
 }
 
-pub(crate) async fn what_must_be_dropped_goes_first(world: &mut World) {
-    let wish_at = |text: &str, force, seconds| {
+pub(crate) async fn what_presses_goes_first(world: &mut World) {
+    use Priority::{Backfill, Normal, Urgent};
+    let wish_at = |text: &str, priority, seconds| {
         let not_before = Timestamp::from_seconds(seconds);
-        Outgoing::Wish(Wish { force, not_before, ..wish(text) })
+        Outgoing::Wish(Wish { priority, not_before, ..wish(text) })
     };
     let later = world.now.plus(HOUR);
-    for (number, force, seconds) in [(1, false, 1), (2, true, 3), (3, false, 0), (4, true, 2)] {
+    let wishes = [(1, Normal, 1), (2, Urgent, 3), (3, Normal, 0), (4, Urgent, 2), (5, Backfill, 0)];
+    for (number, priority, seconds) in wishes {
         let text = format!("https://a.example/{number}");
-        world.send(wish_at(&text, force, seconds)).await;
+        world.send(wish_at(&text, priority, seconds)).await;
     }
-    world.send(wish_at(A, true, later.as_seconds())).await;
+    world.send(wish_at(A, Backfill, later.as_seconds())).await;
     let due = world.due().await;
     assert_eq!(due.next_at, Some(later));
     let texts: Vec<_> = due.intents.iter().map(|intent| intent.target.text.as_str()).collect();
-    let order = [4, 2, 3, 1].map(|number| format!("https://a.example/{number}"));
+    let order = [4, 2, 3, 1, 5].map(|number| format!("https://a.example/{number}"));
     assert_eq!(texts, order);
     let three = world.journal.due(&world.account, world.now, 3).await.expect("due");
     assert_eq!(three.intents, due.intents[..3]);
+}
+
+pub(crate) async fn what_waits_for_quota_and_comes_to_press_is_planned_anew(world: &mut World) {
+    world.wish(A).await;
+    let id = world.due().await.intents[0].id;
+    let until = Some(world.now.plus(HOUR));
+    let waiting = Waiting { wait: Wait::Quota, why: "spent".to_owned(), until };
+    world.journal.park(&[(id, waiting)], world.now).await.expect("parks");
+    world.wish(A).await;
+    assert!(world.due().await.intents.is_empty(), "another of its like changes nothing");
+    world.send(Outgoing::Wish(Wish { priority: Priority::Urgent, ..wish(A) })).await;
+    let due = world.due().await.intents;
+    assert_eq!(due.len(), 1);
+    assert_eq!((due[0].priority, due[0].causes), (Priority::Urgent, 3));
 }
 
 pub(crate) async fn an_intent_keeps_twenty_causes_and_counts_all(world: &mut World) {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::{Deploy, DeployId};
-use refreshd::domain::intent::{Action, Outgoing, Wait, Waiting, Wish};
+use refreshd::domain::intent::{Action, Outgoing, Priority, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -95,6 +95,7 @@ impl Pair {
                 action: if prefetch { Action::Prefetch } else { Action::Refresh },
                 target,
                 force: number.is_multiple_of(5),
+                priority: Priority::ALL[usize::from(number / 32 % 3)],
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
                 hold: (c % 5 == 1).then(|| format!("a person decides on {number}")),
                 cause,
