@@ -306,6 +306,15 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// Returns why the intent isn't asked yet; none unless it is pending and waits for something.
+    #[must_use]
+    pub fn why(&self) -> Option<&String> {
+        match &self.state {
+            State::Pending { waiting: Some(waiting), .. } => Some(&waiting.why),
+            _ => None,
+        }
+    }
+
     /// Returns how often the intent was asked in vain; zero unless pending.
     #[must_use]
     pub const fn attempt(&self) -> u32 {

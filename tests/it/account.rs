@@ -15,6 +15,7 @@ use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
+use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow, TaskStatus};
 use refreshd::domain::time::Timestamp;
@@ -357,6 +358,7 @@ fn account(quota: PerKind<u64>) -> Account {
         poll_give_up: Duration::from_secs(6 * 3600),
         doubt_gap: Duration::from_secs(60),
         quota,
+        rules: Rules::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the reference remembers, and how intents move in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ask::{Kind, Target};
 use crate::domain::deploy::DeployId;
@@ -8,7 +8,7 @@ use crate::domain::hint::Witness;
 use crate::domain::intent::{
     Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait, Waiting, Wish,
 };
-use crate::domain::names::{AccountName, NodeId};
+use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::QuotaKind;
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId, TaskStatus};
 use crate::domain::time::{Day, Timestamp};
@@ -25,6 +25,7 @@ pub(super) struct Memory {
     pub(super) batches: BTreeMap<BatchKey, Kept>,
     pub(super) corrected: BTreeMap<(AccountName, Day, QuotaKind), i64>,
     pub(super) limits: BTreeMap<(AccountName, QuotaKind), u64>,
+    pub(super) alarms: BTreeSet<(AccountName, Day, QuotaKind, u64)>,
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
 
@@ -51,9 +52,21 @@ pub(super) struct Kept {
     pub(super) last_negative: Option<Timestamp>,
     pub(super) look_at: Timestamp,
     pub(super) settled_at: Option<Timestamp>,
-    /// Day, sending, amount.
-    pub(super) debits: Vec<(Day, u32, u64)>,
+    /// Who pays for each ask.
+    pub(super) payers: Vec<(Priority, Option<OriginName>)>,
+    pub(super) debits: Vec<Debit>,
     pub(super) job: Option<KeptJob>,
+}
+
+/// What one ask was charged by one sending.
+#[derive(Clone, Debug)]
+pub(super) struct Debit {
+    pub(super) day: Day,
+    pub(super) hour: usize,
+    pub(super) send: u32,
+    pub(super) host: String,
+    pub(super) priority: Priority,
+    pub(super) origin: Option<OriginName>,
 }
 
 #[derive(Clone, Debug)]
@@ -328,9 +341,8 @@ impl Memory {
             .values()
             .filter(|kept| kept.batch.account == *account && kept.batch.quota_kind() == kind)
             .flat_map(|kept| &kept.debits)
-            .filter(|(of, _, _)| *of == day)
-            .map(|(_, _, amount)| i64::try_from(*amount).unwrap_or(i64::MAX));
-        debits.sum::<i64>() + corrected.copied().unwrap_or(0)
+            .filter(|debit| debit.day == day);
+        i64::try_from(debits.count()).unwrap_or(i64::MAX) + corrected.copied().unwrap_or(0)
     }
 
     /// Makes open asks of a batch, by place, (a part of) its job.

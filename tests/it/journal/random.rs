@@ -88,6 +88,7 @@ impl Pair {
             let target = target(number);
             let prefetch = target.kind == Kind::Url && number > 170;
             let mut cause = cause(self.now);
+            cause.origin = (number % 3 > 0).then(|| if c > 100 { "www" } else { "blog" }.into());
             cause.deploy = (c.is_multiple_of(2)).then(|| deploy.clone());
             self.sequence += 1;
             let wish = Wish {
@@ -261,6 +262,8 @@ impl Pair {
         let _ = both!(self.held());
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
+        let _ = both!(self.spending(&self.account, self.now));
+        let _ = both!(self.past(&self.account, self.now));
         let _ = both!(self.history(&self.account, Action::Refresh, &target(2), 9));
         let real = plain(self.real.snapshot().await.expect("a snapshot"));
         let model = plain(self.model.snapshot().await.expect("a snapshot"));
