@@ -15,6 +15,8 @@ use crate::domain::watch::{Links, Means};
 /// An origin, and where in the file it stands.
 pub(super) struct Placed {
     pub(super) origin: Origin,
+    /// What of its account's day is kept for it, in percent.
+    pub(super) share: Option<Found<u64>>,
     root: Range<usize>,
 }
 
@@ -54,6 +56,7 @@ pub(super) fn origin(
     let poll_every = section.or("poll_every", MINUTE, value::time(SECOND..=7 * DAY), findings);
     let digest_rate =
         section.or("digest_mb_per_second", 20, value::count(0..=100_000), findings) * 1_000_000;
+    let share = section.get("quota_share", value::count(0..=100), findings);
     section.finish(findings);
     let domains = domains?;
     let lists = [Some(&domains), index.as_ref(), exclude.as_ref(), prefetch.as_ref()];
@@ -102,6 +105,7 @@ pub(super) fn origin(
             poll_every,
             digest_rate,
         },
+        share,
         root: root.span,
     })
 }

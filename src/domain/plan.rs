@@ -2,11 +2,11 @@
 //!
 //! **Invariant:** every intent handed in is in exactly one ask, or waits with a reason, or is left
 //! for the next turn because a batch of its action and kind is in flight; and no kind's asks are
-//! more than its budget.
+//! more than its purse has.
 
 use super::ask::{Kind, Target};
 use super::intent::{Action, Intent, IntentId, Waiting};
-use super::quota::{Allowance, PerKind};
+use super::quota::purse::Purse;
 use super::task::Ask;
 use super::time::Timestamp;
 
@@ -62,14 +62,14 @@ impl Limits {
 pub struct Input<'a> {
     /// Now, as the CDN's clock has it.
     pub now: Timestamp,
-    /// Due intents of one account, oldest first.
+    /// Due intents of one account: the most pressing first, and among equals the oldest.
     pub intents: &'a [Intent],
     /// Targets of open refreshes that could delay a prefetch (rule 9).
     pub open_refreshes: &'a [Target],
     /// Action and kind of each batch in flight or in doubt: there is one a kind.
     pub in_flight: &'a [(Action, Kind)],
-    /// What the day allows and what is spent.
-    pub allowances: &'a PerKind<Allowance>,
+    /// What may be spent.
+    pub purse: &'a Purse,
     /// How large a batch may be.
     pub limits: Limits,
 }

@@ -1,14 +1,13 @@
 //! The steps of a plan, from what is wanted to batches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use super::{Input, Plan, PlannedBatch, below, cut, say};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Intent, Wait, Waiting};
 use crate::domain::quota::QuotaKind;
+use crate::domain::quota::purse::Purse;
 use crate::domain::task::Ask;
-use crate::domain::time::Day;
 use crate::domain::url::literal_start;
 
 /// A target that is wanted, with the intents that want it. Without members it is carried by another.
@@ -58,6 +57,8 @@ fn gather(intents: &[Intent]) -> Vec<Wanted<'_>> {
 /// A plan being made: what is still open shrinks with each step.
 pub(super) struct Planner<'a> {
     input: &'a Input<'a>,
+    /// What is left of the input's purse.
+    purse: Purse,
     wanted: Vec<Wanted<'a>>,
     /// Places in `wanted` of what goes out.
     planned: Vec<usize>,
@@ -66,7 +67,13 @@ pub(super) struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        Self { input, wanted: gather(input.intents), planned: Vec::new(), waiting: Vec::new() }
+        Self {
+            input,
+            purse: input.purse.clone(),
+            wanted: gather(input.intents),
+            planned: Vec::new(),
+            waiting: Vec::new(),
+        }
     }
 
     fn in_flight(&self, action: Action, kind: Kind) -> bool {
@@ -148,39 +155,43 @@ impl<'a> Planner<'a> {
         self.carry(pairs);
     }
 
-    /// Plans what the budget allows of an action and kind, oldest first; the rest waits. Returns
-    /// what is planned. Nothing is, while a batch is in flight.
+    /// Plans what the purse allows of an action and kind, the most pressing and oldest first; the rest
+    /// waits. Returns what is planned. Nothing is, while a batch is in flight.
     pub(super) fn afford(&mut self, action: Action, kind: Kind) -> Vec<usize> {
         if self.in_flight(action, kind) {
             return Vec::new();
         }
         let mut open: Vec<usize> = self.open(action, kind).collect();
-        open.sort_unstable_by_key(|at| self.wanted[*at].oldest);
+        open.sort_by_cached_key(|at| (self.leading(*at).priority, self.wanted[*at].oldest));
         let quota = QuotaKind::of(action, kind);
-        let allowance = self.input.allowances[quota];
-        let planned = &self.planned;
-        let spent = planned
-            .iter()
-            .filter(|at| {
-                let one = &self.wanted[**at];
-                QuotaKind::of(one.action, one.target.kind) == quota
-            })
-            .count();
-        let left = usize::try_from(allowance.left()).unwrap_or(usize::MAX).saturating_sub(spent);
-        let rest = open.split_off(left.min(open.len()));
-        if !rest.is_empty() {
-            let refill = Day::of(self.input.now).next().start();
-            let waiting = Waiting {
-                wait: Wait::Quota,
-                why: say::spent(quota, allowance, refill),
-                until: Some(refill.plus(Duration::from_secs(1))),
-            };
-            for at in rest {
-                self.let_wait(at, &waiting);
-            }
-        }
+        open.retain(|at| self.pay(*at, quota));
         self.planned.extend(&open);
         open
+    }
+
+    /// Returns the intent that an ask is paid for: the most pressing, and of these the oldest.
+    fn leading(&self, at: usize) -> &'a Intent {
+        let one = &self.wanted[at];
+        let intents = one.members.iter().map(|place| &self.input.intents[*place]);
+        intents.min_by_key(|intent| intent.priority).unwrap_or(&self.input.intents[one.oldest])
+    }
+
+    /// Takes one ask out of the purse, or lets what wants it wait; returns whether it may go out.
+    fn pay(&mut self, at: usize, quota: QuotaKind) -> bool {
+        let (intent, host) = (self.leading(at), self.wanted[at].target.host());
+        let origin = intent.cause.origin.as_ref();
+        let room = self.purse.room(quota, intent.priority, origin, host);
+        if room.left > 0 {
+            self.purse.spend(quota, origin, host, 1);
+            return true;
+        }
+        let waiting = Waiting {
+            wait: Wait::Quota,
+            why: self.purse.why(quota, &room, host),
+            until: Some(room.until),
+        };
+        self.let_wait(at, &waiting);
+        false
     }
 
     /// Lets a prefetch wait while a refresh of its URL is open (rule 9). An open expression delays

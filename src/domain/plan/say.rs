@@ -7,27 +7,6 @@ use super::planner::Wanted;
 use crate::domain::ask::Kind;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Intent};
-use crate::domain::quota::{Allowance, QuotaKind};
-use crate::domain::time::Timestamp;
-
-/// Says why what doesn't fit into the day waits.
-pub(super) fn spent(kind: QuotaKind, allowance: Allowance, refill: Timestamp) -> String {
-    let what = match kind {
-        QuotaKind::Url => "URL refreshes",
-        QuotaKind::Directory => "directory refreshes",
-        QuotaKind::Regex => "regex refreshes",
-        QuotaKind::IgnoreParams => "ignore-params refreshes",
-        QuotaKind::Prefetch => "prefetches",
-    };
-    let limit = allowance.limit;
-    let state = match (limit, allowance.left()) {
-        (0, _) => format!("the account is allowed no {what} today"),
-        (_, 0) => format!("today's {what} ({limit}) are spent"),
-        // Still true when it is read after they are gone.
-        _ => format!("today's {what} ({limit}) go to older changes"),
-    };
-    format!("{state}; goes out after 00:00 UTC+8 ({refill})")
-}
 
 /// Says why a batch is asked.
 pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
