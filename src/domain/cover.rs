@@ -17,12 +17,14 @@ mod choose;
 mod front;
 mod pattern;
 mod priced;
+mod recur;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
 pub use choose::{Again, Choice};
+pub use recur::Recurrence;
 pub use tree::Shape;
 
 /// A changed URL.
@@ -73,7 +75,7 @@ pub struct Wide {
 pub type Visit<'v> = &'v mut dyn FnMut(&[&str], u64);
 
 /// The live objects of the sites whose URLs changed.
-pub trait Census {
+pub trait Census: std::fmt::Debug {
     /// Hands each live object out: its URLs, and how much it weighs (1 where nothing else is said).
     fn visit(&self, visit: Visit<'_>);
 }

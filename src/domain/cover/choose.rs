@@ -6,7 +6,7 @@ use super::front::{Fronts, Point};
 use super::pattern::Proposal;
 use super::priced::{Ask, items};
 use super::tree::Shape;
-use super::{Budget, Prices, Wide, directory};
+use super::{Budget, Census, Prices, Wide, directory};
 
 /// With more changed URLs than this fewer expressions are tried, for each costs a pass over them.
 const PASSES: usize = 4_000_000;
@@ -229,4 +229,40 @@ fn weigh(ways: &[Way], budget: Budget, prices: &Prices, again: Again) -> Way {
         }
     }
     best.map_or(ways[0], |(_, way)| way)
+}
+
+impl Shape<'_> {
+    /// Lets a directory stand for the URLs that lie in it directly, where they are `least` at least:
+    /// what a script would do, for comparison. Those with the most URLs come first.
+    #[must_use]
+    pub fn over(mut self, least: u64, budget: Budget, census: &dyn Census) -> Choice {
+        self.count(census);
+        let total = self.dirty.len() as u64;
+        let mut wide: Vec<Wide> = Vec::new();
+        let mut left = total;
+        let mut nodes: Vec<(u32, Vec<u32>)> = Vec::new();
+        for (at, node) in (0_u32..).zip(&self.nodes) {
+            let text = self.text(at);
+            let range = &self.order[node.first as usize..node.last as usize];
+            let within = |place: &&u32| {
+                let dirty = &self.dirty[**place as usize];
+                !dirty.force && !dirty.url[text.len()..].contains('/')
+            };
+            let members: Vec<u32> = range.iter().filter(within).copied().collect();
+            if !self.is_root(at) && members.len() as u64 >= least {
+                nodes.push((at, members));
+            }
+        }
+        nodes.sort_by_key(|(at, members)| (std::cmp::Reverse(members.len()), *at));
+        for (at, mut members) in nodes {
+            if wide.len() as u64 >= budget.directories || left <= budget.urls {
+                break;
+            }
+            members.sort_unstable();
+            left -= members.len() as u64;
+            let (target, collateral) = (directory(self.text(at)), self.nodes[at as usize].live);
+            wide.push(Wide { target, force: false, members, collateral });
+        }
+        Choice { wide, left }
+    }
 }
