@@ -23,6 +23,7 @@ mod plan;
 mod printer;
 mod run;
 mod sandbox;
+mod simulate;
 mod status;
 mod wish;
 mod words;
@@ -96,6 +97,9 @@ enum Command {
     Check(check::Args),
     /// Show what would be asked of the CDN if these paths changed, and why. Asks nothing of it.
     Plan(plan::Args),
+    /// Go through a recorded history in virtual time: what it would have cost, and how late changes
+    /// would have been. Asks nothing of anybody.
+    Simulate(simulate::Args),
     /// Show what the running daemon watches, waits for and has spent.
     Status(status::Args),
     /// Let go out what is held of a deploy.
@@ -154,6 +158,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::run(args, clock, &mut printer).await,
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,
+            Command::Simulate(args) => simulate::run(&args, &mut printer),
             Command::Status(args) => status::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::ask::Target;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
+use crate::domain::plan::Policy;
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
 use crate::domain::watch::{Links, Means};
@@ -122,6 +124,19 @@ pub struct Account {
     pub quota: PerKind<u64>,
     /// What of that is kept for whom, and the cap on wide refreshes.
     pub rules: Rules,
+    /// Whether and how wide asks stand for URLs.
+    pub cover: Cover,
+}
+
+/// When a directory or a regex stands for URLs: `[account.NAME.cover]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cover {
+    /// Whether URLs are ever widened.
+    pub policy: Policy,
+    /// How long a changed URL may stay stale to spare one unchanged object a revalidation.
+    pub spare: Duration,
+    /// Expressions to try besides those found in the URLs.
+    pub expressions: Vec<Target>,
 }
 
 /// A tree of files whose content CDN domains serve: `[origin.NAME]`.

@@ -9,8 +9,10 @@ use url::Url;
 
 use super::section::{Wrong, kind_of, nearest};
 use super::{LogFormat, LogLevel, duration};
+use crate::domain::ask::{Kind, Target};
 use crate::domain::endpoint::endpoint_problem;
 use crate::domain::mapping::DirectoryUrls;
+use crate::domain::url::canonical_target;
 use crate::domain::watch::{Links, Means};
 
 /// The directory that systemd puts credentials in, as it may be written in a path.
@@ -151,6 +153,15 @@ fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
 }
 
 /// Reads `directory_urls`.
+/// Reads an expression of a refresh.
+pub(super) fn expression(value: &DeValue<'_>) -> Read<Target> {
+    let text = text(value)?;
+    canonical_target(Kind::Regex, &text).map_err(|error| {
+        let help = "write it like \"https://www.example.com/news/.*\"";
+        Wrong::new(format!("`{text}` is no expression: {error}"), help)
+    })
+}
+
 pub(super) fn directory_urls(value: &DeValue<'_>) -> Read<DirectoryUrls> {
     use DirectoryUrls::{Both, None, Slash};
     choice(value, &[("slash", Slash), ("both", Both), ("none", None)])

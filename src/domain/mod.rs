@@ -19,6 +19,7 @@ pub mod path;
 pub mod plan;
 pub mod quota;
 pub mod settle;
+pub mod simulate;
 pub mod task;
 pub mod time;
 pub mod url;
