@@ -56,6 +56,12 @@ pub struct Prices {
     pub forced: u64,
     /// A changed URL that waits for the day's turn.
     pub wait: u64,
+    /// An ask of each kind, besides: what it is worth to have it left.
+    pub url: u64,
+    /// See `url`.
+    pub directory: u64,
+    /// See `url`.
+    pub regex: u64,
 }
 
 /// An ask that stands for several changed URLs.

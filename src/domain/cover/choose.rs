@@ -56,14 +56,17 @@ impl Shape<'_> {
     pub fn choose(&self, budget: Budget, prices: &Prices, again: Again) -> Choice {
         let total = self.dirty.len() as u64;
         let lone = Choice { wide: Vec::new(), left: total };
-        // There is room for all, even if as many change once more.
-        if total.saturating_mul(2) <= budget.urls || (again.chance == 0 && total <= budget.urls) {
+        // There is room for all, even if as many change once more, and no directory saves its price.
+        let is_roomy =
+            total.saturating_mul(2) <= budget.urls || (again.chance == 0 && total <= budget.urls);
+        if is_roomy && total.saturating_mul(prices.url) <= prices.directory {
             return lone;
         }
         let best = self.best_proposals();
         let mut sets = vec![self.set(Vec::new(), vec![false; self.dirty.len()], 0, budget, prices)];
         let mut ways = self.ways(&sets[0], 0);
         let mut tries = PASSES / self.dirty.len().max(1);
+        prune(&mut ways);
         let mut chosen = weigh(&ways, budget, prices, again);
         let any_forced = self.dirty.iter().any(|dirty| dirty.force);
         for _ in 0..budget.regexes {
@@ -193,39 +196,43 @@ fn prune(ways: &mut Vec<Way>) {
     });
 }
 
+impl Way {
+    /// Returns what taking it costs when URL refreshes have so much room and waiting has this price.
+    fn price(&self, urls: u64, wait: u64, prices: &Prices) -> u64 {
+        let asked = self.left.min(urls).saturating_mul(prices.url);
+        let wide = (self.directories.saturating_mul(prices.directory))
+            .saturating_add(self.regexes.saturating_mul(prices.regex));
+        let waits = self.left.saturating_sub(urls).saturating_mul(wait);
+        self.cost.saturating_add(asked).saturating_add(wide).saturating_add(waits)
+    }
+}
+
 /// Chooses the way that costs least, what it leaves undone and what it leaves for later included.
-/// `ways` has one at least that asks for nothing wide.
+/// `ways` has one that asks for nothing wide.
 fn weigh(ways: &[Way], budget: Budget, prices: &Prices, again: Again) -> Way {
     let mut known: HashMap<(u64, u64, u64), u64> = HashMap::new();
-    let mut later = |urls: u64, directories: u64, regexes: u64| {
+    let mut later = |way: &Way| {
+        let urls = budget.urls.saturating_sub(way.left);
+        let directories = budget.directories - way.directories;
+        let regexes = budget.regexes - way.regexes;
         *known.entry((urls, directories, regexes)).or_insert_with(|| {
-            let possible =
-                ways.iter().filter(|way| way.directories <= directories && way.regexes <= regexes);
-            let cost = |way: &Way| {
-                way.cost.saturating_add(way.left.saturating_sub(urls).saturating_mul(again.wait))
-            };
-            possible.map(cost).min().unwrap_or(0)
+            let is_possible = |way: &&Way| way.directories <= directories && way.regexes <= regexes;
+            let possible = ways.iter().filter(is_possible);
+            possible.map(|way| way.price(urls, again.wait, prices)).min().unwrap_or(0)
         })
     };
-    let mut best: Option<(u64, Way)> = None;
+    let mut best: Option<((u64, u64, u64), Way)> = None;
     for way in ways {
         if way.directories > budget.directories || way.regexes > budget.regexes {
             continue;
         }
-        let waits = way.left.saturating_sub(budget.urls);
-        let mut cost = way.cost.saturating_add(waits.saturating_mul(prices.wait));
-        if again.chance > 0 {
-            let urls = budget.urls.saturating_sub(way.left);
-            let cost_later =
-                later(urls, budget.directories - way.directories, budget.regexes - way.regexes);
-            cost = cost.saturating_add(cost_later.saturating_mul(again.chance) / 1_000);
-        }
+        let once_more = if again.chance > 0 { later(way) } else { 0 };
+        let expected = once_more.saturating_mul(again.chance) / 1_000;
+        let cost = way.price(budget.urls, prices.wait, prices).saturating_add(expected);
         // Of ways that cost the same, the one with the fewest wide asks, then the fewest asks.
         let key = (cost, way.regexes + way.directories, way.left);
-        if best.is_none_or(|(known, chosen)| {
-            key < (known, chosen.regexes + chosen.directories, chosen.left)
-        }) {
-            best = Some((cost, *way));
+        if best.is_none_or(|(known, _)| key < known) {
+            best = Some((key, *way));
         }
     }
     best.map_or(ways[0], |(_, way)| way)

@@ -46,7 +46,7 @@ impl Site {
     }
 }
 
-const PRICES: Prices = Prices { soft: 10, forced: 40, wait: 25 };
+const PRICES: Prices = Prices { soft: 10, forced: 40, wait: 25, url: 0, directory: 0, regex: 0 };
 
 /// Every way to choose directories of which none lies in another, softly or with force: the asks,
 /// the URLs left and the cost.

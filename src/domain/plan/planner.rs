@@ -270,7 +270,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn let_wait(&mut self, at: usize, waiting: &Waiting) {
+    pub(super) fn let_wait(&mut self, at: usize, waiting: &Waiting) {
         for member in std::mem::take(&mut self.wanted[at].members) {
             self.waiting.push((member, waiting.clone()));
         }

@@ -61,7 +61,9 @@ impl Planner<'_> {
             open.iter().partition(|at| self.wanted[**at].can_be_carried());
         let budget = Budget { urls: budget.urls.saturating_sub(bound.len() as u64), ..budget };
         // There is room for all of it, and as much again.
-        if free.len() as u64 * 2 > budget.urls {
+        let directory =
+            self.purse.limit(QuotaKind::Url) / self.purse.limit(QuotaKind::Directory).max(1);
+        if free.len() as u64 * 2 > budget.urls || free.len() as u64 > directory {
             let texts: Vec<String> =
                 free.iter().map(|at| self.wanted[*at].target.text.clone()).collect();
             let dirty: Vec<Dirty<'_>> = (free.iter().zip(&texts))
@@ -108,7 +110,18 @@ impl Planner<'_> {
             milliseconds(wait).saturating_mul(paths.len() as u64) / (free.len() as u64).max(1)
         };
         let soft = milliseconds(widening.spare);
-        let prices = Prices { soft, forced: soft.saturating_mul(FORCED), wait: price(day) };
+        // A day's allowance is worth the same in each kind; all of its URLs, a hundred objects spared.
+        let limit = |kind| self.purse.limit(kind).max(1);
+        let url = soft / 100;
+        let worth = |kind| url.saturating_mul(limit(QuotaKind::Url)) / limit(kind);
+        let prices = Prices {
+            soft,
+            forced: soft.saturating_mul(FORCED),
+            wait: price(day),
+            url,
+            directory: worth(QuotaKind::Directory),
+            regex: worth(QuotaKind::Regex),
+        };
         let wait = price(day) / 1_000 * widening.again.1;
         shape.choose(budget, &prices, Again { chance: widening.again.0, wait })
     }

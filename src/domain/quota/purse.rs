@@ -294,6 +294,12 @@ impl Purse {
         room
     }
 
+    /// Returns what the day allows of a kind.
+    #[must_use]
+    pub fn limit(&self, kind: QuotaKind) -> u64 {
+        self.pots[kind].allowance.limit
+    }
+
     /// Returns whether origins have shares: then what one may spend another may not.
     #[must_use]
     pub fn has_shares(&self) -> bool {
