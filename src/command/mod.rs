@@ -18,6 +18,7 @@ mod control;
 mod decide;
 mod demo;
 mod doctor;
+mod explain;
 mod index;
 mod plan;
 mod printer;
@@ -96,6 +97,8 @@ enum Command {
     Check(check::Args),
     /// Show what would be asked of the CDN if these paths changed, and why. Asks nothing of it.
     Plan(plan::Args),
+    /// Show what a file or URL comes to, rule by rule: those that fire and those that don't.
+    Explain(explain::Args),
     /// Show what the running daemon watches, waits for and has spent.
     Status(status::Args),
     /// Let go out what is held of a deploy.
@@ -154,6 +157,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::run(args, clock, &mut printer).await,
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,
+            Command::Explain(args) => explain::run(&args, &mut printer),
             Command::Status(args) => status::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,

@@ -15,6 +15,7 @@ use crate::domain::quota::PerKind;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
+mod mapping;
 mod origin;
 mod problem;
 mod read;

@@ -9,7 +9,7 @@ use refreshd::domain::intent::Outgoing;
 use refreshd::domain::names::OriginName;
 use refreshd::domain::path::RelPath;
 use refreshd::domain::time::Timestamp;
-use refreshd::store::{OriginRecord, Record, Store, StoreError};
+use refreshd::store::{OriginRecord, Record, Removals, Store, StoreError};
 
 fn outgoing(number: i64) -> Outgoing {
     Outgoing::Deploy(Deploy {
@@ -29,7 +29,14 @@ fn write(first: &str, data: Option<&[u8]>) -> ChunkWrite {
 }
 
 fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
-    Record { origin: "www".into(), forget: false, chunks, origin_record: None, outgoing }
+    Record {
+        origin: "www".into(),
+        forget: false,
+        chunks,
+        origin_record: None,
+        removals: Removals::default(),
+        outgoing,
+    }
 }
 
 async fn open(path: &Path) -> (Store, Database) {
