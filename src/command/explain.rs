@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::config::{Config, Origin};
@@ -42,9 +43,9 @@ struct Answer {
     /// The URL that was asked about, in its one spelling.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    /// The files that change it, or the one that was asked about in each origin that holds it.
+    /// The files that have it, or the one that was asked about in each origin that holds it.
     files: Vec<File>,
-    /// How many files change the URL; more than are listed, perhaps.
+    /// How many files have the URL; more than are listed, perhaps.
     found: usize,
     /// What else is to be said.
     notes: Vec<String>,
@@ -79,18 +80,18 @@ struct Ask {
     target: String,
 }
 
-/// What can happen to a file, with whether it was there before.
+/// What can happen to a file, with whether it was seen removed before.
 const HAPPENINGS: [(&str, ChangeKind, bool); 4] = [
-    ("new", ChangeKind::Created, false),
-    ("new, and seen removed before", ChangeKind::Created, true),
-    ("changed", ChangeKind::Modified, false),
+    ("created", ChangeKind::Created, false),
+    ("created again", ChangeKind::Created, true),
+    ("modified", ChangeKind::Modified, false),
     ("removed", ChangeKind::Removed, true),
 ];
 
 /// Explains a path or a URL; asks no daemon.
 pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
-    let text = args.what.to_str().filter(|text| is_url(text));
+    let text = args.what.to_str().filter(|text| text.contains("://"));
     let answer = match text {
         Some(text) => of_url(text, &config)?,
         None => of_path(&args.what, &config)?,
@@ -102,11 +103,6 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
     }
     let is_asked = |file: &File| file.asks.values().any(|asks| !asks.is_empty());
     Ok(if answer.files.iter().any(is_asked) { Exit::Ok } else { Exit::No })
-}
-
-fn is_url(text: &str) -> bool {
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    scheme.is_some_and(|scheme| scheme == "http" || scheme == "https")
 }
 
 fn of_path(path: &Path, config: &Config) -> Result<Answer, Failed> {
@@ -155,9 +151,8 @@ fn of_url(text: &str, config: &Config) -> Result<Answer, Failed> {
         answer.notes.push(format!("no origin serves {}", url.host()));
         return Ok(answer);
     }
-    let wanted = Target::new(Kind::Url, url.as_str());
     for origin in &origins {
-        let mut walk = Walk { origin, wanted: &wanted, found: Vec::new(), unreadable: 0 };
+        let mut walk = Walk { origin, url: &url, found: Vec::new(), unreadable: 0 };
         walk.directory(&RelPath::root(), &mut Vec::new());
         walk.found.sort();
         answer.found += walk.found.len();
@@ -172,23 +167,37 @@ fn of_url(text: &str, config: &Config) -> Result<Answer, Failed> {
         }
     }
     if answer.found == 0 {
-        answer.notes.push("no file that is there now changes this URL".to_owned());
+        answer.notes.push("no file that is there and not excluded has this URL".to_owned());
         if let Some(query) = url.query() {
             answer.notes.push(format!(
                 "?{query} is part of it: a `query` rule says which query strings are refreshed"
             ));
         }
+        let namesakes = origins.iter().filter_map(|origin| Some((origin, namesake(origin, &url)?)));
+        answer.files.extend(namesakes.map(|(origin, path)| file(origin, &path)));
     } else if answer.found > answer.files.len() {
         let more = answer.found - answer.files.len();
-        answer.notes.push(format!("{more} more files change this URL"));
+        answer.notes.push(format!("{more} more files have this URL"));
     }
     Ok(answer)
 }
 
-/// A walk through the files of an origin for those that change a URL.
+/// Returns the path that a URL spells out.
+fn namesake(origin: &Origin, url: &CanonicalUrl) -> Option<RelPath> {
+    let bare = url.without_query();
+    let mut bases = origin.mapping.bases().iter();
+    let rest = bases.find_map(|base| bare.as_str().strip_prefix(base.url().as_str()))?;
+    let mut path: Vec<u8> = percent_decode_str(rest).collect();
+    if path.is_empty() || path.ends_with(b"/") {
+        path.extend_from_slice(origin.mapping.spec().index.first()?.as_bytes());
+    }
+    RelPath::new(path).ok()
+}
+
+/// A walk through the files of an origin for those that have a URL.
 struct Walk<'w> {
     origin: &'w Origin,
-    wanted: &'w Target,
+    url: &'w CanonicalUrl,
     found: Vec<RelPath>,
     unreadable: u64,
 }
@@ -220,16 +229,11 @@ impl Walk<'_> {
             }
             if is_dir {
                 self.directory(&path, above);
-            } else if self.changes(&path) {
+            } else if self.origin.mapping.reaches(&path, self.url) {
                 self.found.push(path);
             }
         }
         above.pop();
-    }
-
-    fn changes(&self, path: &RelPath) -> bool {
-        let targets = self.origin.mapping.targets(path);
-        targets.made.iter().any(|target| target.covers(self.wanted))
     }
 }
 
@@ -271,11 +275,11 @@ fn print(answer: &Answer, printer: &mut Printer) {
     if let Some(url) = &answer.url {
         printer.line(url);
     }
-    for file in &answer.files {
-        print_file(file, printer);
-    }
     for note in &answer.notes {
         printer.line(note);
+    }
+    for file in &answer.files {
+        print_file(file, printer);
     }
 }
 
@@ -307,8 +311,13 @@ fn print_file(file: &File, printer: &mut Printer) {
         told.push(asks);
         let names = HAPPENINGS.iter().filter(|(name, ..)| file.asks[name] == *asks);
         let names: Vec<_> = names.map(|(name, ..)| *name).collect();
+        let when = if names.len() == HAPPENINGS.len() {
+            "whatever happens to it".to_owned()
+        } else {
+            format!("when {}", names.join(", "))
+        };
         let nothing = if asks.is_empty() { " nothing" } else { "" };
-        printer.line(&format!("  when {}:{nothing}", names.join("; ")));
+        printer.line(&format!("  {when}:{nothing}"));
         for ask in asks {
             let kind = if ask.kind == Kind::Url.as_str() { "" } else { ask.kind };
             let words: Vec<_> = [ask.action, kind].into_iter().filter(|w| !w.is_empty()).collect();

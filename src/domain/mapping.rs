@@ -187,19 +187,16 @@ impl Mapping {
     #[must_use]
     pub fn urls(&self, path: &RelPath) -> Mapped<CanonicalUrl> {
         let reached = self.reached(path, false, &mut Notes::off());
-        let made = reached.made.into_iter().map(|reached| reached.url).collect();
-        Mapped { made, unmappable: reached.unmappable }
+        let made = reached.made.into_iter().filter(|reached| reached.refresh);
+        Mapped { made: made.map(|reached| reached.url).collect(), unmappable: reached.unmappable }
     }
 
-    /// Returns what is asked for when a file changes, prefetches aside. The caller has looked at
-    /// [`Self::excluded`].
+    /// Returns whether a URL is one of a file's, also where it is none that is asked for.
     #[must_use]
-    pub fn targets(&self, path: &RelPath) -> Mapped<Target> {
+    pub fn reaches(&self, path: &RelPath, url: &CanonicalUrl) -> bool {
+        let wanted = Target::new(Kind::Url, url.as_str());
         let reached = self.reached(path, false, &mut Notes::off());
-        Mapped {
-            made: reached.made.iter().map(Reached::target).collect(),
-            unmappable: reached.unmappable,
-        }
+        reached.made.iter().any(|reached| reached.target().covers(&wanted))
     }
 
     /// Returns whether a path is to be prefetched after it was refreshed.
@@ -286,7 +283,10 @@ impl Mapping {
         let mut made: Vec<_> =
             refreshes.map(|reached| (Action::Refresh, reached.target())).collect();
         if self.is_prefetched(path, kind, notes) {
-            let files = reached.made.iter().filter(|reached| !reached.url.is_directory());
+            let files = reached
+                .made
+                .iter()
+                .filter(|reached| !reached.is_short_lived && !reached.url.is_directory());
             let target = |reached: &Reached| Target::new(Kind::Url, reached.url.as_str());
             made.extend(files.map(|reached| (Action::Prefetch, target(reached))));
         }

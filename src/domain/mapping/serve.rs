@@ -28,8 +28,10 @@ pub(super) struct Reached {
     pub(super) url: CanonicalUrl,
     /// By what it is refreshed: as a URL, or with all its query strings.
     pub(super) kind: Kind,
-    /// Whether a refresh is needed: nobody can hold copies of what never was there before.
+    /// Whether a refresh makes sense: nobody can hold copies of what never was there before.
     pub(super) refresh: bool,
+    /// Whether the CDN keeps it for so short that nothing needs to be asked for.
+    pub(super) is_short_lived: bool,
 }
 
 impl Reached {
@@ -68,10 +70,9 @@ impl Mapping {
         let mut mapped = Mapped { made: Vec::<Reached>::new(), unmappable: Vec::new() };
         for served in self.served(path, notes) {
             notes.about(|| served.shown());
-            if self.is_short_lived(&served, notes) {
-                continue;
-            }
-            let refresh = !(self.never_changes(&served, notes) && merely_created);
+            let is_short_lived = self.is_short_lived(&served, notes);
+            let never_changes = self.never_changes(&served, notes);
+            let refresh = !is_short_lived && !(never_changes && merely_created);
             let spellings = self.spellings(&served, notes);
             let queries = self.query_strings(&served, notes);
             for base in served.base.map_or(self.bases.as_slice(), slice::from_ref) {
@@ -79,7 +80,8 @@ impl Mapping {
                     for (query, kind) in &queries {
                         match url(base, spelling, query.as_deref()) {
                             Ok(url) => {
-                                let reached = Reached { url, kind: *kind, refresh };
+                                let kind = *kind;
+                                let reached = Reached { url, kind, refresh, is_short_lived };
                                 if !mapped.made.contains(&reached) {
                                     mapped.made.push(reached);
                                 }
@@ -183,7 +185,7 @@ impl Mapping {
             }
         };
         notes.fired(Rule::Immutable, None, || {
-            format!("{why}: when it is new, and was not seen removed before, nobody has a copy")
+            format!("{why}: no refresh when it is created, unless it was seen removed before")
         });
         true
     }

@@ -424,6 +424,34 @@ fn each_rule_says_what_it_did() {
 
 proptest! {
     #[test]
+    fn an_explanation_ends_in_what_is_wished_for(
+        text in "(posts|d|live|s){0,1}/?[a-c]{1,2}[.](md|html|css|3f9c1a7b[.]js|js[.]br)",
+        kind in prop::sample::select(&[ChangeKind::Created, ChangeKind::Modified, ChangeKind::Removed][..]),
+        force: bool,
+    ) {
+        let mapping = mapping(|spec| {
+            spec.clean_urls = vec![".html".into()];
+            spec.variants = vec!["*.br".into()];
+            spec.short_ttl = vec!["live/**".into()];
+            spec.prefetch = vec!["*.html".into()];
+            spec.rewrites = vec![rewrite("posts/*", &["/p/{1}", "/live/{1}"], true)];
+            let (paths, variants) = (vec!["s/**".into()], Vec::new());
+            spec.queries = vec![QuerySpec { paths, variants, ignore_params: true }];
+        });
+        let path = path(text.trim_start_matches('/'));
+        let change = Change { path: path.clone(), kind, digest: None, force };
+        let (now, origin) = (Timestamp::EPOCH, OriginName::from("www"));
+        let deploy = DeployId::new(now, 1);
+        let wishes = mapping.wishes(&origin, &change, &deploy, Witness::Watch, now, now).made;
+        let wished: Vec<_> = wishes.into_iter().map(|wish| (wish.action, wish.target)).collect();
+        prop_assert_eq!(&wished, &mapping.explain(&path, kind, force).asks);
+        let refreshed = wished.iter().filter(|(action, _)| *action == Action::Refresh).count();
+        prop_assert!(refreshed == 0 || refreshed == mapping.urls(&path).made.len());
+        let explained = mapping.explain(&path, kind, force).steps;
+        prop_assert!(explained.iter().all(|step| !step.why.is_empty()));
+    }
+
+    #[test]
     fn what_lies_in_an_excluded_directory_is_excluded(
         glob in "[a-c*/]{1,5}",
         directory in "[a-c]{1,2}(/[a-c]{1,2}){0,2}",
