@@ -13,7 +13,7 @@ use crate::config::{Config, Origin};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::change::ChangeKind;
 use crate::domain::intent::Action;
-use crate::domain::mapping::Explained;
+use crate::domain::mapping::{Explained, Step};
 use crate::domain::path::{RelPath, escape};
 use crate::domain::url::CanonicalUrl;
 use crate::domain::watch::Links;
@@ -57,20 +57,10 @@ struct File {
     origin: String,
     path: String,
     exists: bool,
-    rules: Vec<Rule>,
+    rules: Vec<Step>,
     /// What is asked for, by what happened to the file.
     asks: BTreeMap<&'static str, Vec<Ask>>,
     unmappable: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Rule {
-    about: String,
-    rule: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<usize>,
-    fired: bool,
-    why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -220,7 +210,7 @@ impl Walk<'_> {
             let Ok(path) = directory.join(entry.file_name().as_bytes()) else { continue };
             let Ok(kind) = entry.file_type() else { continue };
             let is_link = kind.is_symlink();
-            if is_link && self.origin.links == Links::Never {
+            if is_link && !self.follows(&entry.path()) {
                 continue;
             }
             let is_dir = if is_link { entry.path().is_dir() } else { kind.is_dir() };
@@ -235,24 +225,28 @@ impl Walk<'_> {
         }
         above.pop();
     }
+
+    fn follows(&self, link: &Path) -> bool {
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        match self.origin.links {
+            Links::Never => false,
+            Links::Anywhere => true,
+            Links::Inside => real(link)
+                .zip(real(&self.origin.root))
+                .is_some_and(|(to, root)| to.starts_with(root)),
+        }
+    }
 }
 
 fn file(origin: &Origin, path: &RelPath) -> File {
     let explain = |kind, force| origin.mapping.explain(path, kind, force);
     let asks = |explained: Explained| explained.asks.into_iter().map(Ask::of).collect();
     let explained = explain(ChangeKind::Modified, false);
-    let rules = explained.steps.into_iter().map(|step| Rule {
-        about: step.about,
-        rule: step.rule.as_str(),
-        number: step.number,
-        fired: step.fired,
-        why: step.why,
-    });
     File {
         origin: origin.name.to_string(),
         path: path.to_string(),
         exists: path.under(&origin.root).exists(),
-        rules: rules.collect(),
+        rules: explained.steps,
         asks: HAPPENINGS
             .into_iter()
             .map(|(name, kind, force)| (name, asks(explain(kind, force))))
@@ -293,8 +287,8 @@ fn print_file(file: &File, printer: &mut Printer) {
             printer.line(&format!("  {about}"));
         }
         let name = match rule.number {
-            Some(number) => format!("{} {number}", rule.rule),
-            None => rule.rule.to_owned(),
+            Some(number) => format!("{} {number}", rule.rule.as_str()),
+            None => rule.rule.as_str().to_owned(),
         };
         let fired = if rule.fired { "yes" } else { "-" };
         printer.line(&format!("  {fired:>5}  {name:<10}  {}", rule.why));

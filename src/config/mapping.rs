@@ -16,10 +16,13 @@ pub(super) struct Written {
     spec: Spec,
 }
 
-/// Lists of texts by field, with the number of the rule that they belong to.
+type Texts = Found<Vec<Found<String>>>;
+
+/// Where lists of texts and rules stand.
 #[derive(Default)]
 struct Places {
-    lists: Vec<(Field, Option<usize>, Found<Vec<Found<String>>>)>,
+    /// By field, with the number of the rule that it belongs to.
+    lists: Vec<(Field, Option<usize>, Texts)>,
     rewrites: Vec<Range<usize>>,
     queries: Vec<Range<usize>>,
 }

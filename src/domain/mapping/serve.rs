@@ -67,12 +67,14 @@ impl Mapping {
         merely_created: bool,
         notes: &mut Notes,
     ) -> Mapped<Reached> {
-        let mut mapped = Mapped { made: Vec::<Reached>::new(), unmappable: Vec::new() };
-        for served in self.served(path, notes) {
+        let mut made: Vec<Reached> = Vec::new();
+        let mut unmappable = Vec::new();
+        for mut served in self.served(path, notes) {
             notes.about(|| served.shown());
+            self.drop_variants(&mut served, notes);
             let is_short_lived = self.is_short_lived(&served, notes);
             let never_changes = self.never_changes(&served, notes);
-            let refresh = !is_short_lived && !(never_changes && merely_created);
+            let refresh = !(is_short_lived || (merely_created && never_changes));
             let spellings = self.spellings(&served, notes);
             let queries = self.query_strings(&served, notes);
             for base in served.base.map_or(self.bases.as_slice(), slice::from_ref) {
@@ -80,28 +82,28 @@ impl Mapping {
                     for (query, kind) in &queries {
                         match url(base, spelling, query.as_deref()) {
                             Ok(url) => {
-                                let kind = *kind;
-                                let reached = Reached { url, kind, refresh, is_short_lived };
-                                if !mapped.made.contains(&reached) {
-                                    mapped.made.push(reached);
-                                }
+                                add(
+                                    &mut made,
+                                    Reached { url, kind: *kind, refresh, is_short_lived },
+                                );
                             }
-                            Err(why) => {
-                                mapped.unmappable.push(Unmappable { path: path.clone(), why });
-                            }
+                            Err(why) => unmappable.push(Unmappable { path: path.clone(), why }),
                         }
                     }
                 }
             }
         }
-        mapped
+        Mapped { made, unmappable }
     }
 
     /// Returns whether something that is served because of a path never changes under its name.
     #[must_use]
     pub fn is_immutable(&self, path: &RelPath) -> bool {
         let notes = &mut Notes::off();
-        self.served(path, notes).iter().any(|served| self.never_changes(served, notes))
+        self.served(path, notes).into_iter().any(|mut served| {
+            self.drop_variants(&mut served, notes);
+            self.never_changes(&served, notes)
+        })
     }
 
     /// Returns what is served because of a file: it, and what rewrites make of it.
@@ -126,29 +128,28 @@ impl Mapping {
             served.extend(given);
         }
         if has_own {
-            let path = self.without_variant(path, notes);
+            let path = path.as_bytes().to_vec();
             served.insert(0, Served { base: None, path, query: None });
         }
         served
     }
 
-    /// Returns the path of the file that this is another form of; its own if it is none.
-    fn without_variant(&self, path: &RelPath, notes: &mut Notes) -> Vec<u8> {
-        let mut plain = path.clone();
-        while let Some(glob) = self.variants.find(&plain, false) {
-            let dot = plain.name().iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0);
-            let Some(dot) = dot else { break };
-            let cut = plain.as_bytes().len() - plain.name().len() + dot;
-            let Ok(shorter) = RelPath::new(&plain.as_bytes()[..cut]) else { break };
+    /// Makes of another form of a file that file.
+    fn drop_variants(&self, served: &mut Served<'_>, notes: &mut Notes) {
+        let mut is_variant = false;
+        while let Some(glob) = find(&self.variants, served) {
+            let start = served.path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+            let dot = served.path[start..].iter().rposition(|byte| *byte == b'.');
+            let Some(dot) = dot.filter(|dot| *dot > 0) else { break };
+            served.path.truncate(start + dot);
+            is_variant = true;
             notes.fired(Rule::Variants, None, || {
-                format!("`{glob}` matches: it is another form of {shorter}")
+                format!("`{glob}` matches: it is another form of {}", served.shown())
             });
-            plain = shorter;
         }
-        if plain == *path {
+        if !is_variant {
             notes.not(Rule::Variants, None, || no_glob(&self.spec.variants));
         }
-        plain.as_bytes().to_vec()
     }
 
     fn is_short_lived(&self, served: &Served<'_>, notes: &mut Notes) -> bool {
@@ -278,6 +279,17 @@ impl Mapping {
             }
         }
         if ignore_params { vec![(None, Kind::IgnoreParams)] } else { strings }
+    }
+}
+
+/// Adds a URL, or what is new of one that is known already.
+fn add(made: &mut Vec<Reached>, new: Reached) {
+    match made.iter_mut().find(|known| known.url == new.url && known.kind == new.kind) {
+        Some(known) => {
+            known.refresh |= new.refresh;
+            known.is_short_lived &= new.is_short_lived;
+        }
+        None => made.push(new),
     }
 }
 

@@ -235,6 +235,7 @@ fn another_form_of_a_file_is_that_file() {
     let mapping = mapping(|spec| {
         spec.variants = vec!["*.br".into(), "*.html.{de,en}".into(), "d/*.gz".into()];
         spec.clean_urls = vec![".html".into()];
+        spec.rewrites = vec![rewrite("s/**", &["/{1}"], true)];
     });
     assert_eq!(paths(&mapping, "app.js.br"), ["/app.js"]);
     assert_eq!(paths(&mapping, "x/index.html.de.br"), ["/x/index.html", "/x/"]);
@@ -242,6 +243,7 @@ fn another_form_of_a_file_is_that_file() {
     assert_eq!(paths(&mapping, "d/a.tar.gz"), ["/d/a.tar"]);
     assert_eq!(paths(&mapping, "a.tar.gz"), ["/a.tar.gz"]);
     assert_eq!(paths(&mapping, "x/br"), ["/x/br"]);
+    assert_eq!(paths(&mapping, "s/a.js.br"), ["/a.js"]);
 }
 
 #[test]
@@ -408,6 +410,7 @@ fn each_rule_says_what_it_did() {
         [
             "- posts/a.md exclude: `drafts/**` doesn't match, and no default matches",
             "+ posts/a.md rewrite1: `posts/*.md` gives /posts/a/, and the file has no URL of its own",
+            "- /posts/a/ variants: no glob is named",
             "- /posts/a/ short_ttl: `/live/` doesn't match",
             "- /posts/a/ immutable: its name carries no fingerprint, and no glob is named",
             "- /posts/a/ index: it is a directory",

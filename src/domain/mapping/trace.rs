@@ -1,7 +1,10 @@
 //! What the rules said of a path, noted on the way when somebody asks for it.
 
+use serde::Serialize;
+
 /// A rule of a mapping, by its key in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// `exclude` and `exclude_defaults`.
     Exclude,
@@ -42,13 +45,14 @@ impl Rule {
 }
 
 /// What one rule said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// Of what: a file's path, or from a `/` on what is served because of it.
     pub about: String,
     /// Which rule.
     pub rule: Rule,
     /// Its number, from 1, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<usize>,
     /// Whether it did anything.
     pub fired: bool,
