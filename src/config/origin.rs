@@ -14,6 +14,8 @@ use crate::domain::watch::{Links, Means};
 /// An origin, and where in the file it stands.
 pub(super) struct Placed {
     pub(super) origin: Origin,
+    /// What of its account's day is kept for it, in percent.
+    pub(super) share: Option<Found<u64>>,
     root: Range<usize>,
 }
 
@@ -44,6 +46,7 @@ pub(super) fn origin(
     let poll_every = section.or("poll_every", MINUTE, value::time(SECOND..=7 * DAY), findings);
     let digest_rate =
         section.or("digest_mb_per_second", 20, value::count(0..=100_000), findings) * 1_000_000;
+    let share = section.get("quota_share", value::count(0..=100), findings);
     section.finish(findings);
     let root_path = root.as_ref().map(|root| root.value.as_path());
     let mapping = written?.check(account.as_ref(), root_path, findings);
@@ -65,6 +68,7 @@ pub(super) fn origin(
             poll_every,
             digest_rate,
         },
+        share,
         root: root.span,
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
-use crate::domain::intent::{Action, Intent, IntentId, State, Wait, Waiting};
+use crate::domain::intent::{Action, Intent, IntentId, Priority, State, Wait, Waiting};
 use crate::domain::plan::{self, Limits, PlannedBatch};
 use crate::domain::quota;
 use crate::domain::task::{Batch, BatchKey, Fence};
@@ -21,8 +21,10 @@ use crate::journal::{Journal, JournalError, Staged};
 use super::account::AccountBoard;
 use super::backoff::full_jitter;
 use super::step::Step;
+use treasurer::Treasurer;
 
 mod doubt;
+mod treasurer;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
 const DUE: usize = 20_000;
@@ -66,6 +68,8 @@ pub struct Dispatch {
     refusals: u32,
     /// When the quota is asked next.
     quota_at: Timestamp,
+    /// Alarms and forecast.
+    treasurer: Treasurer,
 }
 
 impl Dispatch {
@@ -78,6 +82,7 @@ impl Dispatch {
         board: AccountBoard,
     ) -> Result<Self, JournalError> {
         let fence = journal.lead(&account.name, clock.server_now()).await?;
+        let treasurer = Treasurer::new(account.clone(), journal.clone());
         Ok(Self {
             account,
             journal,
@@ -92,6 +97,7 @@ impl Dispatch {
             planned_at: Timestamp::EPOCH,
             refusals: 0,
             quota_at: Timestamp::EPOCH,
+            treasurer,
         })
     }
 
@@ -143,16 +149,18 @@ impl Dispatch {
     async fn plan(&mut self, now: Timestamp) -> Result<Option<Timestamp>, JournalError> {
         let due = self.journal.due(&self.account.name, now, DUE).await?;
         if due.intents.is_empty() {
+            self.treasurer.look(now).await?;
             return Ok(due.next_at);
         }
-        let allowances = self.journal.quota(&self.account.name, &self.account.quota, now).await?;
+        let purse = self.treasurer.purse(now).await?;
         let plan = plan::plan(&plan::Input {
             now,
             intents: &due.intents,
             open_refreshes: &due.open_refreshes,
             in_flight: &due.in_flight,
-            allowances: &allowances,
+            purse: &purse,
             limits: Limits { batch: self.account.batch },
+            widening: plan::Widening::NEVER,
         });
         let mut waiting = plan.waiting;
         if due.intents.len() == DUE {
@@ -164,7 +172,7 @@ impl Dispatch {
         let news = newly_waiting(&due.intents, waiting);
         if !news.is_empty() {
             self.journal.park(&news, now).await?;
-            self.tell_parked(&news);
+            self.tell_parked(&due.intents, &news);
         }
         // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
         let mut batches = plan.batches.into_iter();
@@ -174,11 +182,15 @@ impl Dispatch {
         Ok(due.next_at)
     }
 
-    /// Tells of what the day's quota leaves waiting, a line for each reason.
-    fn tell_parked(&self, news: &[(IntentId, Waiting)]) {
+    /// Tells of what begins to wait for quota, a line for each reason. Backfill may wait.
+    fn tell_parked(&self, intents: &[Intent], news: &[(IntentId, Waiting)]) {
+        let known: HashMap<IntentId, &Intent> = intents.iter().map(|one| (one.id, one)).collect();
         let mut parked: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, waiting) in news {
-            if waiting.wait == Wait::Quota {
+        for (id, waiting) in news.iter().filter(|(_, waiting)| waiting.wait == Wait::Quota) {
+            let told = known.get(id).is_some_and(|intent| {
+                intent.priority == Priority::Backfill || intent.why() == Some(&waiting.why)
+            });
+            if !told {
                 *parked.entry(&waiting.why).or_default() += 1;
             }
         }
@@ -202,7 +214,10 @@ impl Dispatch {
 
     async fn send_staged(&mut self, batch: Batch, now: Timestamp) -> Result<(), JournalError> {
         match self.journal.stage(&batch, self.fence, &self.account.quota, now).await? {
-            Staged::Ready => self.call(batch).await,
+            Staged::Ready => {
+                self.treasurer.spent();
+                self.call(batch).await
+            }
             // The ledger moved between planning and staging: plan again with what it says now.
             Staged::OverBudget | Staged::Stale => {
                 self.planned.clear();
@@ -339,11 +354,13 @@ impl Dispatch {
         match self.cdn.quota().await {
             Ok(reported) => {
                 let after = self.clock.server_now();
-                let replaced = self
+                let reconciled = self
                     .journal
                     .quota_reported(&self.account.name, &reported, now, QUIET, after)
                     .await?;
+                let replaced = reconciled.replaced;
                 tracing::debug!(account = %self.account.name, replaced, "the CDN reported its quota");
+                self.treasurer.reconciled(&reconciled, after).await?;
                 self.refusals = 0;
                 self.board.answered(after);
                 // After a restless answer it is asked again when there may have been quiet.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ask::{Kind, Target};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Action, Cause, Outgoing, Wish};
+use crate::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use crate::domain::names::AccountName;
 use crate::domain::url::canonical_target;
 
@@ -97,6 +97,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
                 force: request.force
                     || (request.action == Action::Refresh && request.kind == Kind::Url),
                 target,
+                priority: Priority::Urgent,
                 not_before: now,
                 hold: None,
                 cause: Cause {

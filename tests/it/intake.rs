@@ -11,7 +11,7 @@ use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
 use refreshd::domain::hint::{Hint, Reach, Witness};
-use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
+use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use refreshd::domain::mapping::{Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
@@ -997,6 +997,7 @@ async fn a_new_baseline_can_be_asked_for() {
         action: Action::Refresh,
         target: Target::new(Kind::Directory, "https://www.example.com/"),
         force: false,
+        priority: Priority::Backfill,
         not_before,
         cause: Cause {
             witness: Witness::Operator,

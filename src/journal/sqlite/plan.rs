@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 use super::flight::{by_id, pend};
 use super::rows::{action, all, bounded, first, intent, intents, maybe_time, target, word};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::intent::{Action, IntentId, Waiting};
+use crate::domain::intent::{Action, IntentId, Priority, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::time::Timestamp;
 use crate::journal::{Due, JournalError};
@@ -16,12 +16,12 @@ const DUE: &str = intents!(
     "journal.due",
     "WHERE i.account = ?1 AND i.state = 'pending'
     AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause'))
-    AND i.force = ?3 AND i.not_before <= ?2 ORDER BY i.not_before, i.id LIMIT ?4"
+    AND i.priority = ?3 AND i.not_before <= ?2 ORDER BY i.not_before, i.id LIMIT ?4"
 );
 
 const NEXT: &str = "-- journal.next_due
 SELECT min(not_before) FROM intent WHERE account = ?1 AND state = 'pending'
-AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND force = ?3 AND not_before > ?2";
+AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND priority = ?3 AND not_before > ?2";
 
 const WIDE_REFRESHES: &str = "-- journal.wide_refreshes
 SELECT DISTINCT kind, target FROM intent WHERE account = ?1 AND action = 'refresh'
@@ -43,15 +43,15 @@ pub(super) fn due(
 ) -> Result<Due, JournalError> {
     let name = account.as_str();
     let at = now.as_micros();
-    // Each of the two by its own part of the index: a scan of both would pass over all that is parked.
-    let mut intents = all(tx, DUE, params![name, at, true, bounded(limit)], intent)?;
-    let left = limit.saturating_sub(intents.len());
-    intents.extend(all(tx, DUE, params![name, at, false, bounded(left)], intent)?);
-    let next = |force: bool| {
-        let next = first(tx, NEXT, params![name, at, force], |row| Ok(maybe_time(row, 0)?))?;
-        Ok::<_, JournalError>(next.flatten())
-    };
-    let next_at = next(true)?.into_iter().chain(next(false)?).min();
+    let mut intents = Vec::new();
+    let mut next_at = None;
+    // Each by its own part of the index: a scan of all would pass over what is parked.
+    for priority in Priority::ALL.map(Priority::rank) {
+        let left = bounded(limit.saturating_sub(intents.len()));
+        intents.extend(all(tx, DUE, params![name, at, priority, left], intent)?);
+        let next = first(tx, NEXT, params![name, at, priority], |row| Ok(maybe_time(row, 0)?))?;
+        next_at = next_at.into_iter().chain(next.flatten()).min();
+    }
     let mut open: BTreeSet<Target> = BTreeSet::new();
     let mut prefetches =
         intents.iter().filter(|intent| intent.action == Action::Prefetch).peekable();

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::{Deploy, DeployId};
-use refreshd::domain::intent::{Action, Outgoing, Wait, Waiting, Wish};
+use refreshd::domain::intent::{Action, Outgoing, Priority, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -88,6 +88,7 @@ impl Pair {
             let target = target(number);
             let prefetch = target.kind == Kind::Url && number > 170;
             let mut cause = cause(self.now);
+            cause.origin = (number % 3 > 0).then(|| if c > 100 { "www" } else { "blog" }.into());
             cause.deploy = (c.is_multiple_of(2)).then(|| deploy.clone());
             self.sequence += 1;
             let wish = Wish {
@@ -95,6 +96,7 @@ impl Pair {
                 action: if prefetch { Action::Prefetch } else { Action::Refresh },
                 target,
                 force: number.is_multiple_of(5),
+                priority: Priority::ALL[usize::from(number / 32 % 3)],
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
                 hold: (c % 5 == 1).then(|| format!("a person decides on {number}")),
                 cause,
@@ -260,6 +262,8 @@ impl Pair {
         let _ = both!(self.held());
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
+        let _ = both!(self.spending(&self.account, self.now));
+        let _ = both!(self.past(&self.account, self.now));
         let _ = both!(self.history(&self.account, Action::Refresh, &target(2), 9));
         let real = plain(self.real.snapshot().await.expect("a snapshot"));
         let model = plain(self.model.snapshot().await.expect("a snapshot"));
