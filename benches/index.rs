@@ -14,7 +14,7 @@ use std::time::Duration;
 use refreshd::database::{Database, DatabaseError};
 use refreshd::domain::index::{Chunk, Digest, Entry, Fingerprint, Index};
 use refreshd::domain::path::RelPath;
-use refreshd::store::{Record, Store};
+use refreshd::store::{Record, Removals, Store};
 use rustix::time::{ClockId, clock_gettime};
 
 const DIRECTORIES: u64 = 100_000;
@@ -139,8 +139,14 @@ fn on_disk(path: &Path, chunks: &[Chunk]) {
             };
             let chunks = some.iter().map(write).collect();
             let (origin_record, outgoing) = (None, Vec::new());
-            let record =
-                Record { origin: "www".into(), forget: false, chunks, origin_record, outgoing };
+            let record = Record {
+                origin: "www".into(),
+                forget: false,
+                chunks,
+                origin_record,
+                removals: Removals::default(),
+                outgoing,
+            };
             store.record(record).await.expect("records");
         }
         let size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";

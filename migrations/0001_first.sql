@@ -25,6 +25,15 @@ CREATE TABLE chunk (
     PRIMARY KEY (origin, directory, first)
 ) STRICT;
 
+-- Removed files that never change under their name, until they return.
+CREATE TABLE removed (
+    origin TEXT NOT NULL,
+    path BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (origin, path)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX removed_age ON removed (origin, at);
+
 -- AUTOINCREMENT: a number that was acknowledged never comes again.
 CREATE TABLE outbox (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -18,6 +18,7 @@ mod control;
 mod decide;
 mod demo;
 mod doctor;
+mod explain;
 mod index;
 mod plan;
 mod printer;
@@ -100,6 +101,8 @@ enum Command {
     /// Go through a recorded history in virtual time: what it would have cost, and how late changes
     /// would have been. Asks nothing of anybody.
     Simulate(simulate::Args),
+    /// Show what a file or URL comes to, rule by rule: those that fire and those that don't.
+    Explain(explain::Args),
     /// Show what the running daemon watches, waits for and has spent.
     Status(status::Args),
     /// Let go out what is held of a deploy.
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,
             Command::Simulate(args) => simulate::run(&args, &mut printer),
+            Command::Explain(args) => explain::run(&args, &mut printer),
             Command::Status(args) => status::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,

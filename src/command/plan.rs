@@ -155,6 +155,12 @@ fn wishes_of(
         };
         let mapped =
             origin.mapping.wishes(&origin.name, &change, deploy, Witness::Operator, now, now);
+        if mapped.made.is_empty() && mapped.unmappable.is_empty() {
+            reasons.push(format!(
+                "origin {}: its rules ask for nothing: `refreshd explain` shows them",
+                origin.name
+            ));
+        }
         all.extend(mapped.made);
         reasons.extend(mapped.unmappable.into_iter().map(|unmappable| unmappable.to_string()));
     }

@@ -197,8 +197,8 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
             .origins
             .values()
             .filter(|origin| origin.account == account.name)
-            .flat_map(|origin| origin.mapping.bases())
-            .map(|base| base.url().host().to_owned())
+            .flat_map(|origin| origin.mapping.hosts())
+            .map(str::to_owned)
             .collect()
     };
     config

@@ -18,6 +18,7 @@ use crate::domain::quota::purse::Rules;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
+mod mapping;
 mod origin;
 mod problem;
 mod read;

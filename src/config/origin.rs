@@ -1,13 +1,12 @@
 //! From a section `[origin.NAME]` to an [`Origin`].
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::{Findings, Found, Section, Wrong, nearest};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Origin, value};
-use crate::domain::mapping::{DirectoryUrls, Field, Mapping, MappingError, Spec};
+use super::{Origin, mapping, value};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::url::Base;
 use crate::domain::watch::{Links, Means};
@@ -29,16 +28,7 @@ pub(super) fn origin(
 ) -> Option<Placed> {
     let root = section.required("root", "\"/srv/www\"", value::path, findings);
     let account = account_of(&mut section, accounts, findings);
-    if !section.has("domains") {
-        section.missing("domains", "[\"https://www.example.com\"]", findings);
-    }
-    let domains = section.list("domains", value::text, findings);
-    let index = section.list("index", value::text, findings);
-    let directory_urls =
-        section.or("directory_urls", DirectoryUrls::default(), value::directory_urls, findings);
-    let exclude = section.list("exclude", value::text, findings);
-    let exclude_defaults = section.or("exclude_defaults", true, value::boolean, findings);
-    let prefetch = section.list("prefetch", value::text, findings);
+    let written = mapping::read(&mut section, findings);
     let short = value::time(MILLISECOND..=HOUR);
     let settle = timed(&mut section, "settle", SECOND, &short, findings);
     let mut deploy_deadline = timed(&mut section, "deploy_deadline", 10 * SECOND, &short, findings);
@@ -58,36 +48,9 @@ pub(super) fn origin(
         section.or("digest_mb_per_second", 20, value::count(0..=100_000), findings) * 1_000_000;
     let share = section.get("quota_share", value::count(0..=100), findings);
     section.finish(findings);
-    let domains = domains?;
-    let lists = [Some(&domains), index.as_ref(), exclude.as_ref(), prefetch.as_ref()];
-    let [domain_texts, index_texts, exclude_texts, prefetch_texts] = lists.map(texts);
-    let mapping = Mapping::new(Spec {
-        // Without one the origin is refused below; what else is wrong is said all the same.
-        account: account.clone().unwrap_or_else(|| "".into()),
-        domains: domain_texts.unwrap_or_default(),
-        index: index_texts.unwrap_or_else(|| vec!["index.html".to_owned()]),
-        directory_urls,
-        exclude: exclude_texts.unwrap_or_default(),
-        exclude_defaults,
-        prefetch: prefetch_texts.unwrap_or_default(),
-    });
-    let mapping = mapping.map_err(|errors| {
-        for error in errors {
-            let [domains, index, exclude, prefetch] = lists;
-            let list = match error.field {
-                Field::Domains => domains,
-                Field::Index => index,
-                Field::Exclude => exclude,
-                Field::Prefetch => prefetch,
-            };
-            if let Some(list) = list {
-                refuse(&error, list, findings);
-            }
-        }
-    });
-    let (root, account, mapping) = (root?, account?, mapping.ok()?);
-    refuse_absolute("exclude", exclude.as_ref(), &root.value, findings);
-    refuse_absolute("prefetch", prefetch.as_ref(), &root.value, findings);
+    let root_path = root.as_ref().map(|root| root.value.as_path());
+    let mapping = written?.check(account.as_ref(), root_path, findings);
+    let (root, account, mapping) = (root?, account?, mapping?);
     Some(Placed {
         origin: Origin {
             name: OriginName::from(name),
@@ -108,24 +71,6 @@ pub(super) fn origin(
         share,
         root: root.span,
     })
-}
-
-/// Refuses globs that spell the root out: they would match nothing.
-fn refuse_absolute(
-    key: &str,
-    globs: Option<&Found<Vec<Found<String>>>>,
-    root: &Path,
-    findings: &mut Findings,
-) {
-    for glob in globs.iter().flat_map(|globs| &globs.value) {
-        if let Ok(rest) = Path::new(&glob.value).strip_prefix(root) {
-            let wrong = Wrong::new(
-                format!("`{key}`: `{}` begins with the root", glob.value),
-                format!("globs are relative to it: write \"{}\"", rest.display()),
-            );
-            findings.refuse(glob.span.clone(), "this value", wrong);
-        }
-    }
 }
 
 /// Reads `account`, which may be left out when there is one account.
@@ -159,27 +104,6 @@ fn account_of(
     }
 }
 
-/// Refuses what the mapping refused, where it stands.
-fn refuse(error: &MappingError, list: &Found<Vec<Found<String>>>, findings: &mut Findings) {
-    let item = error.item.and_then(|item| list.value.get(item));
-    let span = item.map_or(&list.span, |item| &item.span);
-    let is_within = |place: &Range<usize>| span.start <= place.start && place.end <= span.end;
-    let mut places = findings.problems.iter().filter_map(|problem| problem.span.as_ref());
-    if item.is_none() && places.any(is_within) {
-        // The list is empty because all that it held was refused.
-        return;
-    }
-    let help = match error.field {
-        Field::Domains => "write it like \"https://www.example.com\"",
-        Field::Index => "write the name alone, like \"index.html\"",
-        Field::Exclude | Field::Prefetch => {
-            "write it like \"*.html\" or \"news/**\"; `\\` before a character takes it literally"
-        }
-    };
-    let message = format!("`{}`: {}", error.field.as_str(), error.why);
-    findings.refuse(span.clone(), "this value", Wrong::new(message, help));
-}
-
 /// Refuses a state directory that the daemon would watch while it writes there.
 pub(super) fn outside(state_dir: &Found<PathBuf>, placed: &Placed, findings: &mut Findings) {
     let root = &placed.origin.root;
@@ -208,8 +132,4 @@ pub(super) fn twice(placed: &Placed, other: &Origin, findings: &mut Findings) {
         let help = "each change would be asked for twice: make them one origin";
         findings.refuse(placed.root.clone(), "the same root", Wrong::new(message, help));
     }
-}
-
-fn texts(list: Option<&Found<Vec<Found<String>>>>) -> Option<Vec<String>> {
-    list.map(|list| list.value.iter().map(|found| found.value.clone()).collect())
 }

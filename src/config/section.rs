@@ -172,6 +172,33 @@ impl<'d> Section<'d> {
         tables
     }
 
+    /// Returns the tables of the list under `key`, written as `[[section.key]]` each.
+    pub(super) fn tables(&mut self, key: &'static str, findings: &mut Findings) -> Vec<Self> {
+        let Some((_, value)) = self.find(key) else {
+            return Vec::new();
+        };
+        let section = match self.name.as_str() {
+            "" => key.to_owned(),
+            name => format!("{name}.{key}"),
+        };
+        let list = value.get_ref().as_array();
+        let tables = list.into_iter().flatten().map_while(|element| {
+            let table = element.get_ref().as_table()?;
+            let inner = self.below(key, key, table, element.span());
+            // Messages put it into brackets: a table of a list has two.
+            Some(Self { name: format!("[{section}]"), ..inner })
+        });
+        let tables: Vec<_> = tables.collect();
+        if list.is_none_or(|list| list.len() > tables.len()) {
+            let wrong = Wrong::new(
+                format!("`{key}` is a list of tables"),
+                format!("begin each with `[[{section}]]` on a line of its own"),
+            );
+            findings.refuse(value.span(), "not a list of tables", wrong);
+        }
+        tables
+    }
+
     /// Reads the value under `key`, if there is one; a refused value is noted and missing.
     pub(super) fn get<T>(
         &mut self,

@@ -94,6 +94,37 @@ fn a_key_missing_from_the_example_is_noticed() {
     assert_eq!(missing, ["account.*.batch"]);
 }
 
+/// The rules that the example shows are indented, for they are no defaults.
+#[test]
+fn the_rules_in_the_example_are_good() {
+    let rules = EXAMPLE.lines().filter_map(|line| line.strip_prefix("#     "));
+    let rules: Vec<_> = rules.collect();
+    let text = format!("{MINIMAL}\n{}", rules.join("\n"));
+    let origin = &config(&text).origins[&OriginName::from("www")];
+    let spec = origin.mapping.spec();
+    assert_eq!((spec.rewrites.len(), spec.queries.len()), (3, 2));
+    assert!(spec.rewrites[0].only && spec.queries[1].ignore_params);
+}
+
+#[test]
+fn slips_in_rules_are_shown_where_they_are() {
+    let rules = r#"
+clean_urls = ["html"]
+[[origin.www.rewrite]]
+from = "content/posts/*.md"
+to = ["/posts/{2}/"]
+[[origin.www.rewrite]]
+from = "*.md"
+onyl = true
+[[origin.www.query]]
+paths = ["*.css"]
+"#;
+    let problems = parse(&format!("{MINIMAL}{rules}")).expect_err("must be refused");
+    insta::assert_snapshot!(problems.render(false));
+    let scalar = with("[origin.www]", "[origin.www]\nrewrite = \"a\"\nquery = [1]");
+    assert_eq!(messages(&scalar), ["`rewrite` is a list of tables", "`query` is a list of tables"]);
+}
+
 /// The keys of a document as `Findings::asked` writes them.
 fn keys_of(document: &toml::Table) -> std::collections::BTreeSet<String> {
     let mut keys = std::collections::BTreeSet::new();

@@ -27,6 +27,7 @@ pub struct Change {
     /// The digest of its bytes now; none when removed or not read.
     pub digest: Option<Digest>,
     /// Whether cached copies must be dropped rather than revalidated: a removal, or bytes that
-    /// changed while size and modification time (and so the usual validators) did not.
+    /// changed while size and modification time (and so the usual validators) did not. Of a created
+    /// path: it was there before, and removed.
     pub force: bool,
 }

@@ -7,17 +7,32 @@ use super::change::{Change, ChangeKind};
 use super::deploy::DeployId;
 use super::hint::Witness;
 use super::intent::{Action, Cause, Priority, Wish};
-use super::names::{AccountName, OriginName};
+use super::names::OriginName;
 use super::path::RelPath;
 use super::time::Timestamp;
 use super::url::{Base, CanonicalUrl, UrlError};
 
+mod check;
+mod fingerprint;
 mod globs;
+mod pattern;
+mod serve;
+mod spec;
+mod template;
+mod trace;
 
 #[cfg(test)]
 mod tests;
 
+pub use spec::{DirectoryUrls, Field, MappingError, QuerySpec, RewriteSpec, Spec};
+pub use trace::{Rule, Step};
+
+use check::Check;
 use globs::Globs;
+use pattern::Pattern;
+use serve::Reached;
+use template::Template;
+use trace::Notes;
 
 /// What is excluded unless the defaults are switched off, besides dot files and directories other
 /// than `.well-known`: what editors and copying tools leave for a moment.
@@ -26,75 +41,6 @@ pub const DEFAULT_EXCLUSIONS: [&str; 7] =
 
 /// What [`Mapping::excluded`] answers for a dot file or directory that the defaults exclude.
 pub const DOT_FILES: &str = ".*";
-
-/// Under which further URLs a directory's index file is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum DirectoryUrls {
-    /// `dir/index.html` is also `/dir/`.
-    #[default]
-    Slash,
-    /// It is also `/dir/` and `/dir`.
-    Both,
-    /// It is itself only.
-    None,
-}
-
-/// What an operator says about an origin's mapping, not checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spec {
-    /// Whose CDN serves the domains.
-    pub account: AccountName,
-    /// Base URLs, each with its scheme and perhaps a path prefix.
-    pub domains: Vec<String>,
-    /// Names of index files, such as `index.html`.
-    pub index: Vec<String>,
-    /// Under which further URLs an index file is served.
-    pub directory_urls: DirectoryUrls,
-    /// Globs of paths that are never mapped.
-    pub exclude: Vec<String>,
-    /// Whether the default exclusions hold too.
-    pub exclude_defaults: bool,
-    /// Globs of paths to be prefetched after they were refreshed.
-    pub prefetch: Vec<String>,
-}
-
-/// A field of [`Spec`] that can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
-    /// `domains`.
-    Domains,
-    /// `index`.
-    Index,
-    /// `exclude`.
-    Exclude,
-    /// `prefetch`.
-    Prefetch,
-}
-
-impl Field {
-    /// Returns the field's name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Domains => "domains",
-            Self::Index => "index",
-            Self::Exclude => "exclude",
-            Self::Prefetch => "prefetch",
-        }
-    }
-}
-
-/// An item of a [`Spec`] that cannot stand, and what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct MappingError {
-    /// Which field.
-    pub field: Field,
-    /// Which item of it, from 0; none when the field as a whole is wrong.
-    pub item: Option<usize>,
-    /// What is wrong, with a remedy.
-    pub why: String,
-}
 
 /// A URL of a changed path that the CDN cannot be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,8 +67,40 @@ pub struct Mapping {
     spec: Spec,
     bases: Vec<Base>,
     index: BTreeSet<Vec<u8>>,
+    clean_urls: Vec<Vec<u8>>,
+    variants: Globs,
+    rewrites: Vec<Rewrite>,
+    queries: Vec<Query>,
+    short_ttl: Globs,
+    immutable: Globs,
     exclude: Globs,
     prefetch: Globs,
+}
+
+#[derive(Clone, Debug)]
+struct Rewrite {
+    from: Pattern,
+    to: Vec<Template>,
+    only: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Query {
+    paths: Globs,
+    /// Query strings without their `?`.
+    variants: Vec<String>,
+    ignore_params: bool,
+}
+
+/// What a change of a path would cause, and what each rule said on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The rules in the order they were asked.
+    pub steps: Vec<Step>,
+    /// What would be wished for.
+    pub asks: Vec<(Action, Target)>,
+    /// What has no URL.
+    pub unmappable: Vec<Unmappable>,
 }
 
 impl PartialEq for Mapping {
@@ -136,40 +114,44 @@ impl Eq for Mapping {}
 impl Mapping {
     /// Checks a spec; all that is wrong comes back at once.
     pub fn new(spec: Spec) -> Result<Self, Vec<MappingError>> {
-        let mut errors = Vec::new();
-        let bases = read_bases(&spec.domains, &mut errors);
-        for (item, name) in spec.index.iter().enumerate() {
-            if name.contains('/') || RelPath::new(name.as_str()).map_or(true, |name| name.is_root())
-            {
-                errors.push(MappingError {
-                    field: Field::Index,
-                    item: Some(item),
-                    why: format!("`{name}` is not a file name: write one such as `index.html`"),
-                });
-            }
-        }
-        let mut globs = |field, patterns: &[String]| {
-            Globs::new(patterns).unwrap_or_else(|bad| {
-                errors.extend(bad.into_iter().map(|(item, why)| MappingError {
-                    field,
-                    item: Some(item),
-                    why,
-                }));
-                Globs::default()
-            })
-        };
-        let prefetch = globs(Field::Prefetch, &spec.prefetch);
+        let mut check = Check::default();
+        let bases = check.bases(&spec.domains);
+        check.names(&spec);
+        let variants = check.globs(Field::Variants, None, &spec.variants);
+        let short_ttl = check.globs(Field::ShortTtl, None, &spec.short_ttl);
+        let immutable = check.globs(Field::Immutable, None, &spec.immutable);
+        let prefetch = check.globs(Field::Prefetch, None, &spec.prefetch);
         // The operator's come first, so that errors name the right item.
         let mut exclude = spec.exclude.clone();
         if spec.exclude_defaults {
             exclude.extend(DEFAULT_EXCLUSIONS.map(str::to_owned));
         }
-        let exclude = globs(Field::Exclude, &exclude);
-        if !errors.is_empty() {
-            return Err(errors);
+        let exclude = check.globs(Field::Exclude, None, &exclude);
+        let rewrites = (0..).zip(&spec.rewrites);
+        let rewrites = rewrites.filter_map(|(rule, spec)| check.rewrite(rule, spec)).collect();
+        let queries = (0..).zip(&spec.queries);
+        let queries = queries.map(|(rule, spec)| check.query(rule, spec)).collect();
+        if !check.errors.is_empty() {
+            return Err(check.errors);
         }
-        let index = spec.index.iter().map(|name| name.clone().into_bytes()).collect();
-        Ok(Self { spec, bases, index, exclude, prefetch })
+        let bytes = |texts: &[String]| -> Vec<Vec<u8>> {
+            texts.iter().map(|text| text.clone().into_bytes()).collect()
+        };
+        let (index, clean_urls) =
+            (bytes(&spec.index).into_iter().collect(), bytes(&spec.clean_urls));
+        Ok(Self {
+            spec,
+            bases,
+            index,
+            clean_urls,
+            variants,
+            rewrites,
+            queries,
+            short_ttl,
+            immutable,
+            exclude,
+            prefetch,
+        })
     }
 
     /// Returns what the mapping was made from.
@@ -184,6 +166,13 @@ impl Mapping {
         &self.bases
     }
 
+    /// Returns the hosts that paths have URLs on: the domains', and those that rewrites name.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let rewritten = self.rewrites.iter().flat_map(|rewrite| &rewrite.to);
+        let domains = self.bases.iter().map(|base| base.url().host());
+        domains.chain(rewritten.filter_map(Template::host))
+    }
+
     /// Returns the glob that excludes a path, or a directory that it lies in.
     #[must_use]
     pub fn excluded(&self, path: &RelPath, is_dir: bool) -> Option<&str> {
@@ -193,31 +182,21 @@ impl Mapping {
         self.exclude.find(path, is_dir)
     }
 
-    /// Returns the canonical URLs of a file: one for each domain, and more for an index file.
+    /// Returns the canonical URLs that a file changes: one for each domain, and more where rules say
+    /// so. The caller has looked at [`Self::excluded`].
     #[must_use]
     pub fn urls(&self, path: &RelPath) -> Mapped<CanonicalUrl> {
-        let mut spellings = vec![path.as_bytes().to_vec()];
-        if self.spec.directory_urls != DirectoryUrls::None && self.index.contains(path.name()) {
-            let directory = path.parent().unwrap_or_default().as_bytes().to_vec();
-            if directory.is_empty() {
-                spellings.push(directory);
-            } else {
-                spellings.push([directory.as_slice(), b"/"].concat());
-                if self.spec.directory_urls == DirectoryUrls::Both {
-                    spellings.push(directory);
-                }
-            }
-        }
-        let mut mapped = Mapped { made: Vec::new(), unmappable: Vec::new() };
-        for base in &self.bases {
-            for spelling in &spellings {
-                match CanonicalUrl::of_path(base, spelling) {
-                    Ok(url) => mapped.made.push(url),
-                    Err(why) => mapped.unmappable.push(Unmappable { path: path.clone(), why }),
-                }
-            }
-        }
-        mapped
+        let reached = self.reached(path, false, &mut Notes::off());
+        let made = reached.made.into_iter().filter(|reached| reached.refresh);
+        Mapped { made: made.map(|reached| reached.url).collect(), unmappable: reached.unmappable }
+    }
+
+    /// Returns whether a URL is one of a file's, also where it is none that is asked for.
+    #[must_use]
+    pub fn reaches(&self, path: &RelPath, url: &CanonicalUrl) -> bool {
+        let wanted = Target::new(Kind::Url, url.as_str());
+        let reached = self.reached(path, false, &mut Notes::off());
+        reached.made.iter().any(|reached| reached.target().covers(&wanted))
     }
 
     /// Returns whether a path is to be prefetched after it was refreshed.
@@ -228,7 +207,9 @@ impl Mapping {
 
     /// Returns what a change of a path makes us wish for: a refresh of each URL, and where the path
     /// is still there and named for it, a prefetch of each URL that is not a directory's (the CDN
-    /// prefetches files only: API reference, 1.5). The caller has looked at [`Self::excluded`].
+    /// prefetches files only: API reference, 1.5). What never changes under its name is not refreshed
+    /// when it is created, unless `force` says that it was there before. The caller has looked at
+    /// [`Self::excluded`].
     #[must_use]
     pub fn wishes(
         &self,
@@ -239,7 +220,7 @@ impl Mapping {
         now: Timestamp,
         not_before: Timestamp,
     ) -> Mapped<Wish> {
-        let urls = self.urls(&change.path);
+        let asks = self.asks(&change.path, change.kind, change.force, &mut Notes::off());
         let cause = Cause {
             witness,
             at: now,
@@ -251,10 +232,10 @@ impl Mapping {
         };
         // What is gone, or has other bytes behind the same validators, is served until it is dropped.
         let presses = change.force || change.kind == ChangeKind::Removed;
-        let wish = |action, url: &CanonicalUrl| Wish {
+        let wish = |(action, target)| Wish {
             account: self.spec.account.clone(),
             action,
-            target: Target::new(Kind::Url, url.as_str()),
+            target,
             force: action == Action::Refresh && change.force,
             priority: if presses && action == Action::Refresh {
                 Priority::Urgent
@@ -265,41 +246,79 @@ impl Mapping {
             hold: None,
             cause: cause.clone(),
         };
-        let refresh = |url| wish(Action::Refresh, url);
-        let mut made: Vec<Wish> = urls.made.iter().map(refresh).collect();
-        if change.kind != ChangeKind::Removed && self.prefetch(&change.path) {
-            let files = urls.made.iter().filter(|url| !url.is_directory());
-            made.extend(files.map(|url| wish(Action::Prefetch, url)));
-        }
-        Mapped { made, unmappable: urls.unmappable }
+        Mapped { made: asks.made.into_iter().map(wish).collect(), unmappable: asks.unmappable }
     }
-}
 
-fn read_bases(domains: &[String], errors: &mut Vec<MappingError>) -> Vec<Base> {
-    let mut bases: Vec<Base> = Vec::new();
-    if domains.is_empty() {
-        errors.push(MappingError {
-            field: Field::Domains,
-            item: None,
-            why: "no domain is named: write at least one, such as `https://www.example.com`".into(),
-        });
+    /// Returns what [`Self::wishes`] would wish for, after [`Self::excluded`], and why: `force` as in
+    /// [`Change`].
+    #[must_use]
+    pub fn explain(&self, path: &RelPath, kind: ChangeKind, force: bool) -> Explained {
+        let mut notes = Notes::on();
+        notes.about(|| path.to_string());
+        let asks = if let Some(glob) = self.excluded(path, false) {
+            notes.fired(Rule::Exclude, None, || {
+                let default = if self.spec.exclude.iter().any(|named| named == glob) {
+                    ""
+                } else {
+                    ", one of the defaults,"
+                };
+                format!("`{glob}`{default} matches: what happens to it causes nothing")
+            });
+            Mapped { made: Vec::new(), unmappable: Vec::new() }
+        } else {
+            notes.not(Rule::Exclude, None, || {
+                let named = serve::no_glob(&self.spec.exclude);
+                let defaults =
+                    if self.spec.exclude_defaults { ", and no default matches" } else { "" };
+                format!("{named}{defaults}")
+            });
+            self.asks(path, kind, force, &mut notes)
+        };
+        Explained { steps: notes.into_steps(), asks: asks.made, unmappable: asks.unmappable }
     }
-    let mut refuse = |item, why| {
-        errors.push(MappingError { field: Field::Domains, item: Some(item), why });
-    };
-    for (item, text) in domains.iter().enumerate() {
-        match Base::parse(text) {
-            Ok(base) if bases.contains(&base) => {
-                refuse(
-                    item,
-                    format!("`{text}` is named twice: http and https share a cache entry"),
-                );
+
+    fn asks(
+        &self,
+        path: &RelPath,
+        kind: ChangeKind,
+        force: bool,
+        notes: &mut Notes,
+    ) -> Mapped<(Action, Target)> {
+        let merely_created = kind == ChangeKind::Created && !force;
+        let reached = self.reached(path, merely_created, notes);
+        let refreshes = reached.made.iter().filter(|reached| reached.refresh);
+        let mut made: Vec<_> =
+            refreshes.map(|reached| (Action::Refresh, reached.target())).collect();
+        if self.is_prefetched(path, kind, notes) {
+            let files = reached
+                .made
+                .iter()
+                .filter(|reached| !reached.is_short_lived && !reached.url.is_directory());
+            let target = |reached: &Reached| Target::new(Kind::Url, reached.url.as_str());
+            made.extend(files.map(|reached| (Action::Prefetch, target(reached))));
+        }
+        Mapped { made, unmappable: reached.unmappable }
+    }
+
+    fn is_prefetched(&self, path: &RelPath, kind: ChangeKind, notes: &mut Notes) -> bool {
+        notes.about(|| path.to_string());
+        match self.prefetch.find(path, false) {
+            Some(_) if kind == ChangeKind::Removed => {
+                notes.not(Rule::Prefetch, None, || "it is gone".to_owned());
+                false
             }
-            Ok(base) => bases.push(base),
-            Err(why) => refuse(item, why.to_string()),
+            Some(glob) => {
+                notes.fired(Rule::Prefetch, None, || {
+                    format!("`{glob}` matches: prefetched when its refresh has ended")
+                });
+                true
+            }
+            None => {
+                notes.not(Rule::Prefetch, None, || serve::no_glob(&self.spec.prefetch));
+                false
+            }
         }
     }
-    bases
 }
 
 fn has_dot_part(path: &RelPath) -> bool {

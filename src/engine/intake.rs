@@ -29,7 +29,7 @@ use crate::source::mounts::Mount;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
-use crate::store::{OriginRecord, Record, Store, StoreError};
+use crate::store::{OriginRecord, Record, Removals, Store, StoreError};
 
 mod begin;
 mod compare;
@@ -38,6 +38,7 @@ mod find;
 mod judge;
 mod links;
 mod record;
+mod returned;
 mod show;
 mod tree;
 
@@ -420,6 +421,7 @@ impl Intake {
             forget: false,
             chunks: Vec::new(),
             origin_record: None,
+            removals: Removals::default(),
             outgoing: Vec::new(),
         }
     }

@@ -4,6 +4,7 @@
 //! outbox in sequence for the journal to accept.
 //! **Invariant:** an index delta and the wishes it causes are committed together or not at all.
 
+mod removed;
 mod statements;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use crate::domain::intent::Outgoing;
 use crate::domain::names::{NodeId, OriginName};
 use crate::domain::path::RelPath;
 use crate::domain::time::Timestamp;
+pub use removed::Removals;
 use statements as sql;
 
 /// What went wrong in the store.
@@ -63,6 +65,8 @@ pub struct Record {
     pub chunks: Vec<ChunkWrite>,
     /// The origin's new state; none leaves it.
     pub origin_record: Option<OriginRecord>,
+    /// What was removed or returned of what never changes under its name.
+    pub removals: Removals,
     /// What follows for the journal, in sequence.
     pub outgoing: Vec<Outgoing>,
 }
@@ -132,6 +136,7 @@ impl Store {
         self.database
             .call("store.record", move |tx| {
                 write_index(tx, &record)?;
+                removed::write(tx, &record.origin, &record.removals)?;
                 send_out(tx, &record.outgoing)
             })
             .await

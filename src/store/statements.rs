@@ -40,3 +40,20 @@ DELETE FROM outbox WHERE sequence <= ?1";
 
 pub(super) const OUTBOX_LEN: &str = "-- store.outbox_len
 SELECT count(*) FROM outbox";
+
+pub(super) const SEEN_REMOVED: &str = "-- store.seen_removed
+SELECT 1 FROM removed WHERE origin = ?1 AND path = ?2";
+
+pub(super) const REMOVED: &str = "-- store.removed
+INSERT INTO removed (origin, path, at) VALUES (?1, ?2, ?3)
+ON CONFLICT DO UPDATE SET at = excluded.at";
+
+pub(super) const RETURNED: &str = "-- store.returned
+DELETE FROM removed WHERE origin = ?1 AND path = ?2";
+
+pub(super) const FORGET_REMOVED: &str = "-- store.forget_removed
+DELETE FROM removed WHERE origin = ?1 AND at < ?2";
+
+pub(super) const BOUND_REMOVED: &str = "-- store.bound_removed
+DELETE FROM removed WHERE origin = ?1 AND at < (
+    SELECT at FROM removed WHERE origin = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2 - 1)";

@@ -12,7 +12,7 @@ use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
 use refreshd::domain::hint::{Hint, Reach, Witness};
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
-use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
+use refreshd::domain::mapping::{Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
 use refreshd::domain::watch::Links;
@@ -189,14 +189,10 @@ fn with(
     store: &Store,
     backend: Arc<dyn Backend>,
 ) -> Intake {
+    let domains = vec!["https://www.example.com".to_owned()];
     let mapping = Mapping::new(Spec {
-        account: "main".into(),
-        domains: vec!["https://www.example.com".to_owned()],
-        index: vec!["index.html".to_owned()],
-        directory_urls: DirectoryUrls::Slash,
         exclude: vec!["private/**".to_owned()],
-        exclude_defaults: true,
-        prefetch: Vec::new(),
+        ..Spec::plain("main".into(), domains)
     })
     .expect("valid");
     Intake::new(settings, Arc::new(mapping), store.clone(), clock, backend, Arc::new(Notify::new()))

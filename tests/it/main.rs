@@ -17,6 +17,7 @@ mod house;
 mod intake;
 mod journal;
 mod limits;
+mod mapping;
 mod mounts;
 mod odd;
 mod overflow;

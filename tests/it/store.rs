@@ -9,7 +9,7 @@ use refreshd::domain::intent::Outgoing;
 use refreshd::domain::names::OriginName;
 use refreshd::domain::path::RelPath;
 use refreshd::domain::time::Timestamp;
-use refreshd::store::{OriginRecord, Record, Store, StoreError};
+use refreshd::store::{OriginRecord, Record, Removals, Store, StoreError};
 
 fn outgoing(number: i64) -> Outgoing {
     Outgoing::Deploy(Deploy {
@@ -29,7 +29,14 @@ fn write(first: &str, data: Option<&[u8]>) -> ChunkWrite {
 }
 
 fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
-    Record { origin: "www".into(), forget: false, chunks, origin_record: None, outgoing }
+    Record {
+        origin: "www".into(),
+        forget: false,
+        chunks,
+        origin_record: None,
+        removals: Removals::default(),
+        outgoing,
+    }
 }
 
 async fn open(path: &Path) -> (Store, Database) {
@@ -149,4 +156,39 @@ async fn a_newer_schema_is_refused_in_plain_words() {
     let error = Database::open(&path).expect_err("is refused");
     assert!(matches!(error, DatabaseError::Newer { found: 99, .. }));
     assert!(error.to_string().contains("install the newer refreshd"));
+}
+
+#[tokio::test]
+async fn removals_are_remembered_for_a_while_and_not_without_end() {
+    let (_directory, path) = place();
+    let www = OriginName::from("www");
+    let (store, database) = open(&path).await;
+    let named = |number: usize| RelPath::new(format!("a{number}.3f9c1a7b.js")).expect("valid");
+    let record = |seen: Vec<RelPath>, over: Vec<RelPath>, day: i64| {
+        let at = Timestamp::from_seconds(day * 86_400);
+        Record { removals: Removals { seen, over, at }, ..record(vec![], vec![]) }
+    };
+    let known = async |store: &Store, origin: &str, paths: &[usize]| {
+        let paths = paths.iter().map(|number| named(*number)).collect();
+        let seen = store.seen_removed(&OriginName::from(origin), paths).await.expect("reads");
+        let mut seen: Vec<_> = seen.iter().map(ToString::to_string).collect();
+        seen.sort();
+        seen
+    };
+    store.record(record(vec![named(1), named(2)], vec![], 1_000)).await.expect("records");
+    drop((store, database));
+    let (store, _database) = open(&path).await;
+    assert_eq!(known(&store, "www", &[1, 2, 3]).await, ["a1.3f9c1a7b.js", "a2.3f9c1a7b.js"]);
+    assert!(known(&store, "docs", &[1, 2, 3]).await.is_empty());
+    store.record(record(vec![named(3)], vec![named(1)], 1_400)).await.expect("records");
+    assert_eq!(known(&store, "www", &[1, 2, 3]).await, ["a2.3f9c1a7b.js", "a3.3f9c1a7b.js"]);
+    store.record(record(vec![named(4)], vec![], 1_401)).await.expect("records");
+    assert_eq!(known(&store, "www", &[2, 3, 4]).await, ["a3.3f9c1a7b.js", "a4.3f9c1a7b.js"]);
+    let many = (10..100_010).map(named).collect();
+    store.record(record(many, vec![], 1_402)).await.expect("records");
+    assert!(known(&store, "www", &[2, 3, 4]).await.is_empty(), "the newest are kept");
+    assert_eq!(known(&store, "www", &[10, 100_009]).await.len(), 2);
+    let forget = Record { origin: www, forget: true, ..record(vec![], vec![], 1_403) };
+    store.record(forget).await.expect("records");
+    assert_eq!(known(&store, "www", &[10]).await.len(), 1, "a new baseline knows it still");
 }

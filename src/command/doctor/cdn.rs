@@ -100,10 +100,7 @@ pub(super) fn time(ahead: i64) -> Finding {
 pub(super) fn domains(config: &Config) -> Vec<Finding> {
     let finding = |account: &Account| {
         let origins = config.origins.values().filter(|origin| origin.account == account.name);
-        let mut hosts: Vec<&str> = origins
-            .flat_map(|origin| origin.mapping.bases())
-            .map(|base| base.url().host())
-            .collect();
+        let mut hosts: Vec<&str> = origins.flat_map(|origin| origin.mapping.hosts()).collect();
         hosts.sort_unstable();
         hosts.dedup();
         let why = format!(

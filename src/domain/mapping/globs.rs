@@ -69,6 +69,11 @@ impl Globs {
     }
 }
 
+/// Says what is wrong with a glob, if anything is.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    compile(text).map(drop)
+}
+
 /// Compiles one glob, and says whether it means a tree.
 fn compile(text: &str) -> Result<(globset::Glob, bool), String> {
     if text.starts_with('!') {

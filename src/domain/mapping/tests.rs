@@ -4,15 +4,7 @@ use super::*;
 use crate::domain::index::Digest;
 
 fn spec() -> Spec {
-    Spec {
-        account: "main".into(),
-        domains: vec!["https://www.example.com".into()],
-        index: vec!["index.html".into()],
-        directory_urls: DirectoryUrls::Slash,
-        exclude: Vec::new(),
-        exclude_defaults: true,
-        prefetch: Vec::new(),
-    }
+    Spec::plain("main".into(), vec!["https://www.example.com".to_owned()])
 }
 
 fn mapping(change: impl FnOnce(&mut Spec)) -> Mapping {
@@ -201,7 +193,267 @@ fn a_change_makes_wishes() {
     assert!(removed.iter().all(|wish| wish.action == Action::Refresh));
 }
 
+const SITE: &str = "https://www.example.com";
+
+/// The URLs of a path on the one domain, without the domain.
+fn paths(mapping: &Mapping, text: &str) -> Vec<String> {
+    let below = |url: String| url.strip_prefix(SITE).map_or(url.clone(), str::to_owned);
+    urls(mapping, text).into_iter().map(below).collect()
+}
+
+fn rewrite(from: &str, to: &[&str], only: bool) -> RewriteSpec {
+    let to = to.iter().map(|&to| to.to_owned()).collect();
+    RewriteSpec { from: from.to_owned(), to, only }
+}
+
+/// What a change would cause: kind, path, and `prefetch` in front of a prefetch.
+fn asked(mapping: &Mapping, text: &str, kind: ChangeKind, force: bool) -> Vec<String> {
+    let explained = mapping.explain(&path(text), kind, force);
+    let shown = |(action, target): &(Action, Target)| {
+        let below = target.text.trim_start_matches(SITE);
+        match (action, target.kind) {
+            (Action::Prefetch, _) => format!("prefetch {below}"),
+            (_, Kind::Url) => below.to_owned(),
+            (_, kind) => format!("{kind} {below}"),
+        }
+    };
+    explained.asks.iter().map(shown).collect()
+}
+
+#[test]
+fn a_page_has_a_url_without_its_ending() {
+    let mapping = mapping(|spec| spec.clean_urls = vec![".html".into(), ".htm".into()]);
+    assert_eq!(paths(&mapping, "d/a.html"), ["/d/a.html", "/d/a"]);
+    assert_eq!(paths(&mapping, "a.b.htm"), ["/a.b.htm", "/a.b"]);
+    assert_eq!(paths(&mapping, "d/index.html"), ["/d/index.html", "/d/"]);
+    assert_eq!(paths(&mapping, "d/a.css"), ["/d/a.css"]);
+    assert_eq!(paths(&mapping, "d/.html"), ["/d/.html"]);
+}
+
+#[test]
+fn another_form_of_a_file_is_that_file() {
+    let mapping = mapping(|spec| {
+        spec.variants = vec!["*.br".into(), "*.html.{de,en}".into(), "d/*.gz".into()];
+        spec.clean_urls = vec![".html".into()];
+        spec.rewrites = vec![rewrite("s/**", &["/{1}"], true)];
+    });
+    assert_eq!(paths(&mapping, "app.js.br"), ["/app.js"]);
+    assert_eq!(paths(&mapping, "x/index.html.de.br"), ["/x/index.html", "/x/"]);
+    assert_eq!(paths(&mapping, "page.html.en"), ["/page.html", "/page"]);
+    assert_eq!(paths(&mapping, "d/a.tar.gz"), ["/d/a.tar"]);
+    assert_eq!(paths(&mapping, "a.tar.gz"), ["/a.tar.gz"]);
+    assert_eq!(paths(&mapping, "x/br"), ["/x/br"]);
+    assert_eq!(paths(&mapping, "s/a.js.br"), ["/a.js"]);
+}
+
+#[test]
+fn a_rewrite_gives_urls_by_what_its_wildcards_matched() {
+    let mapping = mapping(|spec| {
+        spec.rewrites = vec![
+            rewrite("content/posts/*.md", &["/posts/{1}/", "/feed.xml"], true),
+            rewrite("content/**/_index.md", &["/{1}/index.html"], true),
+            rewrite("static/**", &["https://static.example.net/s/{1}"], false),
+            rewrite("data/*/*.json", &["/search?of={2}&in={1}"], true),
+            rewrite("{de,en}/**", &["/{2}", "/{0}"], false),
+        ];
+    });
+    assert_eq!(paths(&mapping, "content/posts/a b.md"), ["/posts/a%20b/", "/feed.xml"]);
+    assert_eq!(paths(&mapping, "content/_index.md"), ["/index.html", "/"]);
+    assert_eq!(paths(&mapping, "content/x/y/_index.md"), ["/x/y/index.html", "/x/y/"]);
+    let moved = ["/static/a/x.css", "https://static.example.net/s/a/x.css"];
+    assert_eq!(paths(&mapping, "static/a/x.css"), moved);
+    assert_eq!(paths(&mapping, "data/t/a&b.json"), ["/search?of=a%26b&in=t"]);
+    assert_eq!(paths(&mapping, "de/a/index.html").len(), 4, "each URL once");
+    assert_eq!(paths(&mapping, "content/other.md"), ["/content/other.md"]);
+    let hosts: Vec<_> = mapping.hosts().collect();
+    assert_eq!(hosts, ["www.example.com", "static.example.net"]);
+}
+
+#[test]
+fn what_a_rewrite_makes_of_odd_names_is_refused_or_encoded() {
+    let mapping = mapping(|spec| {
+        spec.rewrites = vec![rewrite("posts/*x*", &["/p/%C3%A9/{1}/{2}"], true)];
+    });
+    assert_eq!(paths(&mapping, "posts/a?xb#"), ["/p/%C3%A9/a%3F/b%23"]);
+    let mapped = mapping.urls(&path("posts/..xb"));
+    assert_eq!((mapped.made.len(), mapped.unmappable.len()), (0, 1));
+}
+
+#[test]
+fn a_rewrite_is_right_below_each_domain() {
+    let mapping = mapping(|spec| {
+        spec.domains = vec![SITE.into(), "https://b.example/docs".into()];
+        spec.rewrites = vec![rewrite("**/*.md", &["/{1}/{2}.html"], true)];
+    });
+    let expected = ["/a/x.html", "https://b.example/docs/a/x.html"];
+    assert_eq!(paths(&mapping, "a/x.md"), expected);
+}
+
+#[test]
+fn query_strings_are_refreshed_one_by_one_or_all_at_once() {
+    let mapping = mapping(|spec| {
+        spec.prefetch = vec!["*.js".into()];
+        spec.queries = vec![
+            QuerySpec {
+                paths: vec!["*.css".into()],
+                variants: vec!["?v=1".into(), "lang=d e".into()],
+                ignore_params: false,
+            },
+            QuerySpec { paths: vec!["*.js".into()], variants: vec![], ignore_params: true },
+            QuerySpec {
+                paths: vec!["app.js".into()],
+                variants: vec!["?v=1".into()],
+                ignore_params: false,
+            },
+        ];
+    });
+    let modified = |text| asked(&mapping, text, ChangeKind::Modified, false);
+    assert_eq!(modified("a/x.css"), ["/a/x.css", "/a/x.css?v=1", "/a/x.css?lang=d%20e"]);
+    assert_eq!(modified("a/app.js"), ["ignore_params /a/app.js", "prefetch /a/app.js"]);
+    assert_eq!(modified("a/x.png"), ["/a/x.png"]);
+    assert_eq!(paths(&mapping, "a/app.js"), ["/a/app.js"]);
+}
+
+#[test]
+fn what_the_cdn_keeps_shortly_is_left_alone() {
+    let mapping = mapping(|spec| {
+        spec.short_ttl = vec!["/live/".into(), "/feed.xml".into()];
+        spec.prefetch = vec!["live/".into()];
+        spec.rewrites = vec![rewrite("posts/*.md", &["/feed.xml", "/posts/{1}/", "/live/"], true)];
+    });
+    assert_eq!(paths(&mapping, "live/score.json"), [""; 0]);
+    assert_eq!(asked(&mapping, "live/score.json", ChangeKind::Removed, true), [""; 0]);
+    assert_eq!(paths(&mapping, "posts/a.md"), ["/posts/a/"]);
+    assert_eq!(paths(&mapping, "feed.xml"), [""; 0]);
+}
+
+#[test]
+fn a_fingerprinted_file_is_not_refreshed_when_it_is_merely_created() {
+    let mapping = mapping(|spec| {
+        spec.variants = vec!["*.br".into()];
+        spec.immutable = vec!["build/**".into()];
+        spec.prefetch = vec!["*.css".into()];
+        spec.rewrites = vec![rewrite("assets/*.js", &["/assets.json"], false)];
+    });
+    let created = |text| asked(&mapping, text, ChangeKind::Created, false);
+    assert_eq!(created("app.3f9c1a7b.js"), [""; 0]);
+    assert_eq!(created("app.3f9c1a7b.js.br"), [""; 0]);
+    assert_eq!(created("build/x/y.js"), [""; 0]);
+    assert_eq!(created("app.3f9c1a7b.css"), ["prefetch /app.3f9c1a7b.css"]);
+    assert_eq!(created("assets/a.3f9c1a7b.js"), ["/assets.json"]);
+    assert_eq!(created("app.js"), ["/app.js"]);
+    for (kind, force) in
+        [(ChangeKind::Created, true), (ChangeKind::Modified, false), (ChangeKind::Removed, true)]
+    {
+        assert_eq!(asked(&mapping, "app.3f9c1a7b.js", kind, force), ["/app.3f9c1a7b.js"]);
+    }
+    assert!(mapping.is_immutable(&path("build/x")) && !mapping.is_immutable(&path("x/build.js")));
+    let off = self::mapping(|spec| spec.immutable_defaults = false);
+    assert_eq!(asked(&off, "app.3f9c1a7b.js", ChangeKind::Created, false), ["/app.3f9c1a7b.js"]);
+}
+
+#[test]
+fn slips_in_rules_are_said_with_their_remedy() {
+    let mut spec = spec();
+    spec.clean_urls = vec!["html".into()];
+    spec.rewrites = vec![
+        rewrite("*.md", &["/{1}"], false),
+        rewrite("a/*.md", &["/{2}", "posts/{1}", "/x{1", "/../{1}", "https://{1}.example/"], false),
+        rewrite("a/*", &[], true),
+    ];
+    spec.queries = vec![
+        QuerySpec { paths: vec![], variants: vec![], ignore_params: false },
+        QuerySpec { paths: vec!["a[".into()], variants: vec!["?".into()], ignore_params: true },
+    ];
+    let errors = Mapping::new(spec).expect_err("wrong");
+    let places: Vec<_> =
+        errors.iter().map(|error| (error.field.as_str(), error.rule, error.item)).collect();
+    assert_eq!(
+        places,
+        [
+            ("clean_urls", None, Some(0)),
+            ("from", Some(0), None),
+            ("to", Some(1), Some(0)),
+            ("to", Some(1), Some(1)),
+            ("to", Some(1), Some(2)),
+            ("to", Some(1), Some(3)),
+            ("to", Some(1), Some(4)),
+            ("to", Some(2), None),
+            ("paths", Some(0), None),
+            ("variants", Some(0), None),
+            ("variants", Some(1), None),
+            ("variants", Some(1), Some(0)),
+            ("paths", Some(1), Some(0)),
+        ]
+    );
+    assert!(errors[2].why.contains("known are `{0}`, the whole path, `{1}`"), "{}", errors[2]);
+}
+
+#[test]
+fn each_rule_says_what_it_did() {
+    let mapping = mapping(|spec| {
+        spec.exclude = vec!["drafts/**".into()];
+        spec.rewrites = vec![rewrite("posts/*.md", &["/posts/{1}/"], true)];
+        spec.short_ttl = vec!["/live/".into()];
+    });
+    let said = |text: &str, kind| -> Vec<String> {
+        let explained = mapping.explain(&path(text), kind, false);
+        let step = |step: &Step| {
+            let sign = if step.fired { '+' } else { '-' };
+            let number = step.number.map(|number| number.to_string()).unwrap_or_default();
+            format!("{sign} {} {}{number}: {}", step.about, step.rule.as_str(), step.why)
+        };
+        explained.steps.iter().map(step).collect()
+    };
+    assert_eq!(
+        said("posts/a.md", ChangeKind::Modified),
+        [
+            "- posts/a.md exclude: `drafts/**` doesn't match, and no default matches",
+            "+ posts/a.md rewrite1: `posts/*.md` gives /posts/a/, and the file has no URL of its own",
+            "- /posts/a/ variants: no glob is named",
+            "- /posts/a/ short_ttl: `/live/` doesn't match",
+            "- /posts/a/ immutable: its name carries no fingerprint, and no glob is named",
+            "- /posts/a/ index: it is a directory",
+            "- /posts/a/ clean_urls: it is a directory",
+            "- posts/a.md prefetch: no glob is named",
+        ]
+    );
+    let excluded = said("drafts/a", ChangeKind::Modified);
+    assert_eq!(
+        excluded,
+        ["+ drafts/a exclude: `drafts/**` matches: what happens to it causes nothing"]
+    );
+}
+
 proptest! {
+    #[test]
+    fn an_explanation_ends_in_what_is_wished_for(
+        text in "(posts|d|live|s){0,1}/?[a-c]{1,2}[.](md|html|css|3f9c1a7b[.]js|js[.]br)",
+        kind in prop::sample::select(&[ChangeKind::Created, ChangeKind::Modified, ChangeKind::Removed][..]),
+        force: bool,
+    ) {
+        let mapping = mapping(|spec| {
+            spec.clean_urls = vec![".html".into()];
+            spec.variants = vec!["*.br".into()];
+            spec.short_ttl = vec!["live/**".into()];
+            spec.prefetch = vec!["*.html".into()];
+            spec.rewrites = vec![rewrite("posts/*", &["/p/{1}", "/live/{1}"], true)];
+            let (paths, variants) = (vec!["s/**".into()], Vec::new());
+            spec.queries = vec![QuerySpec { paths, variants, ignore_params: true }];
+        });
+        let path = path(text.trim_start_matches('/'));
+        let change = Change { path: path.clone(), kind, digest: None, force };
+        let (now, origin) = (Timestamp::EPOCH, OriginName::from("www"));
+        let deploy = DeployId::new(now, 1);
+        let wishes = mapping.wishes(&origin, &change, &deploy, Witness::Watch, now, now).made;
+        let wished: Vec<_> = wishes.into_iter().map(|wish| (wish.action, wish.target)).collect();
+        prop_assert_eq!(&wished, &mapping.explain(&path, kind, force).asks);
+        let refreshed = wished.iter().filter(|(action, _)| *action == Action::Refresh).count();
+        prop_assert!(refreshed == 0 || refreshed == mapping.urls(&path).made.len());
+        let explained = mapping.explain(&path, kind, force).steps;
+        prop_assert!(explained.iter().all(|step| !step.why.is_empty()));
+    }
+
     #[test]
     fn what_lies_in_an_excluded_directory_is_excluded(
         glob in "[a-c*/]{1,5}",

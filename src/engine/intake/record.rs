@@ -43,6 +43,10 @@ impl Intake {
         let removing = looks.iter().any(|look| look.removal.is_some());
         let removing = removing.then(|| self.held().files());
         let seen = match self.see(identity, &paths, removing).await {
+            Ok(seen) => self.returned(&paths, &seen).await.map(|returned| (seen, returned)),
+            Err(trouble) => Err(trouble),
+        };
+        let (seen, returned) = match seen {
             Ok(seen) => seen,
             Err(trouble) => {
                 self.give_back(looks);
@@ -65,9 +69,11 @@ impl Intake {
             }
         }
         self.hold_if_many_vanished(&looks);
-        let judged = self.judge(&looks, paths, seen);
+        let mut judged = self.judge(&looks, paths, seen);
+        let removals = self.remember(&mut judged, &returned);
         let removed = judged.iter().filter(|(_, judgement)| judgement.is_removal()).count();
         let (record, closes) = self.draft(judged);
+        let record = Record { removals, ..record };
         let opened = record.outgoing.iter().find_map(|outgoing| match outgoing {
             Outgoing::Deploy(deploy) if deploy.closed_at.is_none() => Some(deploy.id.clone()),
             _ => None,
