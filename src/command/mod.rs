@@ -24,6 +24,7 @@ mod printer;
 mod run;
 mod sandbox;
 mod status;
+mod treasury;
 mod wish;
 mod words;
 

@@ -26,6 +26,7 @@ mod space;
 mod store;
 mod swap;
 mod systemd;
+mod treasury;
 mod trees;
 mod vanish;
 mod world;

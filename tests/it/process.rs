@@ -225,6 +225,11 @@ async fn status_has_the_promised_keys() {
         quota[kind].as_object().expect("numbers").values().for_each(number);
     }
     number(&status["oldest_open_seconds"]);
+    let treasury = &status["treasury"]["main"];
+    has_keys(treasury, &["kinds", "origins"]);
+    let url = &treasury["kinds"]["url"];
+    has_keys(url, &["alarm", "expected", "foreign", "reserve", "runs_out"]);
+    assert_eq!((&url["reserve"], &url["alarm"]), (&500.into(), &serde_json::Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]
