@@ -220,6 +220,7 @@ fn add_plan(
         in_flight: &[],
         purse: &Purse::plain(now, allowances),
         limits: Limits { batch },
+        widening: plan::Widening::NEVER,
     });
     for planned in plan.batches {
         let kind = QuotaKind::of(planned.action, planned.kind);

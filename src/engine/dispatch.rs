@@ -160,6 +160,7 @@ impl Dispatch {
             in_flight: &due.in_flight,
             purse: &purse,
             limits: Limits { batch: self.account.batch },
+            widening: plan::Widening::NEVER,
         });
         let mut waiting = plan.waiting;
         if due.intents.len() == DUE {

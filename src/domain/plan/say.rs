@@ -21,10 +21,11 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
         Kind::IgnoreParams => ("URL with every query", "URLs with every query"),
     };
     let noun = if count == 1 { one } else { many };
-    // A batch's reasons are its own intents' reasons, not those of what it happens to carry.
+    // A batch's reasons are its own intents' reasons, not those of what it happens to carry; where it
+    // stands for others only, theirs.
     let mut origins = BTreeSet::new();
     let mut others = BTreeSet::new();
-    for intent in batch.iter().flat_map(|wanted| own(wanted, intents)) {
+    for intent in batch.iter().flat_map(|wanted| reasons(wanted, intents)) {
         match &intent.cause.origin {
             Some(origin) => {
                 origins.insert(origin.as_str());
@@ -52,7 +53,15 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
         batch.iter().map(|wanted| wanted.members.len() - own(wanted, intents).count()).sum();
     if carried > 0 {
         let refreshes = if carried == 1 { "refresh" } else { "refreshes" };
-        let _ = write!(text, ", standing for {carried} narrower {refreshes} too");
+        let _ = write!(text, ", standing for {carried} narrower {refreshes}");
+        if batch.iter().any(|wanted| own(wanted, intents).next().is_some()) {
+            text.push_str(" too");
+        }
+    }
+    let collateral: u64 = batch.iter().map(|wanted| wanted.collateral).sum();
+    if collateral > 0 {
+        let objects = if collateral == 1 { "object" } else { "objects" };
+        let _ = write!(text, ", reaching {collateral} unchanged {objects} besides");
     }
     match first.attempt {
         0 => {}
@@ -66,6 +75,12 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
 
 fn own<'a>(wanted: &Wanted<'_>, intents: &'a [Intent]) -> impl Iterator<Item = &'a Intent> {
     wanted.members.iter().map(|at| &intents[*at]).filter(|intent| intent.target == *wanted.target)
+}
+
+/// Returns the intents that an ask is made for: its own, else all that it stands for.
+fn reasons<'a>(wanted: &Wanted<'_>, intents: &'a [Intent]) -> Vec<&'a Intent> {
+    let own: Vec<&Intent> = own(wanted, intents).collect();
+    if own.is_empty() { wanted.members.iter().map(|at| &intents[*at]).collect() } else { own }
 }
 
 /// Lists a few names, and how many more there are.

@@ -294,6 +294,12 @@ impl Purse {
         room
     }
 
+    /// Returns whether origins have shares: then what one may spend another may not.
+    #[must_use]
+    pub fn has_shares(&self) -> bool {
+        !self.shares.is_empty()
+    }
+
     /// Takes asks out of the purse. What is not in it can't be taken: ask first.
     pub fn spend(&mut self, kind: QuotaKind, origin: Option<&OriginName>, host: &str, amount: u64) {
         let pot = &mut self.pots[kind];
