@@ -182,8 +182,9 @@ async fn loops(
     (dispatch.expect("leads"), poll)
 }
 
+/// An account that is allowed one kind only, so that nothing stands for anything else.
 fn quota(kind: QuotaKind, limit: u64) -> PerKind<u64> {
-    PerKind::from_fn(|one| if one == kind { limit } else { 100 })
+    PerKind::from_fn(|one| if one == kind { limit } else { 0 })
 }
 
 fn urls(name: &str, count: usize) -> Vec<Target> {
