@@ -26,6 +26,7 @@ mod run;
 mod sandbox;
 mod simulate;
 mod status;
+mod treasury;
 mod wish;
 mod words;
 

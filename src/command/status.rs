@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::domain::time::Timestamp;
 
 use super::words::{count, size};
-use super::{ConfigArg, Exit, Failed, Printer, check, control, decide};
+use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, treasury};
 
 /// Arguments of `refreshd status`.
 #[derive(Debug, clap::Args)]
@@ -87,6 +87,7 @@ fn render(status: &Value, config: &Config) -> String {
             .collect();
         let _ = writeln!(text, "quota left today, {account}: {}", parts.join(", "));
     }
+    text.push_str(&treasury::lines(status));
     for (account, facts) in entries(&status["accounts"]) {
         if let Some(note) = facts["note"].as_str().filter(|note| !note.is_empty()) {
             let _ = writeln!(text, "account {account}: {note}");

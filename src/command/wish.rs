@@ -31,6 +31,10 @@ pub(super) struct RefreshArgs {
     /// Drop cached copies instead of only revalidating them (URLs are always dropped).
     #[arg(long)]
     force: bool,
+    /// It is in no hurry: it goes last, by what the day's quota leaves over. Without this what is asked
+    /// by hand goes first, and may spend what is kept for urgent work.
+    #[arg(long)]
+    backfill: bool,
     /// Whose CDN, if the host doesn't tell.
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
@@ -47,6 +51,10 @@ pub(super) struct PrefetchArgs {
     /// The URLs to fetch and store before visitors ask.
     #[arg(required = true, value_name = "URL")]
     targets: Vec<String>,
+    /// It is in no hurry: it goes last, by what the day's quota leaves over. Without this what is asked
+    /// by hand goes first, and may spend what is kept for urgent work.
+    #[arg(long)]
+    backfill: bool,
     /// Whose CDN, if the host doesn't tell.
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
@@ -68,6 +76,7 @@ pub(super) async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<
         kind,
         targets: args.targets,
         force: args.force,
+        backfill: args.backfill,
         account: args.account.as_deref().map(AccountName::from),
     };
     ask(&args.config, &request, args.json, printer).await
@@ -80,6 +89,7 @@ pub(super) async fn prefetch(args: PrefetchArgs, printer: &mut Printer) -> Resul
         kind: Kind::Url,
         targets: args.targets,
         force: false,
+        backfill: args.backfill,
         account: args.account.as_deref().map(AccountName::from),
     };
     ask(&args.config, &request, args.json, printer).await

@@ -140,6 +140,12 @@ pub struct Cover {
     pub expressions: Vec<Target>,
 }
 
+impl Default for Cover {
+    fn default() -> Self {
+        Self { policy: Policy::Cover, spare: read::SPARE, expressions: Vec::new() }
+    }
+}
+
 /// A tree of files whose content CDN domains serve: `[origin.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {

@@ -197,7 +197,7 @@ fn account(
 
 /// How long a changed URL may stay stale to spare one unchanged object a revalidation. Measured with
 /// `refreshd simulate` on ten years of a site: from here on longer times spare little more.
-const SPARE: Duration = Duration::from_secs(3 * 3_600);
+pub(super) const SPARE: Duration = Duration::from_secs(3 * 3_600);
 
 /// How much of a day is kept for urgent work unless the operator says otherwise, in percent.
 const RESERVE: u64 = 5;
@@ -217,7 +217,7 @@ fn quota(section: Option<Section<'_>>, findings: &mut Findings) -> (PerKind<u64>
 }
 
 fn cover(section: Option<Section<'_>>, findings: &mut Findings) -> Cover {
-    let mut cover = Cover { policy: Policy::Cover, spare: SPARE, expressions: Vec::new() };
+    let mut cover = Cover::default();
     let Some(mut section) = section else {
         return cover;
     };

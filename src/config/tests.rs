@@ -64,6 +64,7 @@ fn the_minimal_configuration_has_every_default() {
     assert_eq!(account.doubt_gap, Duration::from_secs(60));
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
     assert_eq!(quota, [10_000, 100, 20, 100, 1_000]);
+    assert_eq!(account.rules, Rules { reserve: 5, ..Rules::default() });
     assert_eq!(origin.account, account.name);
     assert_eq!(origin.mapping.spec().index, ["index.html"]);
     assert!(origin.mapping.spec().exclude_defaults);
@@ -257,6 +258,7 @@ fn each_slip_in_a_value_is_named() {
         (adding("doubt_gap = \"5s\"", ""), "`doubt_gap` is shorter than 60 s"),
         (adding("quota = 5", ""), "`quota` is a table, not a whole number"),
         (adding("[account.main.quota]\nurl = -1", ""), "`url` can't be -1"),
+        (adding("[account.main.quota]\nreserve = 101", ""), "`reserve` can't be 101"),
         (
             adding("", "account = \"man\""),
             "`account` names \"man\", and there is no `[account.man]`",
@@ -401,4 +403,20 @@ proptest::proptest! {
             assert!(!problems.rows().is_empty());
         }
     }
+}
+
+#[test]
+fn shares_belong_to_the_account_of_their_origin_and_come_to_a_hundred_at_most() {
+    let second = "\n[origin.blog]\nroot = \"/srv/blog\"\ndomains = [\"https://b.example\"]\n";
+    let with = |www: u64, blog: u64| {
+        let www =
+            adding("[account.main.quota]\nwide_per_hour = 6", &format!("quota_share = {www}"));
+        format!("{www}{second}quota_share = {blog}\n")
+    };
+    let rules = config(&with(60, 40)).accounts[&AccountName::from("main")].rules.clone();
+    assert_eq!(rules.shares, [("blog".into(), 40), ("www".into(), 60)].into());
+    assert_eq!(rules.wide_per_hour, Some(6));
+    let (_, findings) = read::config(&with(60, 41), Path::new("x"), None);
+    let messages: Vec<&str> = findings.problems.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(messages, ["the shares of account `main` come to 101 percent"]);
 }

@@ -350,7 +350,9 @@ impl Dispatch {
                 break;
             }
         }
-        let turn = Day::of(now).next().start().plus(Duration::from_secs(2));
+        // Not sooner: the CDN's count may turn a little after the day, and what it said of yesterday
+        // would be taken for somebody's spending of today.
+        let turn = Day::of(now).next().start().plus(QUIET);
         match self.cdn.quota().await {
             Ok(reported) => {
                 let after = self.clock.server_now();

@@ -29,6 +29,7 @@ use crate::store::Store;
 pub mod baseline;
 pub mod decide;
 pub mod status;
+pub mod treasury;
 pub mod wishes;
 
 /// What the daemon knows of an account when it answers for it.

@@ -15,6 +15,7 @@ use crate::journal::{Counts, JournalError};
 
 use super::Desk;
 use super::decide::Held;
+use super::treasury::{self, Treasury};
 
 /// Waiting and failed intents that one answer names; the counts tell of all.
 const ATTENTION: usize = 50;
@@ -38,6 +39,8 @@ pub struct Status {
     pub outbox: u64,
     /// By account and kind.
     pub quota: BTreeMap<AccountName, BTreeMap<&'static str, Quota>>,
+    /// How the day of each account stands: what is kept for whom, foreign spending, the forecast.
+    pub treasury: BTreeMap<AccountName, Treasury>,
     /// The way to the CDN, by account.
     pub accounts: BTreeMap<AccountName, AccountFacts>,
     /// Age of the oldest intent that has not ended.
@@ -84,8 +87,11 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
     let now = desk.clock.server_now();
     let facts = desk.facts.borrow().clone();
     let mut quota = BTreeMap::new();
+    let mut treasury = BTreeMap::new();
     for (name, account) in &desk.accounts {
         let allowances = desk.journal.quota(name, &account.quota, now).await?;
+        let of_day = treasury::of(desk, name, account, &allowances).await?;
+        treasury.insert(name.clone(), of_day);
         let by_kind = QuotaKind::ALL
             .into_iter()
             .map(|kind| {
@@ -109,6 +115,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
         intents: desk.journal.counts().await?,
         outbox,
         quota,
+        treasury,
         accounts: facts.accounts,
         oldest_open_seconds: desk
             .journal

@@ -26,6 +26,9 @@ pub struct Request {
     pub targets: Vec<String>,
     /// Whether cached copies are to be dropped, not only revalidated.
     pub force: bool,
+    /// Whether it is in no hurry: it goes last, by what the day leaves over.
+    #[serde(default)]
+    pub backfill: bool,
     /// Whose CDN; may be left out when the host tells, or when there is one account.
     pub account: Option<AccountName>,
 }
@@ -97,7 +100,8 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
                 force: request.force
                     || (request.action == Action::Refresh && request.kind == Kind::Url),
                 target,
-                priority: Priority::Urgent,
+                // A person waits for it.
+                priority: if request.backfill { Priority::Backfill } else { Priority::Urgent },
                 not_before: now,
                 hold: None,
                 cause: Cause {

@@ -359,6 +359,7 @@ fn account(quota: PerKind<u64>) -> Account {
         doubt_gap: Duration::from_secs(60),
         quota,
         rules: Rules::default(),
+        cover: refreshd::config::Cover::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod cases;
 mod held;
 mod random;
+mod treasury;
 mod world;
 
 use refreshd::database::Database;

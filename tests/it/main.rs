@@ -27,6 +27,7 @@ mod space;
 mod store;
 mod swap;
 mod systemd;
+mod treasury;
 mod trees;
 mod vanish;
 mod world;

@@ -225,6 +225,11 @@ async fn status_has_the_promised_keys() {
         quota[kind].as_object().expect("numbers").values().for_each(number);
     }
     number(&status["oldest_open_seconds"]);
+    let treasury = &status["treasury"]["main"];
+    has_keys(treasury, &["kinds", "origins"]);
+    let url = &treasury["kinds"]["url"];
+    has_keys(url, &["alarm", "expected", "foreign", "reserve", "runs_out"]);
+    assert_eq!((&url["reserve"], &url["alarm"]), (&500.into(), &serde_json::Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,7 +335,14 @@ async fn what_the_quota_parks_is_shown_and_goes_out_once_it_is_raised() {
     let why = status["attention"][0]["why"].as_str().unwrap_or_default();
     assert!(why.contains("today's URL refreshes (5)"), "{status}");
     assert!(world.log().contains("parked: today's URL refreshes (5)"), "{}", world.log());
+    assert_eq!(status["treasury"]["main"]["kinds"]["url"]["alarm"], 90);
+    assert_eq!(status["treasury"]["main"]["origins"]["www"]["url"]["used"], 5);
     assert_eq!(daemon.terminate(), Some(0));
+    let daemon = world.start();
+    world.wait_ready();
+    assert_eq!(daemon.terminate(), Some(0));
+    let alarms = world.log().matches("90 % of today's URL refreshes are spent").count();
+    assert_eq!(alarms, 1, "once a day, a restart or not: {}", world.log());
     world.configure("[account.main.quota]\nurl = 100", "");
     let _daemon = world.start();
     world.wait_status("the rest", |status| status["intents"]["done"] == 12);

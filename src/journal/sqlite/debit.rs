@@ -195,3 +195,28 @@ pub(super) fn alarm(
     let row = params![account.as_str(), Day::of(now).number(), kind.as_str(), percent];
     Ok(run(tx, ALARM, row)? == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Database, DatabaseError};
+
+    #[tokio::test]
+    async fn what_was_spent_is_found_by_index() {
+        let database = Database::in_memory().expect("opens");
+        for sql in [CHARGED_ON, PAYERS, CHARGED, BY_ORIGIN, FOREIGN, RECENT, BY_HOUR] {
+            let steps = database
+                .call("test", move |tx| {
+                    let mut explained = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                    let nulls = vec![None::<i64>; explained.parameter_count()];
+                    let rows = explained
+                        .query_map(rusqlite::params_from_iter(nulls), |row| row.get(3))?
+                        .collect::<Result<Vec<String>, _>>()?;
+                    Ok::<_, DatabaseError>(rows.join("; "))
+                })
+                .await
+                .expect("explains");
+            assert!(!steps.contains("SCAN"), "{sql}: {steps}");
+        }
+    }
+}
