@@ -206,6 +206,8 @@ fn add_plan(
             target: wish.target.clone(),
             force: wish.force,
             created_at: now,
+            deploy: wish.cause.deploy.clone(),
+            approved: false,
             cause: wish.cause.clone(),
             causes: 1,
             state: State::Pending { not_before: now, attempt: 0, waiting: None },

@@ -31,6 +31,9 @@ pub(super) struct RefreshArgs {
     /// Drop cached copies instead of only revalidating them (URLs are always dropped).
     #[arg(long)]
     force: bool,
+    /// Really refresh everything that a domain serves.
+    #[arg(long)]
+    yes: bool,
     /// Whose CDN, if the host doesn't tell.
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
@@ -68,6 +71,7 @@ pub(super) async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<
         kind,
         targets: args.targets,
         force: args.force,
+        yes: args.yes,
         account: args.account.as_deref().map(AccountName::from),
     };
     ask(&args.config, &request, args.json, printer).await
@@ -80,6 +84,7 @@ pub(super) async fn prefetch(args: PrefetchArgs, printer: &mut Printer) -> Resul
         kind: Kind::Url,
         targets: args.targets,
         force: false,
+        yes: false,
         account: args.account.as_deref().map(AccountName::from),
     };
     ask(&args.config, &request, args.json, printer).await

@@ -9,6 +9,7 @@ pub mod change;
 pub mod deploy;
 pub mod endpoint;
 pub mod facts;
+pub mod guard;
 pub mod hint;
 pub mod index;
 pub mod intent;

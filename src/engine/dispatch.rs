@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
+use crate::domain::guard::{self, Guard};
 use crate::domain::intent::{Action, Intent, IntentId, State, Wait, Waiting};
+use crate::domain::names::OriginName;
 use crate::domain::plan::{self, Limits, PlannedBatch};
 use crate::domain::quota;
 use crate::domain::task::{Batch, BatchKey, Fence};
@@ -66,6 +68,8 @@ pub struct Dispatch {
     refusals: u32,
     /// When the quota is asked next.
     quota_at: Timestamp,
+    /// What of each origin is held for a person.
+    guards: BTreeMap<OriginName, Guard>,
 }
 
 impl Dispatch {
@@ -92,7 +96,14 @@ impl Dispatch {
             planned_at: Timestamp::EPOCH,
             refusals: 0,
             quota_at: Timestamp::EPOCH,
+            guards: BTreeMap::new(),
         })
+    }
+
+    /// Has each plan judged before it is followed.
+    #[must_use]
+    pub fn guarded(self, guards: BTreeMap<OriginName, Guard>) -> Self {
+        Self { guards, ..self }
     }
 
     /// Does one turn: at most one call of each sort, and says when to come again.
@@ -114,6 +125,10 @@ impl Dispatch {
         }
         let (doubts, mut next_doubt) = self.journal.doubts(&self.account.name, now).await?;
         for doubt in doubts {
+            if doubt.negatives >= 2 && self.is_paused().await? {
+                // It is sent again once the account goes on.
+                continue;
+            }
             if doubt.negatives >= 2 || now >= self.no_look_before {
                 self.resolve(doubt).await?;
                 return Ok(Step::Worked);
@@ -129,7 +144,7 @@ impl Dispatch {
             return Ok(Step::Worked);
         }
         let next_due = self.plan(now).await?;
-        if !self.planned.is_empty() {
+        if !self.planned.is_empty() || next_due.is_some_and(|at| at <= now) {
             return Ok(Step::Worked);
         }
         Ok(Step::Idle {
@@ -139,7 +154,7 @@ impl Dispatch {
 
     /// Plans what is due and parks what has to wait; returns when more is due. The batches are sent
     /// in the next turns, each staged just before its call, until one isn't accepted: then the plan
-    /// is void.
+    /// is void. A plan that a guard refuses is not followed: the next turn makes another.
     async fn plan(&mut self, now: Timestamp) -> Result<Option<Timestamp>, JournalError> {
         let due = self.journal.due(&self.account.name, now, DUE).await?;
         if due.intents.is_empty() {
@@ -154,6 +169,11 @@ impl Dispatch {
             allowances: &allowances,
             limits: Limits { batch: self.account.batch },
         });
+        let held = guard::judge(&plan, &due.intents, &allowances, &self.guards);
+        if !held.is_empty() {
+            self.hold(&held, now).await?;
+            return Ok(Some(now));
+        }
         let mut waiting = plan.waiting;
         if due.intents.len() == DUE {
             // What only an event ends must not crowd out what could go.
@@ -172,6 +192,26 @@ impl Dispatch {
         self.planned.extend(batches.filter(|batch| batch.action == Action::Refresh));
         self.planned_at = now;
         Ok(due.next_at)
+    }
+
+    /// Holds what a person has to decide on.
+    async fn hold(&self, held: &guard::Held, now: Timestamp) -> Result<(), JournalError> {
+        for (deploy, why) in &held.deploys {
+            let intents = self.journal.hold(deploy, why).await?;
+            tracing::warn!(account = %self.account.name, %deploy, intents, "a deploy waits for a person: {why}");
+        }
+        self.journal.park(&held.intents, now).await?;
+        if let Some((_, waiting)) = held.intents.first() {
+            let intents = held.intents.len();
+            tracing::warn!(account = %self.account.name, intents, "a refresh waits for a person: {}", waiting.why);
+        }
+        Ok(())
+    }
+
+    /// Returns whether the whole account is paused.
+    async fn is_paused(&self) -> Result<bool, JournalError> {
+        let pauses = self.journal.pauses().await?;
+        Ok(pauses.iter().any(|pause| pause.account == self.account.name && pause.origin.is_none()))
     }
 
     /// Tells of what the day's quota leaves waiting, a line for each reason.

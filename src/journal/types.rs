@@ -85,6 +85,32 @@ impl HeldSet {
     }
 }
 
+/// That submission is frozen, since when and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// Whose.
+    pub account: AccountName,
+    /// Of which origin; none for the whole account.
+    pub origin: Option<OriginName>,
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// How many pending intents it keeps back; those held for a person are not counted.
+    pub waiting: u64,
+}
+
+impl Pause {
+    /// Names what is paused.
+    #[must_use]
+    pub fn of(&self) -> String {
+        match &self.origin {
+            Some(origin) => format!("origin {origin}"),
+            None => format!("account {}", self.account),
+        }
+    }
+}
+
 /// What came of staging a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Staged {
@@ -92,8 +118,8 @@ pub enum Staged {
     Ready,
     /// The day's budget does not cover it: nothing was changed.
     OverBudget,
-    /// One of its intents is no longer pending and free, or was made forced since: nothing was
-    /// changed; plan again.
+    /// One of its intents is no longer pending and free, or was paused or made forced since: nothing
+    /// was changed; plan again.
     Stale,
 }
 

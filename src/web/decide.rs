@@ -32,7 +32,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 
 impl Peer {
     /// Names who asks, for the record.
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         match self.0 {
             Some(0) => "root".to_owned(),
             Some(uid) if uid != NOBODY => format!("uid {uid}"),

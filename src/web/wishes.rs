@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ask::{Kind, Target};
+use crate::domain::guard::is_root;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Cause, Outgoing, Wish};
 use crate::domain::names::AccountName;
@@ -26,6 +27,9 @@ pub struct Request {
     pub targets: Vec<String>,
     /// Whether cached copies are to be dropped, not only revalidated.
     pub force: bool,
+    /// Whether a refresh of everything that a domain serves is meant.
+    #[serde(default)]
+    pub yes: bool,
     /// Whose CDN; may be left out when the host tells, or when there is one account.
     pub account: Option<AccountName>,
 }
@@ -80,6 +84,13 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
     for text in &request.targets {
         let target = canonical_target(request.kind, text).map_err(|error| error.to_string());
         let target = target.and_then(|target| {
+            if is_root(&target) && !request.yes {
+                return Err(format!(
+                    "`{target}` is all that {} serves, and every visitor would wait for the origin \
+                     server: name what changed, or add --yes",
+                    target.host()
+                ));
+            }
             let directory = request.action == Action::Prefetch && target.text.ends_with('/');
             // API reference 1.5: a trailing `/` is refused.
             if directory {

@@ -10,6 +10,7 @@ use refreshd::database::{Database, DatabaseError};
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
+use refreshd::domain::guard::Guard;
 use refreshd::domain::hint::{Hint, Reach, Witness};
 use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
 use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
@@ -180,6 +181,7 @@ fn settings(digest_rate: u64, root: PathBuf, waits: Waits) -> Settings {
         reconcile_every: Duration::from_secs(3_600),
         poll_every: Duration::from_secs(60),
         digest_rate,
+        guard: Guard::default(),
     }
 }
 
@@ -304,7 +306,7 @@ fn wishes(items: &[Outgoing]) -> Vec<&Wish> {
         .iter()
         .filter_map(|item| match item {
             Outgoing::Wish(wish) => Some(wish),
-            Outgoing::Deploy(_) => None,
+            Outgoing::Deploy(_) | Outgoing::Hold { .. } => None,
         })
         .collect()
 }
@@ -314,7 +316,7 @@ fn deploys(items: &[Outgoing]) -> Vec<&Deploy> {
         .iter()
         .filter_map(|item| match item {
             Outgoing::Deploy(deploy) => Some(deploy),
-            Outgoing::Wish(_) => None,
+            Outgoing::Wish(_) | Outgoing::Hold { .. } => None,
         })
         .collect()
 }

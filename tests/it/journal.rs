@@ -3,6 +3,7 @@
 
 mod cases;
 mod held;
+mod pause;
 mod random;
 mod world;
 
@@ -54,6 +55,11 @@ contract!(
     a_rejected_intent_ends_by_whom,
     many_are_decided_on_in_parts,
     what_is_held_is_shown_by_deploy,
+    a_deploy_is_held_with_what_it_opened,
+    what_a_person_approved_is_not_held_again,
+    the_twin_of_what_a_person_approved_is_not_held,
+    what_is_paused_is_neither_due_nor_staged,
+    a_pause_says_since_when_by_whom_and_what_waits,
     what_must_be_dropped_goes_first,
     an_intent_keeps_twenty_causes_and_counts_all,
     staging_debits_and_an_overspent_day_is_refused,

@@ -62,6 +62,8 @@ fn intent(action: Action, kind: Kind, text: &str) -> Intent {
         target: canonical_target(kind, &format!("https://{text}")).expect("valid"),
         force: false,
         created_at: at,
+        deploy: None,
+        approved: false,
         cause: Cause {
             witness: Witness::Watch,
             at,

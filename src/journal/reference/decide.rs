@@ -43,6 +43,7 @@ impl Memory {
 
     /// Lets a held intent go out, or its free twin for it.
     fn free(&mut self, id: IntentId, now: Timestamp) -> Result<(), JournalError> {
+        self.row(id)?.intent.approved = true;
         let own = self.row(id)?.intent.clone();
         let twin = self
             .intents
@@ -61,7 +62,7 @@ impl Memory {
     /// Returns what is held of a deploy, oldest first.
     fn held_of(&self, deploy: &DeployId) -> Vec<&Row> {
         let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
-        held.filter(|row| row.deploy.as_ref() == Some(deploy)).collect()
+        held.filter(|row| row.intent.deploy.as_ref() == Some(deploy)).collect()
     }
 
     #[expect(
@@ -70,7 +71,8 @@ impl Memory {
     )]
     pub(super) fn held(&mut self) -> Answer<Vec<HeldSet>> {
         let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
-        let deploys: BTreeSet<DeployId> = held.filter_map(|row| row.deploy.clone()).collect();
+        let deploys: BTreeSet<DeployId> =
+            held.filter_map(|row| row.intent.deploy.clone()).collect();
         let sets = deploys.into_iter().map(|deploy| {
             let rows = self.held_of(&deploy);
             let oldest: Vec<Intent> =

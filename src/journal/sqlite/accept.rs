@@ -3,10 +3,11 @@
 use rusqlite::{Transaction, params};
 
 use super::doubt::RELEASE_ALL;
+use super::hold::hold;
 use super::rows::{first, run, to_json};
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Cause, Outgoing, Wait, Wish};
-use crate::domain::names::NodeId;
+use crate::domain::names::{NodeId, OriginName};
 use crate::domain::time::Timestamp;
 use crate::journal::{AcceptedWishes, JournalError, MAX_CAUSES};
 
@@ -31,13 +32,15 @@ WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
 AND state = 'pending' AND (wait IS NULL OR wait <> 'hold')";
 
 const JOIN: &str = "-- journal.join
-UPDATE intent SET force = force OR ?2, causes = causes + 1,
+UPDATE intent SET force = force OR ?2, causes = causes + 1, approved = approved OR ?4,
+origin = CASE WHEN ?4 THEN ?5 ELSE origin END,
 not_before = CASE WHEN wait IS NULL THEN min(not_before, ?3) ELSE not_before END WHERE id = ?1";
 
 const CREATE: &str = "-- journal.create
 INSERT INTO intent
-(account, action, kind, target, force, created_at, deploy, causes, state, not_before, wait, wait_why)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', ?8, ?9, ?10)";
+(account, action, kind, target, force, created_at, deploy, origin, approved, causes, state,
+not_before, wait, wait_why)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 'pending', ?10, ?11, ?12)";
 
 const HELD_TWIN: &str = "-- journal.held_twin
 SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
@@ -78,6 +81,7 @@ pub(super) fn accept(
             Outgoing::Wish(wish) if enter(tx, wish, now)? => result.created += 1,
             Outgoing::Wish(_) => result.absorbed += 1,
             Outgoing::Deploy(deploy) => take_deploy(tx, deploy, now)?,
+            Outgoing::Hold { deploy, why } => hold(tx, deploy, why).map(drop)?,
         }
     }
     let through = result.through.cast_signed();
@@ -118,8 +122,9 @@ pub(super) fn enter(
         wish.target.text.as_str(),
     );
     let not_before = wish.not_before.as_micros();
+    let origin = wish.cause.origin.as_ref().map(OriginName::as_str);
     if let Some((id, causes)) = free_twin(tx, key)? {
-        run(tx, JOIN, params![id, wish.force, not_before])?;
+        run(tx, JOIN, params![id, wish.force, not_before, wish.is_approved(), origin])?;
         add_cause(tx, id, causes + 1, &wish.cause)?;
         return Ok(false);
     }
@@ -134,8 +139,10 @@ pub(super) fn enter(
     let wait = wish.hold.as_ref().map(|_| Wait::Hold.as_str());
     let (account, action, kind, target) = key;
     let at = now.as_micros();
-    let row =
-        params![account, action, kind, target, wish.force, at, deploy, not_before, wait, wish.hold];
+    let (force, approved, why) = (wish.force, wish.is_approved(), &wish.hold);
+    let row = params![
+        account, action, kind, target, force, at, deploy, origin, approved, not_before, wait, why
+    ];
     run(tx, CREATE, row)?;
     add_cause(tx, tx.last_insert_rowid(), 1, &wish.cause)?;
     Ok(true)

@@ -18,6 +18,9 @@ WHERE wait = 'hold' AND deploy = ?1 ORDER BY id LIMIT ?2";
 const FREE: &str = "-- journal.free
 UPDATE intent SET wait = NULL, wait_why = NULL, wait_until = NULL, not_before = ?2 WHERE id = ?1";
 
+const APPROVE: &str = "-- journal.approve
+UPDATE intent SET approved = 1 WHERE id = ?1";
+
 const SETS: &str = "-- journal.held_sets
 SELECT deploy, count(*) FROM intent WHERE wait = 'hold' AND deploy IS NOT NULL
 GROUP BY deploy ORDER BY deploy";
@@ -59,6 +62,7 @@ fn free(tx: &Transaction<'_>, intent: &Flying, now: Timestamp) -> Result<(), Jou
     if is_wide_refresh(intent.action, intent.target.kind) {
         run(tx, RELEASE_ALL, params![intent.account.as_str(), now.as_micros()])?;
     }
+    run(tx, APPROVE, [intent.id])?;
     let key = (
         intent.account.as_str(),
         intent.action.as_str(),

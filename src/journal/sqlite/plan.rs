@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use rusqlite::{Transaction, params};
 
 use super::flight::{by_id, pend};
+use super::hold::is_approved;
+use super::pause::is_paused;
 use super::rows::{action, all, bounded, first, intent, intents, maybe_time, target, word};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::intent::{Action, IntentId, Waiting};
+use crate::domain::intent::{Action, IntentId, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::time::Timestamp;
 use crate::journal::{Due, JournalError};
@@ -16,12 +18,16 @@ const DUE: &str = intents!(
     "journal.due",
     "WHERE i.account = ?1 AND i.state = 'pending'
     AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause'))
-    AND i.force = ?3 AND i.not_before <= ?2 ORDER BY i.not_before, i.id LIMIT ?4"
+    AND i.force = ?3 AND i.not_before <= ?2
+    AND NOT EXISTS (SELECT 1 FROM pause AS p WHERE p.account = i.account AND p.origin = i.origin)
+    ORDER BY i.not_before, i.id LIMIT ?4"
 );
 
 const NEXT: &str = "-- journal.next_due
-SELECT min(not_before) FROM intent WHERE account = ?1 AND state = 'pending'
-AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND force = ?3 AND not_before > ?2";
+SELECT i.not_before FROM intent AS i WHERE i.account = ?1 AND i.state = 'pending'
+AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause')) AND i.force = ?3 AND i.not_before > ?2
+AND NOT EXISTS (SELECT 1 FROM pause AS p WHERE p.account = i.account AND p.origin = i.origin)
+ORDER BY i.not_before LIMIT 1";
 
 const WIDE_REFRESHES: &str = "-- journal.wide_refreshes
 SELECT DISTINCT kind, target FROM intent WHERE account = ?1 AND action = 'refresh'
@@ -44,6 +50,7 @@ pub(super) fn due(
     let name = account.as_str();
     let at = now.as_micros();
     // Each of the two by its own part of the index: a scan of both would pass over all that is parked.
+    let limit = if is_paused(tx, name)? { 0 } else { limit };
     let mut intents = all(tx, DUE, params![name, at, true, bounded(limit)], intent)?;
     let left = limit.saturating_sub(intents.len());
     intents.extend(all(tx, DUE, params![name, at, false, bounded(left)], intent)?);
@@ -51,7 +58,10 @@ pub(super) fn due(
         let next = first(tx, NEXT, params![name, at, force], |row| Ok(maybe_time(row, 0)?))?;
         Ok::<_, JournalError>(next.flatten())
     };
-    let next_at = next(true)?.into_iter().chain(next(false)?).min();
+    let next_at = match limit {
+        0 => None,
+        _ => next(true)?.into_iter().chain(next(false)?).min(),
+    };
     let mut open: BTreeSet<Target> = BTreeSet::new();
     let mut prefetches =
         intents.iter().filter(|intent| intent.action == Action::Prefetch).peekable();
@@ -82,6 +92,7 @@ pub(super) fn park(
     for (id, waiting) in parked {
         if let Some(intent) = by_id(tx, *id)?
             && intent.pending
+            && !(waiting.wait == Wait::Hold && is_approved(tx, *id)?)
         {
             pend(tx, &intent, intent.attempt, waiting, now)?;
         }

@@ -17,7 +17,8 @@ use crate::journal::{JournalError, Staged};
 
 const CAN_GO: &str = "-- journal.can_go
 SELECT 1 FROM intent WHERE id = ?1 AND account = ?2 AND action = ?3 AND state = 'pending'
-AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND force <= ?4";
+AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND force <= ?4 AND NOT EXISTS
+(SELECT 1 FROM pause AS p WHERE p.account = intent.account AND p.origin IN ('', intent.origin))";
 
 const KNOWN: &str = "-- journal.batch_known
 SELECT 1 FROM batch WHERE key = ?1";

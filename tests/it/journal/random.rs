@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::{Deploy, DeployId};
+use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Outgoing, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
@@ -56,7 +57,7 @@ fn target(number: u8) -> Target {
 
 impl Pair {
     async fn step(&mut self, (verb, a, b, c): Step) {
-        match verb % 18 {
+        match verb % 20 {
             0..=2 => self.accept(a, b, c).await,
             3..=5 => self.stage(a, b, c).await,
             6..=8 => self.answer(a, b).await,
@@ -69,6 +70,11 @@ impl Pair {
                 self.now = self.now.plus(by);
             }
             16 => self.decide(a, b).await,
+            17 => self.pause(a, b).await,
+            18 => {
+                let deploy = DeployId::new(Timestamp::EPOCH, u64::from(a % 3));
+                let _ = both!(self.hold(&deploy, "a guard holds it"));
+            }
             _ if a < 40 => {
                 self.fence = both!(self.lead(&self.account, self.now)).expect("leads");
             }
@@ -88,6 +94,11 @@ impl Pair {
             let target = target(number);
             let prefetch = target.kind == Kind::Url && number > 170;
             let mut cause = cause(self.now);
+            if number % 7 == 1 {
+                (cause.witness, cause.origin) = (Witness::Operator, None);
+            } else if number % 7 == 2 {
+                cause.origin = Some("shop".into());
+            }
             cause.deploy = (c.is_multiple_of(2)).then(|| deploy.clone());
             self.sequence += 1;
             let wish = Wish {
@@ -100,6 +111,11 @@ impl Pair {
                 cause,
             };
             items.push((self.sequence, Outgoing::Wish(wish)));
+        }
+        if c % 32 == 3 {
+            self.sequence += 1;
+            let hold = Outgoing::Hold { deploy: deploy.clone(), why: "so many".to_owned() };
+            items.push((self.sequence, hold));
         }
         if c > 200 {
             self.sequence += 1;
@@ -236,6 +252,15 @@ impl Pair {
         let _ = both!(self.park(&parked, self.now));
     }
 
+    async fn pause(&mut self, a: u8, b: u8) {
+        let origin = [None, Some("www".into()), Some("shop".into())][usize::from(a % 3)].clone();
+        // Most often it ends: most of a history is not about it.
+        let _ = match b % 3 {
+            0 => both!(self.pause(&self.account, origin.as_ref(), "alice", self.now)),
+            _ => both!(self.resume(&self.account, origin.as_ref())),
+        };
+    }
+
     async fn decide(&mut self, a: u8, b: u8) {
         let held = both!(self.held()).expect("held");
         let decision = if b.is_multiple_of(3) { Decision::Reject } else { Decision::Approve };
@@ -258,6 +283,7 @@ impl Pair {
         let _ = both!(self.oldest_open());
         let _ = both!(self.attention(5));
         let _ = both!(self.held());
+        let _ = both!(self.pauses());
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
         let _ = both!(self.history(&self.account, Action::Refresh, &target(2), 9));
