@@ -91,10 +91,12 @@ pub trait Journal: Send + Sync + 'static {
     /// held again; where a
     /// free pending twin exists it stands for the held one, with its force, causes and approval. Rejected ones
     /// end so, "by `who`". Decides on the oldest [`MAX_DECIDED`] and returns how many these were: with
-    /// as many, ask again. What the deploy does not hold any more is left alone.
+    /// as many, ask again. What the deploy does not hold any more is left alone, and so is what came
+    /// after the intent `through`: the person did not see it.
     async fn decide(
         &self,
         deploy: &DeployId,
+        through: Option<IntentId>,
         decision: Decision,
         who: &str,
         now: Timestamp,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ask::{Kind, Target};
 use crate::domain::deploy::DeployId;
-use crate::domain::intent::{Action, Intent, Outcome, State};
+use crate::domain::intent::{Action, Intent, IntentId, Outcome, State};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::task::{Batch, BatchKey, TaskId, TaskStatus};
 use crate::domain::time::Timestamp;
@@ -57,6 +57,8 @@ pub struct HeldSet {
     pub origin: Option<OriginName>,
     /// How many intents are held.
     pub intents: u64,
+    /// The newest of them: whoever decides saw no later one.
+    pub through: IntentId,
     /// When the oldest was accepted.
     pub since: Timestamp,
     /// Why, in the words of the oldest.
@@ -68,7 +70,7 @@ pub struct HeldSet {
 impl HeldSet {
     /// Describes a set by its oldest held intents, in order.
     #[must_use]
-    pub(super) fn of(deploy: DeployId, intents: u64, oldest: &[Intent]) -> Self {
+    pub(super) fn of(deploy: DeployId, intents: u64, through: IntentId, oldest: &[Intent]) -> Self {
         let first = oldest.first();
         let why = first.map(|intent| match &intent.state {
             State::Pending { waiting: Some(waiting), .. } => waiting.why.clone(),
@@ -78,6 +80,7 @@ impl HeldSet {
             deploy,
             origin: first.and_then(|intent| intent.cause.origin.clone()),
             intents,
+            through,
             since: first.map_or(Timestamp::EPOCH, |intent| intent.created_at),
             why: why.unwrap_or_default(),
             sample: oldest.iter().map(|intent| intent.target.clone()).collect(),

@@ -53,6 +53,7 @@ contract!(
     an_approved_intent_goes_out_at_once,
     an_approved_intent_is_superseded_by_its_free_twin,
     a_rejected_intent_ends_by_whom,
+    what_came_since_the_person_looked_stays_held,
     many_are_decided_on_in_parts,
     what_is_held_is_shown_by_deploy,
     a_deploy_is_held_with_what_it_opened,

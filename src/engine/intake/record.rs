@@ -244,10 +244,10 @@ impl Intake {
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
+            deploys.insert(deploy.id.clone());
             if mapped.made.is_empty() {
                 continue;
             }
-            deploys.insert(deploy.id.clone());
             if !is_open {
                 if !late.iter().any(|known| known.id == deploy.id) {
                     late.push(deploy);

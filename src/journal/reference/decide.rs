@@ -14,7 +14,7 @@ type Answer<T> = Result<T, JournalError>;
 impl Memory {
     pub(super) fn decide(
         &mut self,
-        deploy: &DeployId,
+        (deploy, through): (&DeployId, Option<IntentId>),
         decision: Decision,
         who: &str,
         now: Timestamp,
@@ -22,6 +22,7 @@ impl Memory {
         let held: Vec<Intent> = self
             .held_of(deploy)
             .into_iter()
+            .filter(|row| through.is_none_or(|through| row.intent.id <= through))
             .take(MAX_DECIDED)
             .map(|row| row.intent.clone())
             .collect();
@@ -77,7 +78,8 @@ impl Memory {
             let rows = self.held_of(&deploy);
             let oldest: Vec<Intent> =
                 rows.iter().take(MAX_SAMPLE).map(|row| row.intent.clone()).collect();
-            HeldSet::of(deploy, rows.len() as u64, &oldest)
+            let newest = rows.iter().map(|row| row.intent.id).max().unwrap_or(IntentId(0));
+            HeldSet::of(deploy, rows.len() as u64, newest, &oldest)
         });
         Ok(sets.collect())
     }

@@ -65,11 +65,12 @@ impl Journal for ReferenceJournal {
     async fn decide(
         &self,
         deploy: &DeployId,
+        through: Option<IntentId>,
         decision: Decision,
         who: &str,
         now: Timestamp,
     ) -> Result<u64, JournalError> {
-        self.verb(|memory| memory.decide(deploy, decision, who, now))
+        self.verb(|memory| memory.decide((deploy, through), decision, who, now))
     }
 
     async fn hold(&self, deploy: &DeployId, why: &str) -> Result<u64, JournalError> {

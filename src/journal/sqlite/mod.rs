@@ -79,13 +79,16 @@ impl Journal for SqliteJournal {
     async fn decide(
         &self,
         deploy: &DeployId,
+        through: Option<IntentId>,
         decision: Decision,
         who: &str,
         now: Timestamp,
     ) -> Result<u64, JournalError> {
         let (deploy, who) = (deploy.clone(), who.to_owned());
         self.database
-            .call("journal.decide", move |tx| decide::decide(tx, &deploy, decision, &who, now))
+            .call("journal.decide", move |tx| {
+                decide::decide(tx, (&deploy, through), decision, &who, now)
+            })
             .await
     }
 

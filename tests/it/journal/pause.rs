@@ -111,7 +111,7 @@ pub(crate) async fn what_a_person_approved_is_not_held_again(world: &mut World) 
     assert_eq!(world.journal.hold(&deploy(1), "many").await.expect("holds"), 1);
     assert_eq!(due(world).await, [B], "an operator asked for it");
     let (account, now) = (world.account.clone(), world.now);
-    world.journal.decide(&deploy(1), Decision::Approve, "alice", now).await.expect("decides");
+    world.journal.decide(&deploy(1), None, Decision::Approve, "alice", now).await.expect("decides");
     assert_eq!(world.journal.hold(&deploy(1), "many").await.expect("holds"), 0);
     let approved = world.history(A).await.remove(0);
     assert!(approved.approved);
@@ -126,7 +126,7 @@ pub(crate) async fn the_twin_of_what_a_person_approved_is_not_held(world: &mut W
     world.journal.hold(&deploy(1), "many").await.expect("holds");
     world.send(Outgoing::Wish(of_deploy(A, 2))).await;
     let now = world.now;
-    world.journal.decide(&deploy(1), Decision::Approve, "alice", now).await.expect("decides");
+    world.journal.decide(&deploy(1), None, Decision::Approve, "alice", now).await.expect("decides");
     assert_eq!(world.journal.hold(&deploy(2), "many").await.expect("holds"), 0);
     assert_eq!(world.due().await.intents[0].target, url(A));
 }

@@ -7,7 +7,7 @@ use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::hint::Witness;
-use refreshd::domain::intent::{Action, Outgoing, Wait, Waiting, Wish};
+use refreshd::domain::intent::{Action, IntentId, Outgoing, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -268,7 +268,8 @@ impl Pair {
             Some(set) => set.deploy.clone(),
             None => DeployId::new(self.now, 9),
         };
-        let _ = both!(self.decide(&deploy, decision, "alice", self.now));
+        let through = (a > 128).then(|| IntentId(i64::from(b)));
+        let _ = both!(self.decide(&deploy, through, decision, "alice", self.now));
     }
 
     async fn report(&mut self, a: u8, b: u8) {
