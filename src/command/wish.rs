@@ -107,6 +107,9 @@ async fn ask(
                 kind => format!("recorded: {} {kind} {target}", request.action),
             });
         }
+        for note in strings(&answer["notes"]) {
+            printer.line(note);
+        }
     } else {
         printer.problem("nothing was recorded:");
         for problem in strings(&answer["problems"]) {

@@ -1,5 +1,7 @@
 //! `POST /wishes`: an operator asks for a refresh or a prefetch by hand.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -39,6 +41,9 @@ pub struct Request {
 pub struct Recorded {
     /// The canonical targets, in order.
     pub recorded: Vec<String>,
+    /// Why these wait for now, if they do: a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What was wrong; nothing was written down.
@@ -58,17 +63,36 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
         }
     };
     let recorded = outgoing.iter().map(|wish| wish.target.text.clone()).collect();
+    let accounts: BTreeSet<AccountName> =
+        outgoing.iter().map(|wish| wish.account.clone()).collect();
     let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
     match desk.store.record_operator(outgoing).await {
         Ok(_) => {
             desk.recorded.notify_one();
-            (StatusCode::ACCEPTED, Json(Recorded { recorded })).into_response()
+            let notes = notes(&desk, &accounts).await;
+            (StatusCode::ACCEPTED, Json(Recorded { recorded, notes })).into_response()
         }
         Err(error) => {
             let problems = vec![error.to_string()];
             (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response()
         }
     }
+}
+
+/// Says which accounts are paused. They are recorded all the same, so that a failure here is not theirs.
+async fn notes(desk: &Desk, accounts: &BTreeSet<AccountName>) -> Vec<String> {
+    let pauses = desk.journal.pauses().await.unwrap_or_default();
+    pauses
+        .into_iter()
+        .filter(|pause| pause.origin.is_none() && accounts.contains(&pause.account))
+        .map(|pause| {
+            let (account, since, by) = (&pause.account, pause.since, &pause.by);
+            format!(
+                "account {account} is paused since {since} by {by}: it goes out after \
+                 `refreshd resume --account {account}`"
+            )
+        })
+        .collect()
 }
 
 fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {

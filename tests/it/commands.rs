@@ -207,6 +207,10 @@ async fn a_paused_origin_collects_across_a_restart_and_goes_on_when_resumed() {
         assert!(said.contains(line), "`{line}` in {said}");
     }
     assert!(world.targets().is_empty(), "frozen");
+    let output = world.command(&["pause", "--account", "main"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = world.command(&["refresh", "https://www.example.com/a.html"]);
+    assert!(text(&output).contains("account main is paused since"), "{}", text(&output));
     let output = world.command(&["resume", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(text(&output).trim(), r#"{"changed":true,"paused":[]}"#);

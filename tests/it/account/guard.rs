@@ -63,6 +63,11 @@ impl Bench {
         decided.expect("it works")
     }
 
+    async fn assert_done(&self, done: u64) {
+        let counts = self.journal.counts().await.expect("it works");
+        assert_eq!((counts.submitting, counts.submitted, counts.done), (0, 0, done), "{counts:?}");
+    }
+
     async fn held(&self) -> Vec<(DeployId, u64)> {
         let held = self.journal.held().await.expect("it works");
         held.into_iter().map(|set| (set.deploy, set.intents)).collect()
@@ -89,6 +94,25 @@ async fn a_deploy_that_costs_half_a_day_waits_for_a_person_and_the_rest_goes_on(
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 601, "and is not held again");
     bench.pass(1_800).await;
     bench.assert_all_done(601).await;
+}
+
+#[tokio::test]
+async fn what_a_person_approved_goes_out_and_what_came_since_stays_held() {
+    let mut bench = guarded().await;
+    bench.change(1, pages(600)).await;
+    bench.turn().await;
+    let seen = bench.journal.held().await.expect("it works")[0].through;
+    let late = pages(1_200).skip(600);
+    bench.change(1, late).await;
+    bench.turn().await;
+    assert_eq!(bench.held().await, [(deploy(1), 1_200)]);
+    let now = bench.clock.server_now();
+    let decided =
+        bench.journal.decide(&deploy(1), Some(seen), Decision::Approve, "alice", now).await;
+    assert_eq!(decided.expect("it works"), 600);
+    bench.pass(1_800).await;
+    bench.assert_done(600).await;
+    assert_eq!(bench.held().await, [(deploy(1), 600)]);
 }
 
 #[tokio::test]

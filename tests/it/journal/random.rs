@@ -255,9 +255,10 @@ impl Pair {
     async fn pause(&mut self, a: u8, b: u8) {
         let origin = [None, Some("www".into()), Some("shop".into())][usize::from(a % 3)].clone();
         // Most often it ends: most of a history is not about it.
-        let _ = match b % 3 {
-            0 => both!(self.pause(&self.account, origin.as_ref(), "alice", self.now)),
-            _ => both!(self.resume(&self.account, origin.as_ref())),
+        let _ = if b.is_multiple_of(3) {
+            both!(self.pause(&self.account, origin.as_ref(), "alice", self.now))
+        } else {
+            both!(self.resume(&self.account, origin.as_ref()))
         };
     }
 
