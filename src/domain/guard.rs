@@ -22,8 +22,14 @@ pub use rush::Rush;
 #[cfg(test)]
 mod tests;
 
-/// So few asks are no accident, whatever part of a small quota they take.
-const FEW_ASKS: u64 = 10;
+/// Returns how many asks of a kind may be an accident: fewer are an ordinary deploy, whatever part of
+/// a small quota they take.
+const fn many(kind: QuotaKind) -> u64 {
+    match kind {
+        QuotaKind::Url | QuotaKind::Prefetch => 100,
+        QuotaKind::Directory | QuotaKind::Regex | QuotaKind::IgnoreParams => 10,
+    }
+}
 
 /// What of an origin is held for a person: `[origin.NAME.hold]`. A share of 0 never holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +76,9 @@ impl Guard {
         number >= self.least_files && is_share(number, of, percent)
     }
 
-    const fn holds_cost(&self, asks: u64, limit: u64) -> bool {
+    const fn holds_cost(&self, kind: QuotaKind, asks: u64, limit: u64) -> bool {
         // Without a limit there is nothing to take: the quota says so itself.
-        asks >= FEW_ASKS && limit > 0 && is_share(asks, limit, self.quota_percent)
+        asks >= many(kind) && limit > 0 && is_share(asks, limit, self.quota_percent)
     }
 }
 
@@ -163,7 +169,7 @@ pub fn judge(
     let mut dear = BTreeSet::new();
     for ((deploy, word), (kind, asks, guard)) in costs {
         let limit = allowances[kind].limit;
-        if guard.holds_cost(asks, limit) && dear.insert(deploy) {
+        if guard.holds_cost(kind, asks, limit) && dear.insert(deploy) {
             let why = format!("it would take {asks} of the {limit} {word} refreshes of a day");
             held.deploys.push((deploy.clone(), why));
         }

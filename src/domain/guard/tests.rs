@@ -49,9 +49,9 @@ fn urls(ids: std::ops::Range<i64>, from: u64) -> Vec<Intent> {
     ids.map(|id| intent(id, from, Kind::Url, &format!("{id}"))).collect()
 }
 
-/// Judges the plan of these intents on a day of 100 asks of each kind, of which some are left.
+/// Judges the plan of these intents on a day of 200 asks of each kind, of which some are left.
 fn judged(intents: &[Intent], left: u64, guard: Guard) -> Held {
-    let allowances = PerKind::from_fn(|_| Allowance { limit: 100, used: 100 - left });
+    let allowances = PerKind::from_fn(|_| Allowance { limit: 200, used: 200 - left });
     let plan = plan(&Input {
         now: now(),
         intents,
@@ -66,27 +66,27 @@ fn judged(intents: &[Intent], left: u64, guard: Guard) -> Held {
 #[test]
 fn a_deploy_that_takes_half_the_day_is_held_and_others_are_not() {
     let guard = Guard::default();
-    let intents = [urls(0..50, 1), urls(50..99, 2)].concat();
-    let held = judged(&intents, 100, guard);
-    let why = "it would take 50 of the 100 url refreshes of a day".to_owned();
+    let intents = [urls(0..100, 1), urls(100..199, 2)].concat();
+    let held = judged(&intents, 200, guard);
+    let why = "it would take 100 of the 200 url refreshes of a day".to_owned();
     assert_eq!(held.deploys, [(deploy(1), why)]);
     assert!(held.intents.is_empty());
-    let held = judged(&urls(0..50, 1), 10, guard);
+    let held = judged(&urls(0..100, 1), 10, guard);
     assert_eq!(held.deploys.len(), 1, "what is parked counts");
-    assert!(judged(&urls(0..90, 0), 100, guard).is_empty(), "a person asked for it");
+    assert!(judged(&urls(0..190, 0), 200, guard).is_empty(), "a person asked for it");
     let off = Guard { quota_percent: 0, ..guard };
-    assert!(judged(&urls(0..90, 1), 100, off).is_empty(), "it is off");
+    assert!(judged(&urls(0..190, 1), 200, off).is_empty(), "it is off");
     let tight = Guard { quota_percent: 1, ..guard };
-    assert!(judged(&urls(0..9, 1), 100, tight).is_empty(), "a few are no accident");
+    assert!(judged(&urls(0..99, 1), 200, tight).is_empty(), "a few are no accident");
 }
 
 #[test]
 fn what_a_person_approved_does_not_count() {
-    let mut intents = urls(0..60, 1);
-    for intent in &mut intents[..20] {
+    let mut intents = urls(0..120, 1);
+    for intent in &mut intents[..40] {
         intent.approved = true;
     }
-    assert!(judged(&intents, 100, Guard::default()).is_empty());
+    assert!(judged(&intents, 200, Guard::default()).is_empty());
 }
 
 #[test]
@@ -94,14 +94,14 @@ fn a_root_is_held_unless_a_person_wants_it() {
     let guard = Guard::default();
     let root = |id, from| intent(id, from, Kind::Directory, "");
     let ids = |held: Held| held.intents.into_iter().map(|(id, _)| id.0).collect::<Vec<_>>();
-    let held = judged(&[root(1, 1), intent(2, 2, Kind::Url, "x")], 100, guard);
+    let held = judged(&[root(1, 1), intent(2, 2, Kind::Url, "x")], 200, guard);
     assert_eq!(held.intents[0].1.why, "it would refresh all that a.example serves");
     assert_eq!(ids(held), [1, 2], "the rest is planned without it");
-    assert!(judged(&[root(1, 0), intent(2, 2, Kind::Url, "x")], 100, guard).is_empty());
+    assert!(judged(&[root(1, 0), intent(2, 2, Kind::Url, "x")], 200, guard).is_empty());
     let approved = Intent { approved: true, ..root(1, 1) };
-    assert!(judged(&[approved, intent(2, 2, Kind::Url, "x")], 100, guard).is_empty());
+    assert!(judged(&[approved, intent(2, 2, Kind::Url, "x")], 200, guard).is_empty());
     let off = Guard { root: false, ..guard };
-    assert!(judged(&[root(1, 1)], 100, off).is_empty());
+    assert!(judged(&[root(1, 1)], 200, off).is_empty());
 }
 
 #[test]
