@@ -59,6 +59,8 @@ CREATE TABLE intent (
     kind TEXT NOT NULL,
     target TEXT NOT NULL,
     force INTEGER NOT NULL,
+    -- 0 urgent, 1 normal, 2 backfill.
+    priority INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     -- Which deploy opened it, and whose tree it came from; neither for an operator's wish.
     deploy TEXT,
@@ -85,8 +87,8 @@ CREATE TABLE intent (
 -- A change joins the pending, unheld intent of its target, and there is at most one.
 CREATE UNIQUE INDEX intent_free ON intent (account, action, kind, target)
     WHERE state = 'pending' AND (wait IS NULL OR wait <> 'hold');
--- By force: what must be dropped goes ahead of the rest.
-CREATE INDEX intent_due ON intent (account, force, not_before, id)
+-- By priority: what presses goes ahead of the rest.
+CREATE INDEX intent_due ON intent (account, priority, not_before, id)
     WHERE state = 'pending' AND (wait IS NULL OR wait NOT IN ('hold', 'pause'));
 CREATE INDEX intent_open ON intent (account, action, kind, target) WHERE state <> 'ended';
 CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ended';
@@ -134,6 +136,7 @@ CREATE TABLE batch (
     why TEXT
 ) STRICT;
 CREATE INDEX batch_live ON batch (account, look_at) WHERE state IN ('staged', 'unknown');
+CREATE INDEX batch_staged ON batch (account, staged_at);
 CREATE INDEX batch_settled ON batch (account, settled_at) WHERE settled_at IS NOT NULL;
 
 CREATE TABLE ask (
@@ -143,6 +146,9 @@ CREATE TABLE ask (
     target TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('open', 'accepted', 'ended')),
     status TEXT,
+    -- Whose share it is paid from, empty for nobody's, and at which priority.
+    origin TEXT NOT NULL,
+    priority INTEGER NOT NULL,
     PRIMARY KEY (batch, ordinal)
 ) STRICT;
 
@@ -167,13 +173,38 @@ CREATE TABLE job (
 ) STRICT;
 CREATE INDEX job_due ON job (account, next_poll) WHERE ended_at IS NULL;
 
--- What each sending of a batch was charged, by day.
+-- What each sending of a batch was charged, by day: in the hour of the day, and for whom.
 CREATE TABLE debit (
     batch TEXT NOT NULL REFERENCES batch (key) ON DELETE CASCADE,
     day INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
     send INTEGER NOT NULL,
     amount INTEGER NOT NULL,
-    PRIMARY KEY (batch, day)
+    PRIMARY KEY (batch, day, host, origin, priority)
+) STRICT, WITHOUT ROWID;
+
+-- The debits' sums by hour of the day, kept when the batches are gone: shares and forecasts.
+CREATE TABLE spending (
+    account TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    quota TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (account, day, hour, quota, origin, priority)
+) STRICT, WITHOUT ROWID;
+
+-- Which alarms were told on which day.
+CREATE TABLE alarm (
+    account TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    quota TEXT NOT NULL,
+    percent INTEGER NOT NULL,
+    PRIMARY KEY (account, day, quota, percent)
 ) STRICT, WITHOUT ROWID;
 
 -- used = corrected + the day's debits.

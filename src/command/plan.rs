@@ -16,6 +16,7 @@ use crate::domain::intent::{Intent, IntentId, State, Wish};
 use crate::domain::names::AccountName;
 use crate::domain::path::{RelPath, escape};
 use crate::domain::plan::{self, Limits};
+use crate::domain::quota::purse::Purse;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind};
 
 use super::{ConfigArg, Exit, Failed, Printer, check, run};
@@ -205,6 +206,7 @@ fn add_plan(
             action: wish.action,
             target: wish.target.clone(),
             force: wish.force,
+            priority: wish.priority,
             created_at: now,
             deploy: wish.cause.deploy.clone(),
             approved: false,
@@ -218,8 +220,9 @@ fn add_plan(
         intents: &intents,
         open_refreshes: &[],
         in_flight: &[],
-        allowances,
+        purse: &Purse::plain(now, allowances),
         limits: Limits { batch },
+        widening: plan::Widening::NEVER,
     });
     for planned in plan.batches {
         let kind = QuotaKind::of(planned.action, planned.kind);

@@ -205,7 +205,14 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
         .accounts
         .values()
         .map(|account| {
-            (account.name.clone(), AccountDesk { quota: account.quota, hosts: hosts(account) })
+            (
+                account.name.clone(),
+                AccountDesk {
+                    quota: account.quota,
+                    rules: account.rules.clone(),
+                    hosts: hosts(account),
+                },
+            )
         })
         .collect()
 }

@@ -13,6 +13,7 @@ use crate::domain::guard::Guard;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
+use crate::domain::quota::purse::Rules;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
@@ -120,6 +121,8 @@ pub struct Account {
     pub doubt_gap: Duration,
     /// What a day may cost, in asks; the smaller of this and the CDN's answer counts.
     pub quota: PerKind<u64>,
+    /// What of that is kept for whom, and the cap on wide refreshes.
+    pub rules: Rules,
 }
 
 /// A tree of files whose content CDN domains serve: `[origin.NAME]`.

@@ -16,6 +16,8 @@ use crate::domain::watch::{Links, Means};
 /// An origin, and where in the file it stands.
 pub(super) struct Placed {
     pub(super) origin: Origin,
+    /// What of its account's day is kept for it, in percent.
+    pub(super) share: Option<Found<u64>>,
     root: Range<usize>,
 }
 
@@ -56,6 +58,7 @@ pub(super) fn origin(
     let digest_rate =
         section.or("digest_mb_per_second", 20, value::count(0..=100_000), findings) * 1_000_000;
     let guard = guard(section.table("hold", findings), findings);
+    let share = section.get("quota_share", value::count(0..=100), findings);
     section.finish(findings);
     let domains = domains?;
     let lists = [Some(&domains), index.as_ref(), exclude.as_ref(), prefetch.as_ref()];
@@ -105,6 +108,7 @@ pub(super) fn origin(
             digest_rate,
             guard,
         },
+        share,
         root: root.span,
     })
 }

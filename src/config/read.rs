@@ -11,6 +11,7 @@ use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Account, Config, Log, LogFormat, LogLevel, value};
 use crate::domain::endpoint::is_loopback;
 use crate::domain::names::AccountName;
+use crate::domain::quota::purse::Rules;
 use crate::domain::quota::{PerKind, QuotaKind};
 
 /// The gap that keeps a slow listing of tasks from being taken for an absence (rule 4).
@@ -87,6 +88,7 @@ fn top_level(
             for other in &origins {
                 twice(&placed, &other.origin, findings);
             }
+            keep_share(&placed, &mut accounts, findings);
             origins.push(placed);
         }
         origin_names += 1;
@@ -171,7 +173,7 @@ fn account(
         );
         findings.refuse(doubt_gap.span, "this value", wrong);
     }
-    let quota = quota(section.table("quota", findings), findings);
+    let (quota, rules) = quota(section.table("quota", findings), findings);
     section.finish(findings);
     Some(Account {
         name: AccountName::from(name),
@@ -185,16 +187,47 @@ fn account(
         poll_give_up: poll_give_up.value,
         doubt_gap: doubt_gap.value,
         quota,
+        rules,
     })
 }
 
-fn quota(section: Option<Section<'_>>, findings: &mut Findings) -> PerKind<u64> {
+/// How much of a day is kept for urgent work unless the operator says otherwise, in percent.
+const RESERVE: u64 = 5;
+
+fn quota(section: Option<Section<'_>>, findings: &mut Findings) -> (PerKind<u64>, Rules) {
+    let usual = Rules { reserve: RESERVE, ..Rules::default() };
     let Some(mut section) = section else {
-        return PerKind::from_fn(usual_quota);
+        return (PerKind::from_fn(usual_quota), usual);
     };
     let read = value::count(0..=QUOTA_MAX);
     let quota =
         PerKind::from_fn(|kind| section.or(kind.as_str(), usual_quota(kind), &read, findings));
+    let reserve = section.or("reserve", RESERVE, value::count(0..=100), findings);
+    let cap = section.or("wide_per_hour", 0, value::count(0..=1_000_000), findings);
     section.finish(findings);
-    quota
+    (quota, Rules { reserve, wide_per_hour: (cap > 0).then_some(cap), ..usual })
+}
+
+/// Writes an origin's share into the rules of its account, and refuses one too many.
+fn keep_share(
+    placed: &Placed,
+    accounts: &mut BTreeMap<AccountName, Account>,
+    findings: &mut Findings,
+) {
+    let (Some(share), origin) = (&placed.share, &placed.origin) else { return };
+    let Some(account) = accounts.get_mut(&origin.account) else { return };
+    let others: u64 = account.rules.shares.values().sum();
+    if others + share.value > 100 {
+        let wrong = Wrong::new(
+            format!(
+                "the shares of account `{}` come to {} percent",
+                account.name,
+                others + share.value
+            ),
+            format!("write at most {} here, or less for another origin", 100 - others),
+        );
+        findings.refuse(share.span.clone(), "this value", wrong);
+    } else if share.value > 0 {
+        account.rules.shares.insert(origin.name.clone(), share.value);
+    }
 }

@@ -12,7 +12,8 @@ use super::deploy::DeployId;
 use super::intent::{Action, Intent, IntentId, Wait, Waiting};
 use super::names::OriginName;
 use super::plan::Plan;
-use super::quota::{Allowance, PerKind, QuotaKind};
+use super::quota::QuotaKind;
+use super::quota::purse::Purse;
 use super::url::literal_start;
 
 mod rush;
@@ -131,7 +132,7 @@ impl Held {
 pub fn judge(
     plan: &Plan,
     intents: &[Intent],
-    allowances: &PerKind<Allowance>,
+    purse: &Purse,
     guards: &BTreeMap<OriginName, Guard>,
 ) -> Held {
     if guards.is_empty() {
@@ -168,7 +169,7 @@ pub fn judge(
     }
     let mut dear = BTreeSet::new();
     for ((deploy, word), (kind, asks, guard)) in costs {
-        let limit = allowances[kind].limit;
+        let limit = purse.limit(kind);
         if guard.holds_cost(kind, asks, limit) && dear.insert(deploy) {
             let why = format!("it would take {asks} of the {limit} {word} refreshes of a day");
             held.deploys.push((deploy.clone(), why));

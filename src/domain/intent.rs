@@ -46,6 +46,54 @@ impl fmt::Display for Action {
     }
 }
 
+/// How pressing something is: it decides who goes first and who may touch what is kept back.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// A person's wish, what was removed, and what must be dropped.
+    Urgent,
+    /// A change as they come.
+    #[default]
+    Normal,
+    /// What can wait for what the day leaves over, such as a refresh of everything.
+    Backfill,
+}
+
+impl Priority {
+    /// All priorities, the most pressing first.
+    pub const ALL: [Self; 3] = [Self::Urgent, Self::Normal, Self::Backfill];
+
+    /// Returns the word used in code, config, CLI and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Normal => "normal",
+            Self::Backfill => "backfill",
+        }
+    }
+
+    /// Returns its place in the order: 0 goes first.
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        self as u8
+    }
+
+    /// Reads [`rank`](Self::rank) back.
+    #[must_use]
+    pub fn of_rank(rank: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(rank)).copied()
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
 /// Why something must become fresh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
@@ -81,6 +129,9 @@ pub struct Wish {
     pub target: Target,
     /// Whether cached copies must be dropped, not only revalidated.
     pub force: bool,
+    /// How pressing it is.
+    #[serde(default)]
+    pub priority: Priority,
     /// Not to be planned before this instant: an open deploy's latest deadline. Closing the deploy
     /// brings it forward, and if the closing is lost the deadline passes by itself.
     pub not_before: Timestamp,
@@ -255,6 +306,8 @@ pub struct Intent {
     pub target: Target,
     /// Whether cached copies must be dropped, not only revalidated.
     pub force: bool,
+    /// How pressing its most pressing wish was.
+    pub priority: Priority,
     /// When the first cause was accepted.
     pub created_at: Timestamp,
     /// The deploy that opened it; none for an operator's wish.
@@ -270,6 +323,15 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// Returns why the intent isn't asked yet; none unless it is pending and waits for something.
+    #[must_use]
+    pub fn why(&self) -> Option<&String> {
+        match &self.state {
+            State::Pending { waiting: Some(waiting), .. } => Some(&waiting.why),
+            _ => None,
+        }
+    }
+
     /// Returns how often the intent was asked in vain; zero unless pending.
     #[must_use]
     pub const fn attempt(&self) -> u32 {

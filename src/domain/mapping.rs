@@ -6,7 +6,7 @@ use super::ask::{Kind, Target};
 use super::change::{Change, ChangeKind};
 use super::deploy::DeployId;
 use super::hint::Witness;
-use super::intent::{Action, Cause, Wish};
+use super::intent::{Action, Cause, Priority, Wish};
 use super::names::{AccountName, OriginName};
 use super::path::RelPath;
 use super::time::Timestamp;
@@ -249,11 +249,18 @@ impl Mapping {
             digest: change.digest,
             deploy: Some(deploy.clone()),
         };
+        // What is gone, or has other bytes behind the same validators, is served until it is dropped.
+        let presses = change.force || change.kind == ChangeKind::Removed;
         let wish = |action, url: &CanonicalUrl| Wish {
             account: self.spec.account.clone(),
             action,
             target: Target::new(Kind::Url, url.as_str()),
             force: action == Action::Refresh && change.force,
+            priority: if presses && action == Action::Refresh {
+                Priority::Urgent
+            } else {
+                Priority::Normal
+            },
             not_before,
             hold: None,
             cause: cause.clone(),

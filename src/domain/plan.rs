@@ -2,20 +2,24 @@
 //!
 //! **Invariant:** every intent handed in is in exactly one ask, or waits with a reason, or is left
 //! for the next turn because a batch of its action and kind is in flight; and no kind's asks are
-//! more than its budget.
+//! more than its purse has.
+
+use std::time::Duration;
 
 use super::ask::{Kind, Target};
+use super::cover::{Census, Visit};
 use super::intent::{Action, Intent, IntentId, Waiting};
-use super::quota::{Allowance, PerKind};
+use super::quota::purse::Purse;
 use super::task::Ask;
 use super::time::Timestamp;
 
 use planner::Planner;
 
-mod cover;
+mod below;
 mod cut;
 mod planner;
 mod say;
+mod widen;
 
 #[cfg(test)]
 mod tests;
@@ -62,16 +66,65 @@ impl Limits {
 pub struct Input<'a> {
     /// Now, as the CDN's clock has it.
     pub now: Timestamp,
-    /// Due intents of one account, oldest first.
+    /// Due intents of one account: the most pressing first, and among equals the oldest.
     pub intents: &'a [Intent],
     /// Targets of open refreshes that could delay a prefetch (rule 9).
     pub open_refreshes: &'a [Target],
     /// Action and kind of each batch in flight or in doubt: there is one a kind.
     pub in_flight: &'a [(Action, Kind)],
-    /// What the day allows and what is spent.
-    pub allowances: &'a PerKind<Allowance>,
+    /// What may be spent.
+    pub purse: &'a Purse,
     /// How large a batch may be.
     pub limits: Limits,
+    /// When and how wide asks stand for URLs.
+    pub widening: Widening<'a>,
+}
+
+/// How URLs are widened when they run short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Never: each URL is asked for, or waits.
+    PerUrl,
+    /// By directory and expression, at the least price.
+    Cover,
+    /// A directory stands for as many URLs in it as this, whatever it hits besides: what a simple
+    /// script does. For comparison.
+    Threshold(u64),
+}
+
+/// What widening is decided by.
+#[derive(Clone, Copy, Debug)]
+pub struct Widening<'a> {
+    /// How.
+    pub policy: Policy,
+    /// What lives beside what changed.
+    pub census: &'a dyn Census,
+    /// How long a changed URL may stay stale to spare one unchanged object a revalidation.
+    pub spare: Duration,
+    /// How likely as large a change set comes later today, in thousandths, and which part of the rest
+    /// of the day is left then, in thousandths.
+    pub again: (u64, u64),
+    /// Expressions that an operator thinks useful.
+    pub expressions: &'a [Target],
+}
+
+impl Widening<'_> {
+    /// Never widens.
+    pub const NEVER: Self = Self {
+        policy: Policy::PerUrl,
+        census: &Nothing,
+        spare: Duration::ZERO,
+        again: (0, 0),
+        expressions: &[],
+    };
+}
+
+/// A census of nothing.
+#[derive(Debug)]
+struct Nothing;
+
+impl Census for Nothing {
+    fn visit(&self, _: Visit<'_>) {}
 }
 
 /// A batch that has no key yet.
@@ -85,6 +138,8 @@ pub struct PlannedBatch {
     pub force: bool,
     /// The asks, oldest first.
     pub asks: Vec<Ask>,
+    /// The weight of live objects that the asks reach though these did not change, as far as known.
+    pub collateral: u64,
     /// One sentence: why these.
     pub why: String,
 }
@@ -106,10 +161,12 @@ pub fn plan(input: &Input<'_>) -> Plan {
     planner.nest_directories();
     let directories = planner.afford(Action::Refresh, Kind::Directory);
     planner.carry_below(&directories);
-    planner.afford(Action::Refresh, Kind::Regex);
     let variants = planner.afford(Action::Refresh, Kind::IgnoreParams);
     planner.carry_variants(&variants);
-    planner.afford(Action::Refresh, Kind::Url);
+    planner.widen(&input.widening);
+    for kind in [Kind::Directory, Kind::Regex, Kind::IgnoreParams, Kind::Url] {
+        planner.afford(Action::Refresh, kind);
+    }
     planner.hold_prefetches();
     for kind in Kind::ALL {
         planner.afford(Action::Prefetch, kind);

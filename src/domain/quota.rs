@@ -9,6 +9,9 @@ use super::ask::Kind;
 use super::intent::Action;
 use super::time::{Day, Timestamp};
 
+pub mod forecast;
+pub mod purse;
+
 /// What a day's allowance is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +54,18 @@ impl QuotaKind {
             Self::Regex => "regex",
             Self::IgnoreParams => "ignore_params",
             Self::Prefetch => "prefetch",
+        }
+    }
+
+    /// Returns what its asks are called in a sentence.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Url => "URL refreshes",
+            Self::Directory => "directory refreshes",
+            Self::Regex => "regex refreshes",
+            Self::IgnoreParams => "ignore-params refreshes",
+            Self::Prefetch => "prefetches",
         }
     }
 
@@ -116,7 +131,19 @@ impl Allowance {
     pub const fn left(self) -> u64 {
         self.limit.saturating_sub(self.used)
     }
+
+    /// Returns the highest of [`ALARMS`] that is reached.
+    #[must_use]
+    pub fn alarm(self) -> Option<u64> {
+        let reached = |percent: &u64| {
+            u128::from(self.used) * 100 >= u128::from(self.limit) * u128::from(*percent)
+        };
+        ALARMS.into_iter().rev().find(reached).filter(|_| self.limit > 0)
+    }
 }
+
+/// At how many percent of a day's allowance an operator is told, once a day each.
+pub const ALARMS: [u64; 2] = [70, 90];
 
 /// What the CDN answered about one kind: the day's allowance and what remains of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +152,15 @@ pub struct Reported {
     pub quota: u64,
     /// What remains of it.
     pub remain: u64,
+}
+
+/// What came of comparing our count with the CDN's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Whether its count replaced ours in both directions.
+    pub replaced: bool,
+    /// How much more than before others than us are known to have spent today.
+    pub foreign: PerKind<u64>,
 }
 
 /// Returns whether a call begun at `server_now` (the server's time) ends before the quota day does:
@@ -162,5 +198,15 @@ mod tests {
             assert_eq!(may_call(late, timeout), Err(midnight.plus(second)), "{late}");
         }
         assert_eq!(may_call(midnight.plus(second), timeout), Ok(Day::of(midnight)));
+    }
+
+    #[test]
+    fn an_operator_is_told_at_seventy_and_at_ninety_percent() {
+        let alarm = |limit, used| Allowance { limit, used }.alarm();
+        assert_eq!(
+            [69, 70, 89, 90, 120].map(|used| alarm(100, used)),
+            [None, Some(70), Some(70), Some(90), Some(90)]
+        );
+        assert_eq!(alarm(0, 0), None, "what is never allowed alarms nobody");
     }
 }

@@ -86,6 +86,9 @@ impl fmt::Display for Timestamp {
 #[serde(transparent)]
 pub struct Day(i64);
 
+/// How many hours a day has.
+pub const HOURS: usize = 24;
+
 const DAY_SECONDS: i64 = 86_400;
 const OFFSET_SECONDS: i64 = 8 * 3_600;
 
@@ -112,6 +115,13 @@ impl Day {
     #[must_use]
     pub const fn start(self) -> Timestamp {
         Timestamp::from_seconds(self.0 * DAY_SECONDS - OFFSET_SECONDS)
+    }
+
+    /// Returns the hour of its day that `instant` belongs to: 0 to 23.
+    #[must_use]
+    pub fn hour_of(instant: Timestamp) -> usize {
+        let hour = instant.since(Self::of(instant).start()).as_secs() / 3_600;
+        usize::try_from(hour).unwrap_or(0).min(HOURS - 1)
     }
 
     /// Returns the next day, whose start is when the quota refills.

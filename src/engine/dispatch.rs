@@ -11,7 +11,7 @@ use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
 use crate::domain::guard::{self, Guard};
-use crate::domain::intent::{Action, Intent, IntentId, State, Wait, Waiting};
+use crate::domain::intent::{Action, Intent, IntentId, Priority, State, Wait, Waiting};
 use crate::domain::names::OriginName;
 use crate::domain::plan::{self, Limits, PlannedBatch};
 use crate::domain::quota;
@@ -23,8 +23,11 @@ use crate::journal::{Journal, JournalError, Staged};
 use super::account::AccountBoard;
 use super::backoff::full_jitter;
 use super::step::Step;
+use treasurer::Treasurer;
 
 mod doubt;
+mod hold;
+mod treasurer;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
 const DUE: usize = 20_000;
@@ -70,6 +73,8 @@ pub struct Dispatch {
     quota_at: Timestamp,
     /// What of each origin is held for a person.
     guards: BTreeMap<OriginName, Guard>,
+    /// Alarms and forecast.
+    treasurer: Treasurer,
 }
 
 impl Dispatch {
@@ -82,6 +87,7 @@ impl Dispatch {
         board: AccountBoard,
     ) -> Result<Self, JournalError> {
         let fence = journal.lead(&account.name, clock.server_now()).await?;
+        let treasurer = Treasurer::new(account.clone(), journal.clone());
         Ok(Self {
             account,
             journal,
@@ -97,6 +103,7 @@ impl Dispatch {
             refusals: 0,
             quota_at: Timestamp::EPOCH,
             guards: BTreeMap::new(),
+            treasurer,
         })
     }
 
@@ -158,18 +165,20 @@ impl Dispatch {
     async fn plan(&mut self, now: Timestamp) -> Result<Option<Timestamp>, JournalError> {
         let due = self.journal.due(&self.account.name, now, DUE).await?;
         if due.intents.is_empty() {
+            self.treasurer.look(now).await?;
             return Ok(due.next_at);
         }
-        let allowances = self.journal.quota(&self.account.name, &self.account.quota, now).await?;
+        let purse = self.treasurer.purse(now).await?;
         let plan = plan::plan(&plan::Input {
             now,
             intents: &due.intents,
             open_refreshes: &due.open_refreshes,
             in_flight: &due.in_flight,
-            allowances: &allowances,
+            purse: &purse,
             limits: Limits { batch: self.account.batch },
+            widening: plan::Widening::NEVER,
         });
-        let held = guard::judge(&plan, &due.intents, &allowances, &self.guards);
+        let held = guard::judge(&plan, &due.intents, &purse, &self.guards);
         if !held.is_empty() {
             self.hold(&held, now).await?;
             return Ok(Some(now));
@@ -184,7 +193,7 @@ impl Dispatch {
         let news = newly_waiting(&due.intents, waiting);
         if !news.is_empty() {
             self.journal.park(&news, now).await?;
-            self.tell_parked(&news);
+            self.tell_parked(&due.intents, &news);
         }
         // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
         let mut batches = plan.batches.into_iter();
@@ -194,31 +203,15 @@ impl Dispatch {
         Ok(due.next_at)
     }
 
-    /// Holds what a person has to decide on.
-    async fn hold(&self, held: &guard::Held, now: Timestamp) -> Result<(), JournalError> {
-        for (deploy, why) in &held.deploys {
-            let intents = self.journal.hold(deploy, why).await?;
-            tracing::warn!(account = %self.account.name, %deploy, intents, "a deploy waits for a person: {why}");
-        }
-        self.journal.park(&held.intents, now).await?;
-        if let Some((_, waiting)) = held.intents.first() {
-            let intents = held.intents.len();
-            tracing::warn!(account = %self.account.name, intents, "a refresh waits for a person: {}", waiting.why);
-        }
-        Ok(())
-    }
-
-    /// Returns whether the whole account is paused.
-    async fn is_paused(&self) -> Result<bool, JournalError> {
-        let pauses = self.journal.pauses().await?;
-        Ok(pauses.iter().any(|pause| pause.account == self.account.name && pause.origin.is_none()))
-    }
-
-    /// Tells of what the day's quota leaves waiting, a line for each reason.
-    fn tell_parked(&self, news: &[(IntentId, Waiting)]) {
+    /// Tells of what begins to wait for quota, a line for each reason. Backfill may wait.
+    fn tell_parked(&self, intents: &[Intent], news: &[(IntentId, Waiting)]) {
+        let known: HashMap<IntentId, &Intent> = intents.iter().map(|one| (one.id, one)).collect();
         let mut parked: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, waiting) in news {
-            if waiting.wait == Wait::Quota {
+        for (id, waiting) in news.iter().filter(|(_, waiting)| waiting.wait == Wait::Quota) {
+            let told = known.get(id).is_some_and(|intent| {
+                intent.priority == Priority::Backfill || intent.why() == Some(&waiting.why)
+            });
+            if !told {
                 *parked.entry(&waiting.why).or_default() += 1;
             }
         }
@@ -242,7 +235,10 @@ impl Dispatch {
 
     async fn send_staged(&mut self, batch: Batch, now: Timestamp) -> Result<(), JournalError> {
         match self.journal.stage(&batch, self.fence, &self.account.quota, now).await? {
-            Staged::Ready => self.call(batch).await,
+            Staged::Ready => {
+                self.treasurer.spent();
+                self.call(batch).await
+            }
             // The ledger moved between planning and staging: plan again with what it says now.
             Staged::OverBudget | Staged::Stale => {
                 self.planned.clear();
@@ -379,11 +375,13 @@ impl Dispatch {
         match self.cdn.quota().await {
             Ok(reported) => {
                 let after = self.clock.server_now();
-                let replaced = self
+                let reconciled = self
                     .journal
                     .quota_reported(&self.account.name, &reported, now, QUIET, after)
                     .await?;
+                let replaced = reconciled.replaced;
                 tracing::debug!(account = %self.account.name, replaced, "the CDN reported its quota");
+                self.treasurer.reconciled(&reconciled, after).await?;
                 self.refusals = 0;
                 self.board.answered(after);
                 // After a restless answer it is asked again when there may have been quiet.

@@ -19,7 +19,9 @@ use crate::domain::ask::Target;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId, OriginName};
-use crate::domain::quota::{Allowance, PerKind, Reported};
+use crate::domain::quota::forecast::History;
+use crate::domain::quota::purse::Spending;
+use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
@@ -73,6 +75,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Takes in what a node recorded, in sequence. Numbers at or below the node's last accepted one
     /// are passed over, so that a repetition changes nothing. A wish joins the pending, unheld
     /// intent of its (account, action, target) and adds its force, else it becomes an intent (rule 1).
+    /// The more pressing priority of the two counts; what waits for quota and presses more than it did
+    /// is planned anew.
     /// A wide refresh lets what waits for quota be planned anew, for it may carry it.
     /// A wish with a `hold` that joins none becomes an intent that waits for a person; one of the same
     /// target and deploy that waits so already stands for it, and only takes its force.
@@ -253,14 +257,37 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Takes the CDN's answer about its quota, asked at `asked_at`. The ledger is replaced in both
     /// directions if nothing was in flight or unknown from `asked_at` minus `quiet` until now
-    /// (rule 4); else only a smaller remainder than ours is believed. Returns whether it replaced:
-    /// then intents that wait for quota of a kind that has some left are due again.
+    /// (rule 4); else only a smaller remainder than ours is believed. If it replaced,
+    /// intents that wait for quota of a kind that has some left are due again. What the CDN counts
+    /// beyond our debits, others spent: by how much that grew is returned.
     async fn quota_reported(
         &self,
         account: &AccountName,
         reported: &PerKind<Option<Reported>>,
         asked_at: Timestamp,
         quiet: Duration,
+        now: Timestamp,
+    ) -> Result<Reconciled, JournalError>;
+
+    /// Returns what was spent lately, by origin and by host, and by others than us. An ask is paid by
+    /// the origin of the newest cause of its most pressing and oldest intent.
+    async fn spending(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+    ) -> Result<Spending, JournalError>;
+
+    /// Returns what the last [`HISTORY_DAYS`](crate::domain::quota::forecast::HISTORY_DAYS) before
+    /// today spent by the hour, without backfill.
+    async fn past(&self, account: &AccountName, now: Timestamp) -> Result<History, JournalError>;
+
+    /// Writes down that an operator is told today that this much of a kind is spent; returns whether
+    /// that is news.
+    async fn alarm(
+        &self,
+        account: &AccountName,
+        kind: QuotaKind,
+        percent: u64,
         now: Timestamp,
     ) -> Result<bool, JournalError>;
 

@@ -25,8 +25,8 @@ pub struct AcceptedWishes {
 /// What an account has to do now.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Due {
-    /// Pending intents whose `not_before` has come: those with force first, and among these and the
-    /// rest that which came first first.
+    /// Pending intents whose `not_before` has come: by priority, and among equals what came
+    /// first first.
     /// Held and paused ones are not among them.
     pub intents: Vec<Intent>,
     /// Targets of every open refresh (pending, submitting, submitted) that could delay a prefetch

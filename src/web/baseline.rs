@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ask::Target;
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Action, Cause, Outgoing, Wish};
+use crate::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use crate::domain::names::OriginName;
 use crate::domain::time::Timestamp;
 
@@ -62,6 +62,8 @@ fn wishes(name: &OriginName, origin: &OriginDesk, now: Timestamp) -> Vec<Wish> {
         action: Action::Refresh,
         target: target.clone(),
         force: false,
+        // It reaches everything and nothing in particular: what changes goes first.
+        priority: Priority::Backfill,
         not_before: now.plus(BASELINE_FIRST),
         hold: None,
         cause: Cause {

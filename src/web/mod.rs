@@ -21,6 +21,7 @@ use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
+use crate::domain::quota::purse::Rules;
 use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
@@ -36,6 +37,8 @@ pub mod wishes;
 pub struct AccountDesk {
     /// What the configuration allows a day.
     pub quota: PerKind<u64>,
+    /// What of that is kept for whom.
+    pub rules: Rules,
     /// The hosts its origins serve.
     pub hosts: Vec<String>,
 }

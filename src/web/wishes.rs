@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::guard::is_root;
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Action, Cause, Outgoing, Wish};
+use crate::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use crate::domain::names::AccountName;
 use crate::domain::url::canonical_target;
 
@@ -132,6 +132,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
                 force: request.force
                     || (request.action == Action::Refresh && request.kind == Kind::Url),
                 target,
+                priority: Priority::Urgent,
                 not_before: now,
                 hold: None,
                 cause: Cause {

@@ -13,8 +13,9 @@ use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
-use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, State, Wish};
+use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
+use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow, TaskStatus};
 use refreshd::domain::time::Timestamp;
@@ -270,6 +271,10 @@ impl Bench {
     }
 
     async fn wish(&mut self, action: Action, target: Target, force: bool) {
+        self.wish_at(action, target, force, Priority::Urgent).await;
+    }
+
+    async fn wish_at(&mut self, action: Action, target: Target, force: bool, priority: Priority) {
         let now = self.clock.server_now();
         self.sequence += 1;
         let wish = Wish {
@@ -277,6 +282,7 @@ impl Bench {
             action,
             target,
             force,
+            priority,
             not_before: now,
             hold: None,
             cause: Cause {
@@ -354,6 +360,7 @@ fn account(quota: PerKind<u64>) -> Account {
         poll_give_up: Duration::from_secs(6 * 3600),
         doubt_gap: Duration::from_secs(60),
         quota,
+        rules: Rules::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::DeployId;
 use refreshd::domain::hint::Witness;
-use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
+use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use refreshd::domain::time::Timestamp;
 use refreshd::store::Store;
 
@@ -29,6 +29,7 @@ async fn leave_held(world: &World, number: u64, urls: &[&str]) -> DeployId {
             action: Action::Refresh,
             target: Target::new(Kind::Url, *url),
             force: true,
+            priority: Priority::Urgent,
             not_before: Timestamp::EPOCH,
             hold: Some("2 of 3 files went".to_owned()),
             cause: Cause {

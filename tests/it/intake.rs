@@ -12,7 +12,7 @@ use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
 use refreshd::domain::guard::Guard;
 use refreshd::domain::hint::{Hint, Reach, Witness};
-use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
+use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
@@ -1049,6 +1049,7 @@ async fn a_new_baseline_can_be_asked_for() {
         action: Action::Refresh,
         target: Target::new(Kind::Directory, "https://www.example.com/"),
         force: false,
+        priority: Priority::Backfill,
         not_before,
         cause: Cause {
             witness: Witness::Operator,

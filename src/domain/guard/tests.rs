@@ -3,9 +3,10 @@ use std::time::Duration;
 use super::*;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Cause, State};
+use crate::domain::intent::{Cause, Priority, State};
 use crate::domain::path::RelPath;
-use crate::domain::plan::{Input, Limits, plan};
+use crate::domain::plan::{Input, Limits, Widening, plan};
+use crate::domain::quota::{Allowance, PerKind};
 use crate::domain::time::Timestamp;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ fn intent(id: i64, from: u64, kind: Kind, path: &str) -> Intent {
         action: Action::Refresh,
         target: Target::new(kind, format!("https://a.example/{path}")),
         force: false,
+        priority: Priority::Normal,
         created_at: now(),
         deploy: deploy.clone(),
         approved: by_operator,
@@ -52,15 +54,17 @@ fn urls(ids: std::ops::Range<i64>, from: u64) -> Vec<Intent> {
 /// Judges the plan of these intents on a day of 200 asks of each kind, of which some are left.
 fn judged(intents: &[Intent], left: u64, guard: Guard) -> Held {
     let allowances = PerKind::from_fn(|_| Allowance { limit: 200, used: 200 - left });
+    let purse = Purse::plain(now(), &allowances);
     let plan = plan(&Input {
         now: now(),
         intents,
         open_refreshes: &[],
         in_flight: &[],
-        allowances: &allowances,
+        purse: &purse,
         limits: Limits::default(),
+        widening: Widening::NEVER,
     });
-    judge(&plan, intents, &allowances, &[("www".into(), guard)].into())
+    judge(&plan, intents, &purse, &[("www".into(), guard)].into())
 }
 
 #[test]

@@ -1,32 +1,38 @@
 //! The steps of a plan, from what is wanted to batches.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
-use super::{Input, Plan, PlannedBatch, cover, cut, say};
+use super::{Input, Plan, PlannedBatch, below, cut, say};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::intent::{Action, Intent, Wait, Waiting};
+use crate::domain::intent::{Action, Intent, Priority, Wait, Waiting};
 use crate::domain::quota::QuotaKind;
+use crate::domain::quota::purse::Purse;
 use crate::domain::task::Ask;
-use crate::domain::time::Day;
 use crate::domain::url::literal_start;
 
 /// A target that is wanted, with the intents that want it. Without members it is carried by another.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     pub(super) action: Action,
-    pub(super) target: &'a Target,
+    pub(super) target: Cow<'a, Target>,
     pub(super) force: bool,
     pub(super) attempt: u32,
     /// Places of its intents in the input, its own and those it carries.
     pub(super) members: Vec<usize>,
     /// The place of its oldest intent; stays when it is carried.
     pub(super) oldest: usize,
+    /// The weight of live objects that it reaches though they did not change; 0 where not known.
+    pub(super) collateral: u64,
+    /// Among the equally pressing the lower goes first.
+    pub(super) rank: u32,
+    /// Whether it is paid for.
+    pub(super) planned: bool,
 }
 
 impl Wanted<'_> {
     /// Returns whether a wider ask may stand for it: not if one already failed it (rule 2).
-    const fn can_be_carried(&self) -> bool {
+    pub(super) const fn can_be_carried(&self) -> bool {
         self.attempt == 0
     }
 }
@@ -40,11 +46,14 @@ fn gather(intents: &[Intent]) -> Vec<Wanted<'_>> {
         if at == wanted.len() {
             wanted.push(Wanted {
                 action: intent.action,
-                target: &intent.target,
+                target: Cow::Borrowed(&intent.target),
                 force: false,
                 attempt: 0,
                 members: Vec::with_capacity(1),
                 oldest: place,
+                collateral: 0,
+                rank: 0,
+                planned: false,
             });
         }
         let one = &mut wanted[at];
@@ -57,8 +66,10 @@ fn gather(intents: &[Intent]) -> Vec<Wanted<'_>> {
 
 /// A plan being made: what is still open shrinks with each step.
 pub(super) struct Planner<'a> {
-    input: &'a Input<'a>,
-    wanted: Vec<Wanted<'a>>,
+    pub(super) input: &'a Input<'a>,
+    /// What is left of the input's purse.
+    pub(super) purse: Purse,
+    pub(super) wanted: Vec<Wanted<'a>>,
     /// Places in `wanted` of what goes out.
     planned: Vec<usize>,
     waiting: Vec<(usize, Waiting)>,
@@ -66,27 +77,34 @@ pub(super) struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        Self { input, wanted: gather(input.intents), planned: Vec::new(), waiting: Vec::new() }
+        Self {
+            input,
+            purse: input.purse.clone(),
+            wanted: gather(input.intents),
+            planned: Vec::new(),
+            waiting: Vec::new(),
+        }
     }
 
-    fn in_flight(&self, action: Action, kind: Kind) -> bool {
+    pub(super) fn in_flight(&self, action: Action, kind: Kind) -> bool {
         self.input.in_flight.contains(&(action, kind))
     }
 
-    /// Returns what is wanted of an action and kind and not carried by another.
-    fn open(&self, action: Action, kind: Kind) -> impl Iterator<Item = usize> {
+    /// Returns what is wanted of an action and kind, not carried by another and not paid for yet.
+    pub(super) fn open(&self, action: Action, kind: Kind) -> impl Iterator<Item = usize> {
         self.wanted
             .iter()
             .enumerate()
             .filter(move |(_, one)| {
-                one.action == action && one.target.kind == kind && !one.members.is_empty()
+                let is_open = !one.planned && !one.members.is_empty();
+                is_open && one.action == action && one.target.kind == kind
             })
             .map(|(at, _)| at)
     }
 
-    fn item(&self, at: usize, wide: bool) -> cover::Item<'a> {
+    fn item(&self, at: usize, wide: bool) -> below::Item<'_> {
         let one = &self.wanted[at];
-        cover::Item {
+        below::Item {
             text: &one.target.text,
             wide,
             force: one.force,
@@ -95,7 +113,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn carry(&mut self, pairs: Vec<(usize, usize)>) {
+    pub(super) fn carry(&mut self, pairs: Vec<(usize, usize)>) {
         for (narrow, wide) in pairs {
             let members = std::mem::take(&mut self.wanted[narrow].members);
             let oldest = self.wanted[narrow].oldest;
@@ -111,7 +129,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let items = self.open(Action::Refresh, Kind::Directory);
-        let pairs = cover::by_prefix(items.map(|at| self.item(at, true)).collect());
+        let pairs = below::by_prefix(items.map(|at| self.item(at, true)).collect());
         self.carry(pairs);
     }
 
@@ -125,7 +143,7 @@ impl<'a> Planner<'a> {
             .into_iter()
             .flat_map(|kind| self.open(Action::Refresh, kind))
             .map(|at| self.item(at, false));
-        let pairs = cover::by_prefix(wide.chain(narrow).collect());
+        let pairs = below::by_prefix(wide.chain(narrow).collect());
         self.carry(pairs);
     }
 
@@ -148,39 +166,50 @@ impl<'a> Planner<'a> {
         self.carry(pairs);
     }
 
-    /// Plans what the budget allows of an action and kind, oldest first; the rest waits. Returns
-    /// what is planned. Nothing is, while a batch is in flight.
+    /// Plans what the purse allows of an action and kind, the most pressing and oldest first; the rest
+    /// waits. Returns what is planned. Nothing is, while a batch is in flight.
     pub(super) fn afford(&mut self, action: Action, kind: Kind) -> Vec<usize> {
         if self.in_flight(action, kind) {
             return Vec::new();
         }
         let mut open: Vec<usize> = self.open(action, kind).collect();
-        open.sort_unstable_by_key(|at| self.wanted[*at].oldest);
+        open.sort_by_cached_key(|at| self.turn(*at));
         let quota = QuotaKind::of(action, kind);
-        let allowance = self.input.allowances[quota];
-        let planned = &self.planned;
-        let spent = planned
-            .iter()
-            .filter(|at| {
-                let one = &self.wanted[**at];
-                QuotaKind::of(one.action, one.target.kind) == quota
-            })
-            .count();
-        let left = usize::try_from(allowance.left()).unwrap_or(usize::MAX).saturating_sub(spent);
-        let rest = open.split_off(left.min(open.len()));
-        if !rest.is_empty() {
-            let refill = Day::of(self.input.now).next().start();
-            let waiting = Waiting {
-                wait: Wait::Quota,
-                why: say::spent(quota, allowance, refill),
-                until: Some(refill.plus(Duration::from_secs(1))),
-            };
-            for at in rest {
-                self.let_wait(at, &waiting);
-            }
-        }
+        open.retain(|at| self.pay(*at, quota));
         self.planned.extend(&open);
         open
+    }
+
+    /// Returns what decides whose turn it is: the lower goes first.
+    pub(super) fn turn(&self, at: usize) -> (Priority, u32, usize) {
+        let one = &self.wanted[at];
+        (self.leading(at).priority, one.rank, one.oldest)
+    }
+
+    /// Returns the intent that an ask is paid for: the most pressing, and of these the oldest.
+    pub(super) fn leading(&self, at: usize) -> &'a Intent {
+        let one = &self.wanted[at];
+        let intents = one.members.iter().map(|place| &self.input.intents[*place]);
+        intents.min_by_key(|intent| intent.priority).unwrap_or(&self.input.intents[one.oldest])
+    }
+
+    /// Takes one ask out of the purse, or lets what wants it wait; returns whether it may go out.
+    fn pay(&mut self, at: usize, quota: QuotaKind) -> bool {
+        let (intent, host) = (self.leading(at), self.wanted[at].target.host());
+        let origin = intent.cause.origin.as_ref();
+        let room = self.purse.room(quota, intent.priority, origin, host);
+        if room.left > 0 {
+            self.purse.spend(quota, origin, host, 1);
+            self.wanted[at].planned = true;
+            return true;
+        }
+        let waiting = Waiting {
+            wait: Wait::Quota,
+            why: self.purse.why(quota, &room, host),
+            until: Some(room.until),
+        };
+        self.let_wait(at, &waiting);
+        false
     }
 
     /// Lets a prefetch wait while a refresh of its URL is open (rule 9). An open expression delays
@@ -197,7 +226,7 @@ impl<'a> Planner<'a> {
         let asked = self.wanted.iter();
         let refreshes: Vec<&Target> = asked
             .filter(|one| one.action == Action::Refresh)
-            .map(|one| one.target)
+            .map(|one| &*one.target)
             .chain(self.input.open_refreshes)
             .collect();
         let exact: HashSet<(Kind, &str)> =
@@ -208,15 +237,16 @@ impl<'a> Planner<'a> {
                 Kind::Regex => literal_start(&target.text),
                 Kind::Url | Kind::IgnoreParams => return None,
             };
-            Some(cover::Item { text, wide: true, force: false, can_be_carried: false, place })
+            Some(below::Item { text, wide: true, force: false, can_be_carried: false, place })
         });
-        let narrow = prefetches.iter().map(|at| cover::Item {
+        let narrow = prefetches.iter().map(|at| below::Item {
             can_be_carried: true,
             force: false,
             ..self.item(*at, false)
         });
         let below: HashMap<usize, usize> =
-            cover::by_prefix(wide.chain(narrow).collect()).into_iter().collect();
+            below::by_prefix(wide.chain(narrow).collect()).into_iter().collect();
+        let mut held = Vec::new();
         for at in prefetches {
             let text = self.wanted[at].target.text.as_str();
             let refresh = if exact.contains(&(Kind::Url, text)) {
@@ -233,6 +263,9 @@ impl<'a> Planner<'a> {
                 why: format!("goes out after the refresh of {refresh}, which is still open"),
                 until: None,
             };
+            held.push((at, waiting));
+        }
+        for (at, waiting) in held {
             self.let_wait(at, &waiting);
         }
     }
@@ -268,18 +301,20 @@ impl<'a> Planner<'a> {
                 _ => limit.min(128),
             };
             let limit = limit.checked_shr(attempt).unwrap_or(0).max(1);
-            let targets = group.iter().map(|at| self.wanted[*at].target);
+            let targets = group.iter().map(|at| &*self.wanted[*at].target);
             for batch in cut::cut(action, limit, targets) {
                 let batch: Vec<&Wanted<'_>> =
                     batch.into_iter().map(|nth| &self.wanted[group[nth]]).collect();
                 let oldest = batch.iter().map(|one| one.oldest).min().unwrap_or_default();
                 let why = say::why(&batch, intents);
+                let collateral = batch.iter().map(|one| one.collateral).sum();
                 let asks = batch.into_iter().map(|one| Ask {
-                    target: one.target.clone(),
+                    target: (*one.target).clone(),
                     intents: one.members.iter().map(|at| intents[*at].id).collect(),
                 });
                 let asks = asks.collect();
-                batches.push((oldest, PlannedBatch { action, kind, force, asks, why }));
+                let batch = PlannedBatch { action, kind, force, asks, collateral, why };
+                batches.push((oldest, batch));
             }
         }
         batches.sort_by_key(|(oldest, _)| *oldest);
@@ -292,6 +327,6 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn without_query(text: &str) -> &str {
+pub(super) fn without_query(text: &str) -> &str {
     text.split_once('?').map_or(text, |(path, _)| path)
 }

@@ -7,27 +7,6 @@ use super::planner::Wanted;
 use crate::domain::ask::Kind;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Intent};
-use crate::domain::quota::{Allowance, QuotaKind};
-use crate::domain::time::Timestamp;
-
-/// Says why what doesn't fit into the day waits.
-pub(super) fn spent(kind: QuotaKind, allowance: Allowance, refill: Timestamp) -> String {
-    let what = match kind {
-        QuotaKind::Url => "URL refreshes",
-        QuotaKind::Directory => "directory refreshes",
-        QuotaKind::Regex => "regex refreshes",
-        QuotaKind::IgnoreParams => "ignore-params refreshes",
-        QuotaKind::Prefetch => "prefetches",
-    };
-    let limit = allowance.limit;
-    let state = match (limit, allowance.left()) {
-        (0, _) => format!("the account is allowed no {what} today"),
-        (_, 0) => format!("today's {what} ({limit}) are spent"),
-        // Still true when it is read after they are gone.
-        _ => format!("today's {what} ({limit}) go to older changes"),
-    };
-    format!("{state}; goes out after 00:00 UTC+8 ({refill})")
-}
 
 /// Says why a batch is asked.
 pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
@@ -42,10 +21,11 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
         Kind::IgnoreParams => ("URL with every query", "URLs with every query"),
     };
     let noun = if count == 1 { one } else { many };
-    // A batch's reasons are its own intents' reasons, not those of what it happens to carry.
+    // A batch's reasons are its own intents' reasons, not those of what it happens to carry; where it
+    // stands for others only, theirs.
     let mut origins = BTreeSet::new();
     let mut others = BTreeSet::new();
-    for intent in batch.iter().flat_map(|wanted| own(wanted, intents)) {
+    for intent in batch.iter().flat_map(|wanted| reasons(wanted, intents)) {
         match &intent.cause.origin {
             Some(origin) => {
                 origins.insert(origin.as_str());
@@ -73,7 +53,15 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
         batch.iter().map(|wanted| wanted.members.len() - own(wanted, intents).count()).sum();
     if carried > 0 {
         let refreshes = if carried == 1 { "refresh" } else { "refreshes" };
-        let _ = write!(text, ", standing for {carried} narrower {refreshes} too");
+        let _ = write!(text, ", standing for {carried} narrower {refreshes}");
+        if batch.iter().any(|wanted| own(wanted, intents).next().is_some()) {
+            text.push_str(" too");
+        }
+    }
+    let collateral: u64 = batch.iter().map(|wanted| wanted.collateral).sum();
+    if collateral > 0 {
+        let objects = if collateral == 1 { "object" } else { "objects" };
+        let _ = write!(text, ", reaching {collateral} unchanged {objects} besides");
     }
     match first.attempt {
         0 => {}
@@ -87,6 +75,12 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
 
 fn own<'a>(wanted: &Wanted<'_>, intents: &'a [Intent]) -> impl Iterator<Item = &'a Intent> {
     wanted.members.iter().map(|at| &intents[*at]).filter(|intent| intent.target == *wanted.target)
+}
+
+/// Returns the intents that an ask is made for: its own, else all that it stands for.
+fn reasons<'a>(wanted: &Wanted<'_>, intents: &'a [Intent]) -> Vec<&'a Intent> {
+    let own: Vec<&Intent> = own(wanted, intents).collect();
+    if own.is_empty() { wanted.members.iter().map(|at| &intents[*at]).collect() } else { own }
 }
 
 /// Lists a few names, and how many more there are.

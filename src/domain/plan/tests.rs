@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Cause, State, Wait};
-use crate::domain::quota::QuotaKind;
+use crate::domain::intent::{Cause, Priority, State, Wait};
+use crate::domain::quota::{Allowance, PerKind, QuotaKind};
 use crate::domain::url::canonical_target;
 
 const NOW: &str = "2026-11-22T04:00:00Z";
@@ -38,13 +38,15 @@ impl World {
     }
 
     fn plan(&self) -> Plan {
+        let now = Timestamp::parse(NOW).expect("valid");
         plan(&Input {
-            now: Timestamp::parse(NOW).expect("valid"),
+            now,
             intents: &self.intents,
             open_refreshes: &self.open,
             in_flight: &self.in_flight,
-            allowances: &self.allowances,
+            purse: &Purse::plain(now, &self.allowances),
             limits: Limits { batch: self.batch },
+            widening: Widening::NEVER,
         })
     }
 }
@@ -61,6 +63,7 @@ fn intent(action: Action, kind: Kind, text: &str) -> Intent {
         action,
         target: canonical_target(kind, &format!("https://{text}")).expect("valid"),
         force: false,
+        priority: Priority::Normal,
         created_at: at,
         deploy: None,
         approved: false,

@@ -1,13 +1,15 @@
 //! Quota, looking and forgetting: the reference's verbs that move no intent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::memory::{Kept, Memory, Row};
+use super::memory::{Debit, Kept, Memory, Row};
 use crate::domain::ask::Target;
-use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting};
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait};
 use crate::domain::names::AccountName;
-use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
+use crate::domain::quota::forecast::{HISTORY_DAYS, History};
+use crate::domain::quota::purse::{HOUR, MINUTE, Recent, Spending};
+use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::check::{BatchState, BatchView, LedgerView, Snapshot};
 use crate::journal::{Attention, Counts, JournalError, KEPT_DAYS, MAX_CAUSES};
@@ -41,11 +43,12 @@ impl Memory {
         asked_at: Timestamp,
         quiet: Duration,
         now: Timestamp,
-    ) -> Answer<bool> {
+    ) -> Answer<Reconciled> {
         let day = Day::of(now);
         if Day::of(asked_at) != day {
-            return Ok(false);
+            return Ok(Reconciled::default());
         }
+        let before = self.foreign(account, day);
         let restless = self.batches.values().any(|kept| {
             let since = asked_at.minus(quiet);
             let stirred = kept.is_live() || kept.settled_at.is_some_and(|at| at > since);
@@ -64,7 +67,79 @@ impl Memory {
                 self.release(account, &[kind], now);
             }
         }
-        Ok(!restless)
+        let after = self.foreign(account, day);
+        let grown = |kind| after[kind].saturating_sub(before[kind]);
+        Ok(Reconciled { replaced: !restless, foreign: PerKind::from_fn(grown) })
+    }
+
+    /// What others spent of a day: what was corrected upwards.
+    fn foreign(&self, account: &AccountName, day: Day) -> PerKind<u64> {
+        PerKind::from_fn(|kind| {
+            let corrected = self.corrected.get(&(account.clone(), day, kind));
+            corrected.map_or(0, |amount| u64::try_from(*amount).unwrap_or(0))
+        })
+    }
+
+    pub(super) fn spending(&mut self, account: &AccountName, now: Timestamp) -> Answer<Spending> {
+        let day = Day::of(now);
+        let mut spending = Spending { foreign: self.foreign(account, day), ..Spending::default() };
+        let ours = || self.batches.values().filter(|kept| kept.batch.account == *account);
+        for kept in ours() {
+            for debit in kept.debits.iter().filter(|debit| debit.day == day) {
+                if let Some(origin) = &debit.origin {
+                    let spent = spending.origins.entry(origin.clone()).or_default();
+                    spent[kept.batch.quota_kind()] += 1;
+                }
+            }
+        }
+        let mut recent: BTreeMap<(Timestamp, &str, QuotaKind, &str), u64> = BTreeMap::new();
+        for kept in ours() {
+            let kind = kept.batch.quota_kind();
+            let window = match kind {
+                QuotaKind::Url => MINUTE,
+                QuotaKind::Directory | QuotaKind::Regex => HOUR,
+                QuotaKind::IgnoreParams | QuotaKind::Prefetch => continue,
+            };
+            if kept.staged_at > now.minus(window) {
+                for debit in &kept.debits {
+                    let key = (kept.staged_at, kept.batch.key.as_str(), kind, debit.host.as_str());
+                    *recent.entry(key).or_default() += 1;
+                }
+            }
+        }
+        let recent = recent.into_iter().map(|((at, _, kind, host), amount)| Recent {
+            at,
+            kind,
+            host: host.to_owned(),
+            amount,
+        });
+        spending.recent = recent.collect();
+        Ok(spending)
+    }
+
+    pub(super) fn past(&mut self, account: &AccountName, now: Timestamp) -> Answer<History> {
+        let today = Day::of(now);
+        let first = Day::from_number(today.number() - HISTORY_DAYS);
+        let mut history = History::default();
+        for kept in self.batches.values().filter(|kept| kept.batch.account == *account) {
+            let known = |debit: &&Debit| (first..today).contains(&debit.day);
+            for debit in kept.debits.iter().filter(known) {
+                if debit.priority != Priority::Backfill {
+                    history.add(debit.day, debit.hour, kept.batch.quota_kind(), 1);
+                }
+            }
+        }
+        Ok(history)
+    }
+
+    pub(super) fn alarm(
+        &mut self,
+        account: &AccountName,
+        kind: QuotaKind,
+        percent: u64,
+        now: Timestamp,
+    ) -> Answer<bool> {
+        Ok(self.alarms.insert((account.clone(), Day::of(now), kind, percent)))
     }
 
     /// Lets what waits for these quotas be planned anew.
@@ -77,9 +152,7 @@ impl Memory {
         };
         for row in self.intents.iter_mut().filter(waits) {
             row.not_before = now;
-            if let State::Pending { waiting: Some(waiting), .. } = row.intent.state.clone() {
-                row.set_pending(Some(Waiting { until: Some(now), ..waiting }));
-            }
+            row.wait_until(now);
         }
     }
 
@@ -176,9 +249,9 @@ impl Memory {
         // A day's line may be kept longer than some of its batches: it must still add up.
         for kept in self.batches.values().filter(|kept| is_old(kept)) {
             let (account, kind) = (&kept.batch.account, kept.batch.quota_kind());
-            for (day, _, amount) in &kept.debits {
-                let line = self.corrected.entry((account.clone(), *day, kind));
-                *line.or_default() += amount.cast_signed();
+            for debit in &kept.debits {
+                let line = self.corrected.entry((account.clone(), debit.day, kind));
+                *line.or_default() += 1;
             }
         }
         self.batches.retain(|_, kept| !is_old(kept));
@@ -192,7 +265,7 @@ impl Memory {
         batches
             .flat_map(|kept| {
                 let (account, kind) = (&kept.batch.account, kept.batch.quota_kind());
-                let days = kept.debits.iter().map(|(day, _, _)| *day);
+                let days = kept.debits.iter().map(|debit| debit.day);
                 days.map(move |day| (account.clone(), day, kind))
             })
             .collect()
@@ -213,11 +286,11 @@ impl Memory {
                 .collect(),
             job: kept.has_job(),
             debits: {
-                let debits = kept.debits.iter();
-                let mut debits: Vec<_> =
-                    debits.map(|(day, _, amount)| (*day, amount.cast_signed())).collect();
-                debits.sort();
-                debits
+                let mut by_day: BTreeMap<Day, i64> = BTreeMap::new();
+                for debit in &kept.debits {
+                    *by_day.entry(debit.day).or_default() += 1;
+                }
+                by_day.into_iter().collect()
             },
         };
         let mut lines = self.debited();

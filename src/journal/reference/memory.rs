@@ -1,10 +1,12 @@
 //! What the reference remembers, and how intents move in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ask::{Kind, Target};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting, Wish};
+use crate::domain::intent::{
+    Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait, Waiting, Wish,
+};
 use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::QuotaKind;
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -23,6 +25,7 @@ pub(super) struct Memory {
     pub(super) corrected: BTreeMap<(AccountName, Day, QuotaKind), i64>,
     pub(super) limits: BTreeMap<(AccountName, QuotaKind), u64>,
     pub(super) pauses: BTreeMap<(AccountName, Option<OriginName>), (Timestamp, String)>,
+    pub(super) alarms: BTreeSet<(AccountName, Day, QuotaKind, u64)>,
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
 
@@ -49,9 +52,21 @@ pub(super) struct Kept {
     pub(super) last_negative: Option<Timestamp>,
     pub(super) look_at: Timestamp,
     pub(super) settled_at: Option<Timestamp>,
-    /// Day, sending, amount.
-    pub(super) debits: Vec<(Day, u32, u64)>,
+    /// Who pays for each ask.
+    pub(super) payers: Vec<(Priority, Option<OriginName>)>,
+    pub(super) debits: Vec<Debit>,
     pub(super) job: Option<KeptJob>,
+}
+
+/// What one ask was charged by one sending.
+#[derive(Clone, Debug)]
+pub(super) struct Debit {
+    pub(super) day: Day,
+    pub(super) hour: usize,
+    pub(super) send: u32,
+    pub(super) host: String,
+    pub(super) priority: Priority,
+    pub(super) origin: Option<OriginName>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +102,13 @@ impl Row {
         self.intent.account == *account
             && self.intent.action == action
             && self.intent.target == *target
+    }
+
+    /// Moves the end of its wait.
+    pub(super) fn wait_until(&mut self, until: Timestamp) {
+        if let State::Pending { waiting: Some(waiting), .. } = self.intent.state.clone() {
+            self.set_pending(Some(Waiting { until: Some(until), ..waiting }));
+        }
     }
 
     pub(super) fn set_pending(&mut self, waiting: Option<Waiting>) {
@@ -134,6 +156,11 @@ impl Memory {
             .iter_mut()
             .find(|row| row.is_free() && row.is(&wish.account, wish.action, &wish.target));
         if let Some(row) = twin {
+            if row.wait() == Some(Wait::Quota) && wish.priority < row.intent.priority {
+                row.not_before = row.not_before.min(wish.not_before);
+                row.wait_until(row.not_before);
+            }
+            row.intent.priority = row.intent.priority.min(wish.priority);
             row.intent.force |= wish.force;
             row.intent.causes += 1;
             row.intent.cause = wish.cause.clone();
@@ -156,6 +183,7 @@ impl Memory {
             });
             if let Some(row) = held {
                 row.intent.force |= wish.force;
+                row.intent.priority = row.intent.priority.min(wish.priority);
                 return false;
             }
         }
@@ -170,6 +198,7 @@ impl Memory {
                 action: wish.action,
                 target: wish.target.clone(),
                 force: wish.force,
+                priority: wish.priority,
                 created_at: now,
                 deploy: wish.cause.deploy.clone(),
                 approved: wish.is_approved(),
@@ -241,6 +270,7 @@ impl Memory {
         let row = self.row(twin)?;
         row.intent.force |= own.intent.force;
         row.intent.approved |= own.intent.approved;
+        row.intent.priority = row.intent.priority.min(own.intent.priority);
         row.intent.causes += own.intent.causes;
         row.causes.splice(0..0, own.causes);
         self.finish(id, Outcome::Superseded(twin), now)
@@ -299,6 +329,7 @@ impl Memory {
                 action: Action::Refresh,
                 target: intent.target,
                 force: false,
+                priority: Priority::Normal,
                 not_before: now,
                 hold: None,
                 cause,
@@ -317,9 +348,8 @@ impl Memory {
             .values()
             .filter(|kept| kept.batch.account == *account && kept.batch.quota_kind() == kind)
             .flat_map(|kept| &kept.debits)
-            .filter(|(of, _, _)| *of == day)
-            .map(|(_, _, amount)| i64::try_from(*amount).unwrap_or(i64::MAX));
-        debits.sum::<i64>() + corrected.copied().unwrap_or(0)
+            .filter(|debit| debit.day == day);
+        i64::try_from(debits.count()).unwrap_or(i64::MAX) + corrected.copied().unwrap_or(0)
     }
 
     /// Makes open asks of a batch, by place, (a part of) its job.

@@ -21,7 +21,9 @@ use crate::domain::ask::Target;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId, OriginName};
-use crate::domain::quota::{Allowance, PerKind, Reported};
+use crate::domain::quota::forecast::History;
+use crate::domain::quota::purse::Spending;
+use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
@@ -224,8 +226,30 @@ impl Journal for ReferenceJournal {
         asked_at: Timestamp,
         quiet: Duration,
         now: Timestamp,
-    ) -> Result<bool, JournalError> {
+    ) -> Result<Reconciled, JournalError> {
         self.verb(|memory| memory.quota_reported(account, reported, asked_at, quiet, now))
+    }
+
+    async fn spending(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+    ) -> Result<Spending, JournalError> {
+        self.verb(|memory| memory.spending(account, now))
+    }
+
+    async fn past(&self, account: &AccountName, now: Timestamp) -> Result<History, JournalError> {
+        self.verb(|memory| memory.past(account, now))
+    }
+
+    async fn alarm(
+        &self,
+        account: &AccountName,
+        kind: QuotaKind,
+        percent: u64,
+        now: Timestamp,
+    ) -> Result<bool, JournalError> {
+        self.verb(|memory| memory.alarm(account, kind, percent, now))
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::memory::{Kept, Memory, Row};
+use super::memory::{Debit, Kept, Memory, Row};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
@@ -48,9 +48,19 @@ impl Kept {
 
     pub(super) fn charge(&mut self, now: Timestamp) {
         let day = Day::of(now);
-        let amount = self.places(AskState::Open).len() as u64;
-        if !self.debits.iter().any(|(charged, _, _)| *charged == day) {
-            self.debits.push((day, self.sends, amount));
+        if self.debits.iter().any(|debit| debit.day == day) {
+            return;
+        }
+        for place in self.places(AskState::Open) {
+            let (priority, origin) = self.payers[place].clone();
+            self.debits.push(Debit {
+                day,
+                hour: Day::hour_of(now),
+                send: self.sends,
+                host: self.batch.asks[place].target.host().to_owned(),
+                priority,
+                origin,
+            });
         }
     }
 }
@@ -133,7 +143,7 @@ impl Memory {
             .filter(|row| !self.is_paused(row))
             .collect();
         let mut come: Vec<_> = ready.iter().filter(|row| row.not_before <= now).collect();
-        come.sort_by_key(|row| (!row.intent.force, row.not_before, row.intent.id));
+        come.sort_by_key(|row| (row.intent.priority, row.not_before, row.intent.id));
         come.truncate(limit);
         let intents: Vec<Intent> = come.iter().map(|row| row.intent.clone()).collect();
         let prefetched: BTreeSet<&str> = intents
@@ -212,6 +222,13 @@ impl Memory {
         if batch.asks.len() as u64 > left {
             return Ok(Staged::OverBudget);
         }
+        let payer = |ask: &Ask| {
+            let intents = self.intents.iter().map(|row| &row.intent);
+            let carried = intents.filter(|intent| ask.intents.contains(&intent.id));
+            let leading = carried.min_by_key(|intent| (intent.priority, intent.id));
+            leading.map(|intent| (intent.priority, intent.cause.origin.clone())).unwrap_or_default()
+        };
+        let payers = batch.asks.iter().map(payer).collect();
         for id in seen {
             self.row(id)?.intent.state = State::Submitting;
         }
@@ -225,6 +242,7 @@ impl Memory {
             last_negative: None,
             look_at: now,
             settled_at: None,
+            payers,
             debits: Vec::new(),
             job: None,
         };
@@ -265,7 +283,7 @@ impl Memory {
         kept.state = BatchState::Refused;
         kept.settled_at = Some(now);
         let sends = kept.sends;
-        kept.debits.retain(|(_, send, _)| *send != sends);
+        kept.debits.retain(|debit| debit.send != sends);
         let open = kept.asks_in(AskState::Open);
         for place in kept.places(AskState::Open) {
             kept.asks[place].0 = AskState::Ended;

@@ -32,22 +32,27 @@ WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
 AND state = 'pending' AND (wait IS NULL OR wait <> 'hold')";
 
 const JOIN: &str = "-- journal.join
-UPDATE intent SET force = force OR ?2, causes = causes + 1, approved = approved OR ?4,
-origin = CASE WHEN ?4 THEN ?5 ELSE origin END,
+UPDATE intent SET force = force OR ?2, causes = causes + 1, priority = min(priority, ?4),
+approved = approved OR ?5, origin = CASE WHEN ?5 THEN ?6 ELSE origin END,
 not_before = CASE WHEN wait IS NULL THEN min(not_before, ?3) ELSE not_before END WHERE id = ?1";
+
+/// What waits for quota and presses more than it did may go by what is kept for its like.
+const PRESS: &str = "-- journal.press
+UPDATE intent SET not_before = min(not_before, ?3), wait_until = min(not_before, ?3)
+WHERE id = ?1 AND wait = 'quota' AND priority > ?2";
 
 const CREATE: &str = "-- journal.create
 INSERT INTO intent
 (account, action, kind, target, force, created_at, deploy, origin, approved, causes, state,
-not_before, wait, wait_why)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 'pending', ?10, ?11, ?12)";
+not_before, wait, wait_why, priority)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 'pending', ?10, ?11, ?12, ?13)";
 
 const HELD_TWIN: &str = "-- journal.held_twin
 SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
 AND state <> 'ended' AND wait = 'hold' AND deploy IS ?5 ORDER BY id LIMIT 1";
 
 const ADD_FORCE: &str = "-- journal.add_force
-UPDATE intent SET force = force OR ?2 WHERE id = ?1";
+UPDATE intent SET force = force OR ?2, priority = min(priority, ?3) WHERE id = ?1";
 
 const ADD_CAUSE: &str = "-- journal.add_cause
 INSERT INTO cause (intent, ordinal, payload) VALUES (?1, ?2, ?3)";
@@ -121,10 +126,12 @@ pub(super) fn enter(
         wish.target.kind.as_str(),
         wish.target.text.as_str(),
     );
-    let not_before = wish.not_before.as_micros();
-    let origin = wish.cause.origin.as_ref().map(OriginName::as_str);
+    let (not_before, rank) = (wish.not_before.as_micros(), wish.priority.rank());
+    let (origin, approved) =
+        (wish.cause.origin.as_ref().map(OriginName::as_str), wish.is_approved());
     if let Some((id, causes)) = free_twin(tx, key)? {
-        run(tx, JOIN, params![id, wish.force, not_before, wish.is_approved(), origin])?;
+        run(tx, PRESS, params![id, rank, not_before])?;
+        run(tx, JOIN, params![id, wish.force, not_before, rank, approved, origin])?;
         add_cause(tx, id, causes + 1, &wish.cause)?;
         return Ok(false);
     }
@@ -132,16 +139,17 @@ pub(super) fn enter(
     if wish.hold.is_some() {
         let row = params![key.0, key.1, key.2, key.3, deploy];
         if let Some(held) = first(tx, HELD_TWIN, row, |row| Ok(row.get::<_, i64>(0)?))? {
-            run(tx, ADD_FORCE, params![held, wish.force])?;
+            run(tx, ADD_FORCE, params![held, wish.force, rank])?;
             return Ok(false);
         }
     }
     let wait = wish.hold.as_ref().map(|_| Wait::Hold.as_str());
     let (account, action, kind, target) = key;
     let at = now.as_micros();
-    let (force, approved, why) = (wish.force, wish.is_approved(), &wish.hold);
+    let (force, why) = (wish.force, &wish.hold);
     let row = params![
-        account, action, kind, target, force, at, deploy, origin, approved, not_before, wait, why
+        account, action, kind, target, force, at, deploy, origin, approved, not_before, wait, why,
+        rank
     ];
     run(tx, CREATE, row)?;
     add_cause(tx, tx.last_insert_rowid(), 1, &wish.cause)?;

@@ -1,10 +1,11 @@
 //! After the call: accepted, or certainly not executed.
 
-use rusqlite::{Transaction, params};
+use rusqlite::Transaction;
 
-use super::batches::{self, Header, StoredAsk, adopt, asks, turn};
+use super::batches::{self, StoredAsk, adopt, asks, turn};
+use super::debit::give_back;
 use super::flight;
-use super::rows::{all, run};
+use super::rows::run;
 use crate::domain::task::{BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
@@ -16,15 +17,6 @@ UPDATE batch SET request_id = ?2 WHERE key = ?1";
 
 const CLOSE_ASKS: &str = "-- journal.close_asks
 UPDATE ask SET state = 'ended' WHERE batch = ?1 AND state = 'open'";
-
-const CHARGED: &str = "-- journal.charged
-SELECT day, amount FROM debit WHERE batch = ?1 AND send = ?2";
-
-const GIVE_BACK: &str = "-- journal.give_back
-UPDATE ledger SET used = used - ?4 WHERE account = ?1 AND day = ?2 AND quota = ?3";
-
-const UNDEBIT: &str = "-- journal.undebit
-DELETE FROM debit WHERE batch = ?1 AND send = ?2";
 
 pub(super) fn accepted(
     tx: &Transaction<'_>,
@@ -66,18 +58,4 @@ pub(super) fn refused(
         }
     }
     Ok(())
-}
-
-/// Gives back what the last sending was charged. What an earlier one was charged stays: it ended in
-/// doubt, and may have been spent.
-fn give_back(tx: &Transaction<'_>, header: &Header) -> Result<(), JournalError> {
-    let key = header.key.as_str();
-    let (account, quota) = (header.account.as_str(), header.quota.as_str());
-    let charged = all(tx, CHARGED, params![key, header.sends], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-    })?;
-    for (day, amount) in charged {
-        run(tx, GIVE_BACK, params![account, day, quota, amount])?;
-    }
-    run(tx, UNDEBIT, params![key, header.sends]).map(drop)
 }

@@ -11,7 +11,7 @@ use crate::domain::intent::{Action, IntentId};
 use crate::domain::names::AccountName;
 use crate::domain::quota::QuotaKind;
 use crate::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
-use crate::domain::time::{Day, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::check::BatchState;
 
@@ -42,13 +42,6 @@ next_poll = excluded.next_poll, polls = 0, ended_at = NULL";
 
 const SETTLE: &str = "-- journal.settle_batch
 UPDATE batch SET state = ?2, settled_at = ?3, why = ?4, look_at = NULL WHERE key = ?1";
-
-const DEBIT: &str = "-- journal.debit
-INSERT INTO debit (batch, day, send, amount) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-
-const SPEND: &str = "-- journal.spend
-INSERT INTO ledger (account, day, quota, used) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT DO UPDATE SET used = used + excluded.used";
 
 /// A batch without its asks.
 #[derive(Clone, Debug)]
@@ -163,22 +156,6 @@ pub(super) fn remainder(tx: &Transaction<'_>, header: &Header) -> Result<Batch, 
         force: header.force,
         asks: left,
     })
-}
-
-/// Charges a sending to a day, unless the batch was charged to it already.
-pub(super) fn charge(
-    tx: &Transaction<'_>,
-    header: &Header,
-    now: Timestamp,
-    amount: usize,
-) -> Result<(), JournalError> {
-    let (key, day) = (header.key.as_str(), Day::of(now).number());
-    let amount = i64::try_from(amount).unwrap_or(i64::MAX);
-    if run(tx, DEBIT, params![key, day, header.sends, amount])? == 1 {
-        let (account, quota) = (header.account.as_str(), header.quota.as_str());
-        run(tx, SPEND, params![account, day, quota, amount])?;
-    }
-    Ok(())
 }
 
 /// Writes down how a batch left flight, and why.

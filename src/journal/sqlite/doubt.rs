@@ -2,7 +2,8 @@
 
 use rusqlite::{Transaction, params};
 
-use super::batches::{self, StoredAsk, adopt, asks, charge, header, remainder, turn};
+use super::batches::{self, StoredAsk, adopt, asks, header, remainder, turn};
+use super::debit::charge;
 use super::rows::{all, first, maybe_time, run};
 use crate::domain::ask::Target;
 use crate::domain::names::AccountName;
@@ -63,8 +64,7 @@ pub(super) fn doubted(
     now: Timestamp,
 ) -> Result<(), JournalError> {
     let header = turn(tx, key, fence, BatchState::Staged)?;
-    let open = asks(tx, key, "open")?.len();
-    charge(tx, &header, now, open)?;
+    charge(tx, &header, now)?;
     run(tx, UNKNOWN, params![key.as_str(), look_at.as_micros(), why]).map(drop)
 }
 

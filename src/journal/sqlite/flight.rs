@@ -6,7 +6,7 @@ use super::accept::{enter, free_twin};
 use super::rows::{account, action, all, first, run, target};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Action, Cause, IntentId, Outcome, Wait, Waiting, Wish};
+use crate::domain::intent::{Action, Cause, IntentId, Outcome, Priority, Wait, Waiting, Wish};
 use crate::domain::names::AccountName;
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::fate::Fate;
@@ -47,8 +47,8 @@ INSERT INTO cause (intent, ordinal, payload) VALUES (?1, ?2, ?3)";
 
 const TAKE_OVER: &str = "-- journal.take_over
 UPDATE intent SET causes = ?3, force = intent.force OR taken.force,
-approved = intent.approved OR taken.approved
-FROM (SELECT force, approved FROM intent WHERE id = ?1) AS taken WHERE id = ?2";
+priority = min(intent.priority, taken.priority), approved = intent.approved OR taken.approved
+FROM (SELECT force, priority, approved FROM intent WHERE id = ?1) AS taken WHERE id = ?2";
 
 const HELD_TWINS: &str = "-- journal.held_twins
 SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
@@ -220,6 +220,7 @@ fn again(account: &AccountName, target: &Target, now: Timestamp) -> Wish {
         action: Action::Refresh,
         target: target.clone(),
         force: false,
+        priority: Priority::Normal,
         not_before: now,
         hold: None,
         cause: Cause {

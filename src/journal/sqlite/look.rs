@@ -58,7 +58,7 @@ const CARRIED: &str = "-- journal.carried
 SELECT intent FROM ask_intent WHERE batch = ?1 AND ordinal = ?2 ORDER BY intent";
 
 const DEBITS: &str = "-- journal.debits
-SELECT day, amount FROM debit WHERE batch = ?1 ORDER BY day";
+SELECT day, sum(amount) FROM debit WHERE batch = ?1 GROUP BY day ORDER BY day";
 
 const LEDGER: &str = "-- journal.ledger
 SELECT account, day, quota, used, corrected FROM ledger ORDER BY account, day, quota";

@@ -6,6 +6,7 @@
 mod accept;
 mod answers;
 mod batches;
+mod debit;
 mod decide;
 mod doubt;
 mod flight;
@@ -33,7 +34,9 @@ use crate::domain::ask::Target;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId, OriginName};
-use crate::domain::quota::{Allowance, PerKind, Reported};
+use crate::domain::quota::forecast::History;
+use crate::domain::quota::purse::Spending;
+use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
@@ -292,13 +295,40 @@ impl Journal for SqliteJournal {
         asked_at: Timestamp,
         quiet: Duration,
         now: Timestamp,
-    ) -> Result<bool, JournalError> {
+    ) -> Result<Reconciled, JournalError> {
         let account = account.clone();
         let reported = *reported;
         self.database
             .call("journal.quota_reported", move |tx| {
                 quota::reported(tx, &account, &reported, (asked_at, quiet), now)
             })
+            .await
+    }
+
+    async fn spending(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+    ) -> Result<Spending, JournalError> {
+        let account = account.clone();
+        self.database.call("journal.spending", move |tx| debit::spending(tx, &account, now)).await
+    }
+
+    async fn past(&self, account: &AccountName, now: Timestamp) -> Result<History, JournalError> {
+        let account = account.clone();
+        self.database.call("journal.past", move |tx| debit::past(tx, &account, now)).await
+    }
+
+    async fn alarm(
+        &self,
+        account: &AccountName,
+        kind: QuotaKind,
+        percent: u64,
+        now: Timestamp,
+    ) -> Result<bool, JournalError> {
+        let account = account.clone();
+        self.database
+            .call("journal.alarm", move |tx| debit::alarm(tx, &account, kind, percent, now))
             .await
     }
 

@@ -9,7 +9,7 @@ use super::hold::is_approved;
 use super::pause::is_paused;
 use super::rows::{action, all, bounded, first, intent, intents, maybe_time, target, word};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::intent::{Action, IntentId, Wait, Waiting};
+use crate::domain::intent::{Action, IntentId, Priority, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::time::Timestamp;
 use crate::journal::{Due, JournalError};
@@ -18,14 +18,14 @@ const DUE: &str = intents!(
     "journal.due",
     "WHERE i.account = ?1 AND i.state = 'pending'
     AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause'))
-    AND i.force = ?3 AND i.not_before <= ?2
+    AND i.priority = ?3 AND i.not_before <= ?2
     AND NOT EXISTS (SELECT 1 FROM pause AS p WHERE p.account = i.account AND p.origin = i.origin)
     ORDER BY i.not_before, i.id LIMIT ?4"
 );
 
 const NEXT: &str = "-- journal.next_due
 SELECT i.not_before FROM intent AS i WHERE i.account = ?1 AND i.state = 'pending'
-AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause')) AND i.force = ?3 AND i.not_before > ?2
+AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause')) AND i.priority = ?3 AND i.not_before > ?2
 AND NOT EXISTS (SELECT 1 FROM pause AS p WHERE p.account = i.account AND p.origin = i.origin)
 ORDER BY i.not_before LIMIT 1";
 
@@ -49,19 +49,16 @@ pub(super) fn due(
 ) -> Result<Due, JournalError> {
     let name = account.as_str();
     let at = now.as_micros();
-    // Each of the two by its own part of the index: a scan of both would pass over all that is parked.
-    let limit = if is_paused(tx, name)? { 0 } else { limit };
-    let mut intents = all(tx, DUE, params![name, at, true, bounded(limit)], intent)?;
-    let left = limit.saturating_sub(intents.len());
-    intents.extend(all(tx, DUE, params![name, at, false, bounded(left)], intent)?);
-    let next = |force: bool| {
-        let next = first(tx, NEXT, params![name, at, force], |row| Ok(maybe_time(row, 0)?))?;
-        Ok::<_, JournalError>(next.flatten())
-    };
-    let next_at = match limit {
-        0 => None,
-        _ => next(true)?.into_iter().chain(next(false)?).min(),
-    };
+    let mut intents = Vec::new();
+    let mut next_at = None;
+    let priorities = if is_paused(tx, name)? { &[][..] } else { &Priority::ALL };
+    // Each by its own part of the index: a scan of all would pass over what is parked.
+    for priority in priorities.iter().map(|priority| priority.rank()) {
+        let left = bounded(limit.saturating_sub(intents.len()));
+        intents.extend(all(tx, DUE, params![name, at, priority, left], intent)?);
+        let next = first(tx, NEXT, params![name, at, priority], |row| Ok(maybe_time(row, 0)?))?;
+        next_at = next_at.into_iter().chain(next.flatten()).min();
+    }
     let mut open: BTreeSet<Target> = BTreeSet::new();
     let mut prefetches =
         intents.iter().filter(|intent| intent.action == Action::Prefetch).peekable();

@@ -3,6 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use super::rows::run;
+use crate::domain::quota::forecast::HISTORY_DAYS;
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::{JournalError, KEPT_DAYS};
 
@@ -43,6 +44,12 @@ DELETE FROM ledger WHERE day < ?1 AND NOT EXISTS (SELECT 1 FROM debit JOIN batch
 ON batch.key = debit.batch WHERE debit.day = ledger.day AND batch.account = ledger.account
 AND batch.quota = ledger.quota)";
 
+const SPENDING: &str = "-- journal.prune_spending
+DELETE FROM spending WHERE day < ?1";
+
+const ALARMS: &str = "-- journal.prune_alarms
+DELETE FROM alarm WHERE day < ?1";
+
 const DEPLOYS: &str = "-- journal.prune_deploys
 DELETE FROM deploy WHERE closed_at IS NOT NULL AND closed_at < ?1";
 
@@ -53,6 +60,8 @@ pub(super) fn prune(tx: &Transaction<'_>, now: Timestamp) -> Result<u64, Journal
     run(tx, FOLD, [before])?;
     run(tx, BATCHES, [before])?;
     run(tx, LEDGER, [day.number()])?;
+    run(tx, SPENDING, [Day::of(now).number() - HISTORY_DAYS])?;
+    run(tx, ALARMS, [Day::of(now).number()])?;
     run(tx, DEPLOYS, [before])?;
     Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }

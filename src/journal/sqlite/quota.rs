@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 
+use super::debit::foreign;
 use super::rows::{count, first, run};
 use crate::domain::intent::Action;
 use crate::domain::names::AccountName;
-use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reported};
+use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::JournalError;
 
@@ -79,11 +80,12 @@ pub(super) fn reported(
     reported: &PerKind<Option<Reported>>,
     (asked_at, quiet): (Timestamp, Duration),
     now: Timestamp,
-) -> Result<bool, JournalError> {
+) -> Result<Reconciled, JournalError> {
     let day = Day::of(now);
     if Day::of(asked_at) != day {
-        return Ok(false);
+        return Ok(Reconciled::default());
     }
+    let before = foreign(tx, account, now)?;
     let since = params![account.as_str(), asked_at.minus(quiet).as_micros()];
     let replace = first(tx, RESTLESS, since, |_| Ok(()))?.is_none();
     for (kind, answer) in reported.iter() {
@@ -107,5 +109,7 @@ pub(super) fn reported(
             run(tx, RELEASE, waiting)?;
         }
     }
-    Ok(replace)
+    let after = foreign(tx, account, now)?;
+    let grown = |kind| after[kind].saturating_sub(before[kind]);
+    Ok(Reconciled { replaced: replace, foreign: PerKind::from_fn(grown) })
 }

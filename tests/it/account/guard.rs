@@ -37,6 +37,7 @@ impl Bench {
                 action: Action::Refresh,
                 target,
                 force: false,
+                priority: Priority::Normal,
                 not_before: now.plus(Duration::from_secs(11)),
                 hold: None,
                 cause: Cause {

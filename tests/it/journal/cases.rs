@@ -1,7 +1,10 @@
 //! The scripted cases, each for any journal.
 
 use refreshd::domain::deploy::{Deploy, DeployId};
-use refreshd::domain::intent::{Action, Outcome, Outgoing, State, Wait, Waiting, Wish};
+use refreshd::domain::intent::{
+    Action, Cause, Outcome, Outgoing, Priority, State, Wait, Waiting, Wish,
+};
+use refreshd::domain::quota::purse::Spending;
 use refreshd::domain::quota::{PerKind, QuotaKind, Reported};
 use refreshd::domain::task::{Batch, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::{Day, Timestamp};
@@ -102,24 +105,40 @@ pub(crate) async fn closing_a_deploy_brings_its_intents_forward(world: &mut Worl
     assert_eq!(world.due().await.intents.len(), 1);
 }
 
-pub(crate) async fn what_must_be_dropped_goes_first(world: &mut World) {
-    let wish_at = |text: &str, force, seconds| {
+pub(crate) async fn what_presses_goes_first(world: &mut World) {
+    use Priority::{Backfill, Normal, Urgent};
+    let wish_at = |text: &str, priority, seconds| {
         let not_before = Timestamp::from_seconds(seconds);
-        Outgoing::Wish(Wish { force, not_before, ..wish(text) })
+        Outgoing::Wish(Wish { priority, not_before, ..wish(text) })
     };
     let later = world.now.plus(HOUR);
-    for (number, force, seconds) in [(1, false, 1), (2, true, 3), (3, false, 0), (4, true, 2)] {
+    let wishes = [(1, Normal, 1), (2, Urgent, 3), (3, Normal, 0), (4, Urgent, 2), (5, Backfill, 0)];
+    for (number, priority, seconds) in wishes {
         let text = format!("https://a.example/{number}");
-        world.send(wish_at(&text, force, seconds)).await;
+        world.send(wish_at(&text, priority, seconds)).await;
     }
-    world.send(wish_at(A, true, later.as_seconds())).await;
+    world.send(wish_at(A, Backfill, later.as_seconds())).await;
     let due = world.due().await;
     assert_eq!(due.next_at, Some(later));
     let texts: Vec<_> = due.intents.iter().map(|intent| intent.target.text.as_str()).collect();
-    let order = [4, 2, 3, 1].map(|number| format!("https://a.example/{number}"));
+    let order = [4, 2, 3, 1, 5].map(|number| format!("https://a.example/{number}"));
     assert_eq!(texts, order);
     let three = world.journal.due(&world.account, world.now, 3).await.expect("due");
     assert_eq!(three.intents, due.intents[..3]);
+}
+
+pub(crate) async fn what_waits_for_quota_and_comes_to_press_is_planned_anew(world: &mut World) {
+    world.wish(A).await;
+    let id = world.due().await.intents[0].id;
+    let until = Some(world.now.plus(HOUR));
+    let waiting = Waiting { wait: Wait::Quota, why: "spent".to_owned(), until };
+    world.journal.park(&[(id, waiting)], world.now).await.expect("parks");
+    world.wish(A).await;
+    assert!(world.due().await.intents.is_empty(), "another of its like changes nothing");
+    world.send(Outgoing::Wish(Wish { priority: Priority::Urgent, ..wish(A) })).await;
+    let due = world.due().await.intents;
+    assert_eq!(due.len(), 1);
+    assert_eq!((due[0].priority, due[0].causes), (Priority::Urgent, 3));
 }
 
 pub(crate) async fn an_intent_keeps_twenty_causes_and_counts_all(world: &mut World) {
@@ -443,23 +462,92 @@ pub(crate) async fn the_quota_answer_replaces_the_ledger_only_when_all_is_quiet(
     let ask = |table, at| (account.clone(), table, at);
     let (who, table, at) = ask(answer(10, 10), now);
     let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
-    assert!(!reported.expect("reported"));
+    assert!(!reported.expect("reported").replaced);
     assert_eq!(world.used(QuotaKind::Url).await, 1, "a larger remainder is not believed");
     let table = answer(10, 4);
     let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
-    assert!(!reported.expect("reported"));
+    let told = reported.expect("reported");
+    assert_eq!((told.replaced, told.foreign[QuotaKind::Url]), (false, 5));
     assert_eq!(world.used(QuotaKind::Url).await, 6, "a smaller one is");
     world.accepted(&batch).await;
     world.pass(59 * SECOND);
     let (table, at) = (answer(10, 9), world.now);
     let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
-    assert!(!reported.expect("reported"));
+    assert!(!reported.expect("reported").replaced);
     world.pass(SECOND);
     let at = world.now;
     let reported = world.journal.quota_reported(&who, &table, at, quiet, at).await;
-    assert!(reported.expect("reported"));
+    assert!(reported.expect("reported").replaced);
     let quota = world.journal.quota(&who, &world.limits, at).await.expect("quota");
     assert_eq!((quota[QuotaKind::Url].used, quota[QuotaKind::Url].limit), (1, 10));
+}
+
+pub(crate) async fn what_others_spend_is_counted_once(world: &mut World) {
+    let account = world.account.clone();
+    let mut table = PerKind::default();
+    // A count that lags behind ours and catches up is nobody's spending.
+    world.wish(A).await;
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    world.accepted(&batch).await;
+    let mut grown = Vec::new();
+    for remain in [100, 99, 92, 95, 90] {
+        world.pass(120 * SECOND);
+        table[QuotaKind::Url] = Some(Reported { quota: 100, remain });
+        let told = world.journal.quota_reported(&account, &table, world.now, SECOND, world.now);
+        grown.push(told.await.expect("reported").foreign[QuotaKind::Url]);
+    }
+    assert_eq!(grown, [0, 0, 7, 0, 5]);
+    let spending = world.journal.spending(&account, world.now).await.expect("spending");
+    assert_eq!(spending.foreign[QuotaKind::Url], 9);
+    world.pass(24 * HOUR);
+    let spending = world.journal.spending(&account, world.now).await.expect("spending");
+    assert_eq!(spending.foreign[QuotaKind::Url], 0, "a day's are its own");
+}
+
+pub(crate) async fn what_is_spent_is_known_by_origin_hour_and_host(world: &mut World) {
+    let account = world.account.clone();
+    let wish_of = |text: &str, origin: &str, priority| {
+        let cause = Cause { origin: Some(origin.into()), ..cause(Timestamp::EPOCH) };
+        Outgoing::Wish(Wish { priority, cause, ..wish(text) })
+    };
+    world.send(wish_of(A, "blog", Priority::Normal)).await;
+    world.send(wish_of(B, "www", Priority::Backfill)).await;
+    world.send(wish_of("https://b.example/c", "www", Priority::Urgent)).await;
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    let spending = world.journal.spending(&account, world.now).await.expect("spending");
+    let spent = |origin: &str| spending.origins[&origin.into()][QuotaKind::Url];
+    assert_eq!((spent("blog"), spent("www")), (1, 2));
+    let hosts: Vec<_> = spending.recent.iter().map(|r| (r.host.as_str(), r.amount)).collect();
+    assert_eq!(hosts, [("a.example", 2), ("b.example", 1)]);
+    // What is refused was not spent.
+    world.refused(&batch, later()).await;
+    let spending = world.journal.spending(&account, world.now).await.expect("spending");
+    assert_eq!(spending, Spending::default());
+    world.pass(2 * SECOND);
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    world.accepted(&batch).await;
+    world.pass(24 * HOUR);
+    let spending = world.journal.spending(&account, world.now).await.expect("spending");
+    assert_eq!(spending, Spending::default(), "a new day");
+    // From 20:00 of the day on two were spent; backfill is not told from.
+    let past = world.journal.past(&account, world.now).await.expect("past");
+    assert_eq!(past.highest(world.now)[QuotaKind::Url], 2);
+    world.pass(HOUR);
+    assert_eq!(past.highest(world.now)[QuotaKind::Url], 0);
+}
+
+pub(crate) async fn an_alarm_is_news_once_a_day(world: &mut World) {
+    let account = world.account.clone();
+    let mut news = Vec::new();
+    for (percent, hours) in [(70, 0), (70, 0), (90, 0), (70, 24)] {
+        world.pass(hours * HOUR);
+        let told = world.journal.alarm(&account, QuotaKind::Url, percent, world.now).await;
+        news.push(told.expect("writes"));
+    }
+    assert_eq!(news, [true, false, true, true]);
 }
 
 pub(crate) async fn parking_is_visible_and_ends_by_itself(world: &mut World) {

@@ -7,7 +7,7 @@ use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::hint::Witness;
-use refreshd::domain::intent::{Action, IntentId, Outgoing, Wait, Waiting, Wish};
+use refreshd::domain::intent::{Action, IntentId, Outgoing, Priority, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -94,10 +94,9 @@ impl Pair {
             let target = target(number);
             let prefetch = target.kind == Kind::Url && number > 170;
             let mut cause = cause(self.now);
+            cause.origin = (number % 3 > 0).then(|| if c > 100 { "www" } else { "blog" }.into());
             if number % 7 == 1 {
                 (cause.witness, cause.origin) = (Witness::Operator, None);
-            } else if number % 7 == 2 {
-                cause.origin = Some("shop".into());
             }
             cause.deploy = (c.is_multiple_of(2)).then(|| deploy.clone());
             self.sequence += 1;
@@ -106,6 +105,7 @@ impl Pair {
                 action: if prefetch { Action::Prefetch } else { Action::Refresh },
                 target,
                 force: number.is_multiple_of(5),
+                priority: Priority::ALL[usize::from(number / 32 % 3)],
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
                 hold: (c % 5 == 1).then(|| format!("a person decides on {number}")),
                 cause,
@@ -253,7 +253,7 @@ impl Pair {
     }
 
     async fn pause(&mut self, a: u8, b: u8) {
-        let origin = [None, Some("www".into()), Some("shop".into())][usize::from(a % 3)].clone();
+        let origin = [None, Some("www".into()), Some("blog".into())][usize::from(a % 3)].clone();
         // Most often it ends: most of a history is not about it.
         let _ = if b.is_multiple_of(3) {
             both!(self.pause(&self.account, origin.as_ref(), "alice", self.now))
@@ -288,6 +288,8 @@ impl Pair {
         let _ = both!(self.pauses());
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
+        let _ = both!(self.spending(&self.account, self.now));
+        let _ = both!(self.past(&self.account, self.now));
         let _ = both!(self.history(&self.account, Action::Refresh, &target(2), 9));
         let real = plain(self.real.snapshot().await.expect("a snapshot"));
         let model = plain(self.model.snapshot().await.expect("a snapshot"));

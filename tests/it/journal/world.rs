@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::hint::Witness;
-use refreshd::domain::intent::{Action, Cause, Intent, Outgoing, Wish};
+use refreshd::domain::intent::{Action, Cause, Intent, Outgoing, Priority, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::PerKind;
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId};
@@ -51,6 +51,7 @@ pub(crate) fn wish(text: &str) -> Wish {
         action: Action::Refresh,
         target: url(text),
         force: false,
+        priority: Priority::Normal,
         not_before: Timestamp::EPOCH,
         hold: None,
         cause: cause(Timestamp::EPOCH),

@@ -1,0 +1,182 @@
+//! Widening: when URLs run short, directories and expressions stand for some of them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use super::planner::{Planner, Wanted, without_query};
+use super::{Policy, Widening};
+use crate::domain::ask::{Kind, Target};
+use crate::domain::cover::{Again, Budget, Choice, Dirty, Prices, Shape, Wide};
+use crate::domain::intent::{Action, Priority};
+use crate::domain::names::OriginName;
+use crate::domain::quota::QuotaKind;
+use crate::domain::time::Day;
+
+/// An object that is dropped though it did not change costs so many times what one costs that is
+/// only revalidated: the origin sends it whole. Our judgement; no source states a figure.
+const FORCED: u64 = 4;
+
+impl Planner<'_> {
+    /// Lets wide asks stand for URLs where the policy finds that worth its price.
+    pub(super) fn widen(&mut self, widening: &Widening<'_>) {
+        let kinds = [Kind::Url, Kind::Directory, Kind::Regex];
+        if widening.policy == Policy::PerUrl
+            || kinds.into_iter().any(|kind| self.in_flight(Action::Refresh, kind))
+        {
+            return;
+        }
+        let open: Vec<usize> = self.open(Action::Refresh, Kind::Url).collect();
+        if !self.purse.has_shares() {
+            self.widen_some(&open, widening);
+            return;
+        }
+        // What one origin may spend, another may not: each is decided on for itself.
+        let mut by_origin: BTreeMap<Option<&OriginName>, Vec<usize>> = BTreeMap::new();
+        for at in open {
+            by_origin.entry(self.leading(at).cause.origin.as_ref()).or_default().push(at);
+        }
+        for open in by_origin.into_values() {
+            self.widen_some(&open, widening);
+        }
+    }
+
+    fn widen_some(&mut self, open: &[usize], widening: &Widening<'_>) {
+        let Some(first) = open.first() else {
+            return;
+        };
+        let lead = self.leading(*first);
+        let (origin, host) =
+            (lead.cause.origin.as_ref(), self.wanted[*first].target.host().to_owned());
+        let left = |kind| self.purse.left(kind, Priority::Normal, origin, &host);
+        let open_of = |kind| self.open(Action::Refresh, kind).count() as u64;
+        let singles = left(QuotaKind::IgnoreParams).saturating_sub(open_of(Kind::IgnoreParams));
+        let urls = left(QuotaKind::Url);
+        let budget = Budget {
+            urls: urls + singles,
+            directories: left(QuotaKind::Directory).saturating_sub(open_of(Kind::Directory)),
+            regexes: left(QuotaKind::Regex).saturating_sub(open_of(Kind::Regex)),
+        };
+        let (free, bound): (Vec<usize>, Vec<usize>) =
+            open.iter().partition(|at| self.wanted[**at].can_be_carried());
+        let budget = Budget { urls: budget.urls.saturating_sub(bound.len() as u64), ..budget };
+        // There is room for all of it, and as much again.
+        if free.len() as u64 * 2 > budget.urls {
+            let texts: Vec<String> =
+                free.iter().map(|at| self.wanted[*at].target.text.clone()).collect();
+            let dirty: Vec<Dirty<'_>> = (free.iter().zip(&texts))
+                .map(|(at, url)| Dirty { url, force: self.wanted[*at].force })
+                .collect();
+            let choice = match widening.policy {
+                Policy::PerUrl => Choice::default(),
+                Policy::Cover => self.cover(&free, &dirty, budget, widening),
+                Policy::Threshold(least) => Shape::of(&dirty).over(least, budget, widening.census),
+            };
+            for wide in choice.wide {
+                self.stand_for(&free, wide);
+            }
+        }
+        if widening.policy == Policy::Cover {
+            self.order_by_path();
+            self.spill(open, urls, singles);
+        }
+    }
+
+    fn cover(
+        &self,
+        free: &[usize],
+        dirty: &[Dirty<'_>],
+        budget: Budget,
+        widening: &Widening<'_>,
+    ) -> Choice {
+        let mut shape = Shape::of(dirty);
+        if budget.regexes > 0 {
+            shape.propose(widening.expressions);
+        }
+        shape.count(widening.census);
+        // A path waits as long as the last of its URLs: each of these costs its part.
+        let paths: HashSet<_> = free
+            .iter()
+            .map(|at| {
+                let cause = &self.leading(*at).cause;
+                let own = cause.path.is_none().then_some(*at);
+                (cause.origin.as_ref(), cause.path.as_ref(), own)
+            })
+            .collect();
+        let day = Day::of(self.input.now).next().start().since(self.input.now);
+        let price = |wait: Duration| {
+            milliseconds(wait).saturating_mul(paths.len() as u64) / (free.len() as u64).max(1)
+        };
+        let soft = milliseconds(widening.spare);
+        let prices = Prices { soft, forced: soft.saturating_mul(FORCED), wait: price(day) };
+        let wait = price(day) / 1_000 * widening.again.1;
+        shape.choose(budget, &prices, Again { chance: widening.again.0, wait })
+    }
+
+    /// Makes a wide ask of what it stands for.
+    fn stand_for(&mut self, free: &[usize], wide: Wide) {
+        let mut one = Wanted {
+            action: Action::Refresh,
+            target: Cow::Owned(wide.target),
+            force: wide.force,
+            attempt: 0,
+            members: Vec::new(),
+            oldest: usize::MAX,
+            collateral: wide.collateral,
+            rank: 0,
+            planned: false,
+        };
+        for at in wide.members {
+            let narrow = &mut self.wanted[free[at as usize]];
+            one.members.append(&mut narrow.members);
+            one.oldest = one.oldest.min(narrow.oldest);
+        }
+        self.wanted.push(one);
+    }
+
+    /// Lets paths with few URLs left go before those with many: so that fewer paths wait.
+    fn order_by_path(&mut self) {
+        let mut urls: BTreeMap<_, u32> = BTreeMap::new();
+        let open: Vec<usize> = self.open(Action::Refresh, Kind::Url).collect();
+        let path = |at: &usize| {
+            let cause = &self.leading(*at).cause;
+            (cause.origin.as_ref(), cause.path.as_ref())
+        };
+        for at in &open {
+            *urls.entry(path(at)).or_default() += 1;
+        }
+        let ranks: Vec<u32> =
+            open.iter().map(|at| urls.get(&path(at)).copied().unwrap_or(0)).collect();
+        for (at, rank) in open.into_iter().zip(ranks) {
+            self.wanted[at].rank = rank;
+        }
+    }
+
+    /// Asks for what URL refreshes have no room for by refreshes of a URL with all its queries: these
+    /// have a quota of their own.
+    fn spill(&mut self, open: &[usize], urls: u64, singles: u64) {
+        let mut open: Vec<usize> =
+            open.iter().copied().filter(|at| !self.wanted[*at].members.is_empty()).collect();
+        open.sort_by_cached_key(|at| self.turn(*at));
+        let urls = usize::try_from(urls).unwrap_or(usize::MAX);
+        let mut taken: HashMap<String, usize> = HashMap::new();
+        for at in open.into_iter().skip(urls) {
+            if !self.wanted[at].can_be_carried() {
+                continue;
+            }
+            let text = without_query(&self.wanted[at].target.text).to_owned();
+            if let Some(first) = taken.get(&text) {
+                self.wanted[*first].force |= self.wanted[at].force;
+                self.carry(vec![(at, *first)]);
+            } else if (taken.len() as u64) < singles {
+                let target = Target::new(Kind::IgnoreParams, text.clone());
+                self.wanted[at].target = Cow::Owned(target);
+                taken.insert(text, at);
+            }
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
