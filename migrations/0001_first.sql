@@ -71,7 +71,11 @@ CREATE TABLE intent (
     -- 0 urgent, 1 normal, 2 backfill.
     priority INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    -- Which deploy opened it, and whose tree it came from; neither for an operator's wish.
     deploy TEXT,
+    origin TEXT,
+    -- A person asked for it or let it go: no guard holds it.
+    approved INTEGER NOT NULL,
     causes INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'submitting', 'submitted', 'ended')),
     not_before INTEGER NOT NULL,
@@ -103,6 +107,16 @@ CREATE INDEX intent_target ON intent (target);
 CREATE INDEX intent_attention ON intent (id)
     WHERE (wait IS NOT NULL AND (wait <> 'hold' OR deploy IS NULL)) OR outcome = 'failed';
 CREATE INDEX intent_ended ON intent (ended_at) WHERE state = 'ended';
+
+-- What an operator paused: an origin, or with '' the whole account. Pausing marks no intent, so that
+-- resuming has none to mend.
+CREATE TABLE pause (
+    account TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    PRIMARY KEY (account, origin)
+) STRICT, WITHOUT ROWID;
 
 -- The newest causes of an intent; the newest has ordinal = intent.causes.
 CREATE TABLE cause (

@@ -20,6 +20,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod index;
+mod pause;
 mod plan;
 mod printer;
 mod run;
@@ -110,6 +111,10 @@ enum Command {
     Approve(decide::Args),
     /// Drop what is held of a deploy.
     Reject(decide::Args),
+    /// Ask nothing more of the CDN for an origin, an account or at all; changes are still collected.
+    Pause(pause::Args),
+    /// End a pause.
+    Resume(pause::Args),
     /// Show how far the index of each origin is: on a terminal until every file has a digest.
     Index(index::Args),
     /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
@@ -167,6 +172,8 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
+            Command::Pause(args) => pause::run(args, true, &mut printer).await,
+            Command::Resume(args) => pause::run(args, false, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,

@@ -214,6 +214,8 @@ fn add_plan(
             force: wish.force,
             priority: wish.priority,
             created_at: now,
+            deploy: wish.cause.deploy.clone(),
+            approved: false,
             cause: wish.cause.clone(),
             causes: 1,
             state: State::Pending { not_before: now, attempt: 0, waiting: None },

@@ -80,6 +80,7 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
         deadline: origin.deploy_deadline,
         limits: &account.quota,
         rules: &account.rules,
+        guard: &origin.guard,
         spare: account.cover.spare,
         expressions: &account.cover.expressions,
     };

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::domain::time::Timestamp;
 
 use super::words::{count, size};
-use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, treasury};
+use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, pause, treasury};
 
 /// Arguments of `refreshd status`.
 #[derive(Debug, clap::Args)]
@@ -96,6 +96,7 @@ fn render(status: &Value, config: &Config) -> String {
     if status["oldest_open_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
         let _ = writeln!(text, "oldest open intent: {} s", status["oldest_open_seconds"]);
     }
+    text.push_str(&pause::paused(status, config));
     text.push_str(&decide::held(status, config));
     let shown = status["attention"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !shown.is_empty() {

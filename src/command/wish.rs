@@ -35,6 +35,9 @@ pub(super) struct RefreshArgs {
     /// by hand goes first, and may spend what is kept for urgent work.
     #[arg(long)]
     backfill: bool,
+    /// Really refresh everything that a domain serves.
+    #[arg(long)]
+    yes: bool,
     /// Whose CDN, if the host doesn't tell.
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
@@ -77,6 +80,7 @@ pub(super) async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<
         targets: args.targets,
         force: args.force,
         backfill: args.backfill,
+        yes: args.yes,
         account: args.account.as_deref().map(AccountName::from),
     };
     ask(&args.config, &request, args.json, printer).await
@@ -90,6 +94,7 @@ pub(super) async fn prefetch(args: PrefetchArgs, printer: &mut Printer) -> Resul
         targets: args.targets,
         force: false,
         backfill: args.backfill,
+        yes: false,
         account: args.account.as_deref().map(AccountName::from),
     };
     ask(&args.config, &request, args.json, printer).await
@@ -111,6 +116,9 @@ async fn ask(
                 Kind::Url => format!("recorded: {} {target}", request.action),
                 kind => format!("recorded: {} {kind} {target}", request.action),
             });
+        }
+        for note in strings(&answer["notes"]) {
+            printer.line(note);
         }
     } else {
         printer.problem("nothing was recorded:");

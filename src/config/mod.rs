@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::ask::Target;
+use crate::domain::guard::Guard;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::plan::Policy;
@@ -177,6 +178,8 @@ pub struct Origin {
     pub poll_every: Duration,
     /// How fast the digests of a new tree are filled in, in bytes a second; 0 for never.
     pub digest_rate: u64,
+    /// What of it is held for a person.
+    pub guard: Guard,
 }
 
 impl Config {

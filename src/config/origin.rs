@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::section::{Findings, Found, Section, Wrong, nearest};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Origin, mapping, value};
+use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::url::Base;
 use crate::domain::watch::{Links, Means};
@@ -46,6 +47,7 @@ pub(super) fn origin(
     let poll_every = section.or("poll_every", MINUTE, value::time(SECOND..=7 * DAY), findings);
     let digest_rate =
         section.or("digest_mb_per_second", 20, value::count(0..=100_000), findings) * 1_000_000;
+    let guard = guard(section.table("hold", findings), findings);
     let share = section.get("quota_share", value::count(0..=100), findings);
     section.finish(findings);
     let root_path = root.as_ref().map(|root| root.value.as_path());
@@ -67,10 +69,40 @@ pub(super) fn origin(
             links,
             poll_every,
             digest_rate,
+            guard,
         },
         share,
         root: root.span,
     })
+}
+
+/// Reads `[origin.NAME.hold]`.
+fn guard(section: Option<Section<'_>>, findings: &mut Findings) -> Guard {
+    let usual = Guard::default();
+    let Some(mut section) = section else {
+        return usual;
+    };
+    let percent = value::count(0..=100);
+    let guard = Guard {
+        changed_percent: section.or("changed_percent", usual.changed_percent, &percent, findings),
+        removed_percent: section.or("removed_percent", usual.removed_percent, &percent, findings),
+        least_files: section.or(
+            "least_files",
+            usual.least_files,
+            value::count(1..=1_000_000_000),
+            findings,
+        ),
+        // A deploy may take several days' worth.
+        quota_percent: section.or(
+            "quota_percent",
+            usual.quota_percent,
+            value::count(0..=10_000),
+            findings,
+        ),
+        root: section.or("root", usual.root, value::boolean, findings),
+    };
+    section.finish(findings);
+    guard
 }
 
 /// Reads `account`, which may be left out when there is one account.

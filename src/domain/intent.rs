@@ -148,6 +148,12 @@ impl Wish {
     pub const fn is_wide_refresh(&self) -> bool {
         is_wide_refresh(self.action, self.target.kind)
     }
+
+    /// Returns whether a person asks for it: then no guard holds it.
+    #[must_use]
+    pub fn is_approved(&self) -> bool {
+        self.cause.witness == Witness::Operator
+    }
 }
 
 /// Returns whether an action on a target of this kind may carry others.
@@ -164,6 +170,13 @@ pub enum Outgoing {
     Wish(Wish),
     /// A deploy opened (no `closed_at`) or closed: its intents may be planned now.
     Deploy(Deploy),
+    /// What a deploy wished for so far is held for a person.
+    Hold {
+        /// The deploy.
+        deploy: DeployId,
+        /// Why, in one sentence.
+        why: String,
+    },
 }
 
 /// The journal's number of an intent.
@@ -297,6 +310,10 @@ pub struct Intent {
     pub priority: Priority,
     /// When the first cause was accepted.
     pub created_at: Timestamp,
+    /// The deploy that opened it; none for an operator's wish.
+    pub deploy: Option<DeployId>,
+    /// Whether a person asked for it or let it go: then no guard holds it.
+    pub approved: bool,
     /// The newest cause.
     pub cause: Cause,
     /// How many causes it has.

@@ -10,6 +10,7 @@ pub mod cover;
 pub mod deploy;
 pub mod endpoint;
 pub mod facts;
+pub mod guard;
 pub mod hint;
 pub mod index;
 pub mod intent;

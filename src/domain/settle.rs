@@ -309,11 +309,16 @@ impl Settler {
     pub fn closing(&self, now: Duration) -> Option<&Arc<Deploy>> {
         let open = self.open.as_ref()?;
         let deadline = open.since.saturating_add(self.waits.deploy_deadline);
-        let all_clean = self.active == 0;
         let deadline_passed = now >= deadline
             && self.queue.first().is_none_or(|(at, _)| *at > deadline)
             && !self.dirty.values().any(|dirty| dirty.looking);
-        (all_clean || deadline_passed).then_some(&open.deploy)
+        (self.is_quiet() || deadline_passed).then_some(&open.deploy)
+    }
+
+    /// Returns whether nothing but waiting absences is dirty.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.active == 0
     }
 
     /// Closes the open deploy: what is still dirty falls into the next.

@@ -14,6 +14,7 @@ use super::ask::{Kind, Target};
 use super::change::{Change, ChangeKind};
 use super::cover::{Census, Recurrence, Visit};
 use super::deploy::DeployId;
+use super::guard::{self, Guard, Rush};
 use super::hint::Witness;
 use super::intent::{Action, Intent, IntentId, State, Wait, Wish};
 use super::mapping::Mapping;
@@ -48,6 +49,8 @@ pub struct Terms<'a> {
     pub limits: &'a PerKind<u64>,
     /// Reserve, shares and cap.
     pub rules: &'a Rules,
+    /// What would be held for a person.
+    pub guard: &'a Guard,
     /// How long a changed URL may stay stale to spare one unchanged object.
     pub spare: Duration,
     /// Expressions that an operator thinks useful.
@@ -130,6 +133,7 @@ struct World<'a> {
     policy: Policy,
     now: Timestamp,
     live: Live,
+    removed: BTreeSet<RelPath>,
     recurrence: Recurrence,
     changes: Vec<Travelling>,
     lags: Vec<u64>,
@@ -139,6 +143,8 @@ struct World<'a> {
     next: i64,
     used: BTreeMap<Day, PerKind<u64>>,
     recent: Vec<Recent>,
+    /// Deploys that would have been held.
+    held: BTreeSet<DeployId>,
     report: Report,
 }
 
@@ -151,6 +157,7 @@ pub fn simulate(history: &[Line], terms: Terms<'_>, policy: Policy) -> Report {
         policy,
         now: start,
         live: Live::default(),
+        removed: BTreeSet::new(),
         recurrence: Recurrence::default(),
         changes: Vec::new(),
         lags: Vec::new(),
@@ -159,6 +166,7 @@ pub fn simulate(history: &[Line], terms: Terms<'_>, policy: Policy) -> Report {
         next: 0,
         used: BTreeMap::new(),
         recent: Vec::new(),
+        held: BTreeSet::new(),
         report: Report::default(),
     };
     let mut again = None;
@@ -195,39 +203,59 @@ impl World<'_> {
     /// Takes in a deploy's changes.
     fn deploy(&mut self, lines: &[&Line], close: Timestamp) {
         let before = self.report.targets;
+        let deploy = DeployId::new(close, 0);
+        let mut rush = Rush::default();
         for line in lines {
             for (kind, path) in &line.changes {
-                self.change(*kind, path, line.time, close);
+                let Some(change) = self.change(*kind, path, line.time, &deploy, close) else {
+                    continue;
+                };
+                let files = self.live.0.len() as u64;
+                if rush.changed(self.terms.guard, &change, files, Duration::ZERO) {
+                    self.held.insert(deploy.clone());
+                }
             }
         }
         let urls = self.report.targets - before;
         self.recurrence.note(close, urls, self.terms.limits[QuotaKind::Url]);
     }
 
-    fn change(&mut self, kind: ChangeKind, path: &RelPath, time: Timestamp, now: Timestamp) {
+    /// Takes in a change, unless nothing is asked for it.
+    fn change(
+        &mut self,
+        kind: ChangeKind,
+        path: &RelPath,
+        time: Timestamp,
+        deploy: &DeployId,
+        now: Timestamp,
+    ) -> Option<Change> {
         self.report.changes += 1;
         let mapping = self.terms.mapping;
         if mapping.excluded(path, false).is_some() {
             self.report.unmapped += 1;
-            return;
+            return None;
         }
-        let force = kind == ChangeKind::Removed;
-        if force {
+        // What never changes under its name is new to everybody, unless it was there before.
+        let is_back = kind == ChangeKind::Created
+            && mapping.is_immutable(path)
+            && self.removed.contains(path);
+        let force = kind == ChangeKind::Removed || is_back;
+        if kind == ChangeKind::Removed {
             self.live.0.remove(path);
+            self.removed.insert(path.clone());
         } else {
             let urls = mapping.urls(path).made;
             let urls = urls.iter().map(|url| url.as_str().to_owned()).collect();
             self.live.0.insert(path.clone(), urls);
         }
         let change = Change { path: path.clone(), kind, digest: None, force };
-        let deploy = DeployId::new(now, 0);
         let wishes =
-            mapping.wishes(self.terms.origin, &change, &deploy, Witness::Scan, time, now).made;
+            mapping.wishes(self.terms.origin, &change, deploy, Witness::Scan, time, now).made;
         let wishes: Vec<Wish> =
             wishes.into_iter().filter(|wish| wish.action == Action::Refresh).collect();
         if wishes.is_empty() {
             self.report.unmapped += 1;
-            return;
+            return None;
         }
         let number = self.changes.len();
         self.report.targets += wishes.len() as u64;
@@ -236,6 +264,7 @@ impl World<'_> {
         for wish in wishes {
             self.enter(wish, now, number);
         }
+        Some(change)
     }
 
     /// Lets a wish join the pending intent of its target, or makes it one.
@@ -257,6 +286,8 @@ impl World<'_> {
             target: wish.target,
             force: wish.force,
             priority: wish.priority,
+            deploy: wish.cause.deploy.clone(),
+            approved: false,
             created_at: now,
             cause: wish.cause,
             causes: 1,
@@ -296,6 +327,12 @@ impl World<'_> {
                 expressions: self.terms.expressions,
             },
         });
+        let guards = BTreeMap::from([(self.terms.origin.clone(), *self.terms.guard)]);
+        let held = guard::judge(&plan, &intents, &purse, &guards);
+        let of_root =
+            intents.iter().filter(|intent| held.intents.iter().any(|(id, _)| *id == intent.id));
+        self.held.extend(of_root.filter_map(|intent| intent.deploy.clone()));
+        self.held.extend(held.deploys.into_iter().map(|(deploy, _)| deploy));
         for batch in &plan.batches {
             let kind = QuotaKind::of(batch.action, batch.kind);
             if matches!(batch.kind, Kind::Directory | Kind::Regex) {
@@ -348,6 +385,7 @@ impl World<'_> {
             }
             report.overspent_days += u64::from(is_over);
         }
+        report.held = self.held.len() as u64;
         report.uncovered = self.changes.iter().filter(|change| change.open > 0).count() as u64;
         self.lags.sort_unstable();
         report.lag_seconds = lag(&self.lags);

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
+use crate::domain::guard::{self, Guard};
 use crate::domain::intent::{Action, Intent, IntentId, Priority, State, Wait, Waiting};
+use crate::domain::names::OriginName;
 use crate::domain::plan::{self, Limits, PlannedBatch};
 use crate::domain::quota;
 use crate::domain::task::{Batch, BatchKey, Fence};
@@ -24,6 +26,7 @@ use super::step::Step;
 use treasurer::Treasurer;
 
 mod doubt;
+mod hold;
 mod treasurer;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
@@ -68,6 +71,8 @@ pub struct Dispatch {
     refusals: u32,
     /// When the quota is asked next.
     quota_at: Timestamp,
+    /// What of each origin is held for a person.
+    guards: BTreeMap<OriginName, Guard>,
     /// Alarms and forecast.
     treasurer: Treasurer,
 }
@@ -97,8 +102,15 @@ impl Dispatch {
             planned_at: Timestamp::EPOCH,
             refusals: 0,
             quota_at: Timestamp::EPOCH,
+            guards: BTreeMap::new(),
             treasurer,
         })
+    }
+
+    /// Has each plan judged before it is followed.
+    #[must_use]
+    pub fn guarded(self, guards: BTreeMap<OriginName, Guard>) -> Self {
+        Self { guards, ..self }
     }
 
     /// Does one turn: at most one call of each sort, and says when to come again.
@@ -120,6 +132,10 @@ impl Dispatch {
         }
         let (doubts, mut next_doubt) = self.journal.doubts(&self.account.name, now).await?;
         for doubt in doubts {
+            if doubt.negatives >= 2 && self.is_paused().await? {
+                // It is sent again once the account goes on.
+                continue;
+            }
             if doubt.negatives >= 2 || now >= self.no_look_before {
                 self.resolve(doubt).await?;
                 return Ok(Step::Worked);
@@ -135,7 +151,7 @@ impl Dispatch {
             return Ok(Step::Worked);
         }
         let next_due = self.plan(now).await?;
-        if !self.planned.is_empty() {
+        if !self.planned.is_empty() || next_due.is_some_and(|at| at <= now) {
             return Ok(Step::Worked);
         }
         Ok(Step::Idle {
@@ -145,7 +161,7 @@ impl Dispatch {
 
     /// Plans what is due and parks what has to wait; returns when more is due. The batches are sent
     /// in the next turns, each staged just before its call, until one isn't accepted: then the plan
-    /// is void.
+    /// is void. A plan that a guard refuses is not followed: the next turn makes another.
     async fn plan(&mut self, now: Timestamp) -> Result<Option<Timestamp>, JournalError> {
         let due = self.journal.due(&self.account.name, now, DUE).await?;
         if due.intents.is_empty() {
@@ -162,6 +178,11 @@ impl Dispatch {
             limits: Limits { batch: self.account.batch },
             widening: plan::Widening::NEVER,
         });
+        let held = guard::judge(&plan, &due.intents, &purse, &self.guards);
+        if !held.is_empty() {
+            self.hold(&held, now).await?;
+            return Ok(Some(now));
+        }
         let mut waiting = plan.waiting;
         if due.intents.len() == DUE {
             // What only an event ends must not crowd out what could go.

@@ -18,6 +18,7 @@ use crate::clock::SharedClock;
 use crate::config::Origin;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState};
+use crate::domain::guard::{Guard, Rush};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::index::Index;
 use crate::domain::intent::Wish;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub poll_every: Duration,
     /// How fast the digests of a new tree are filled in, in bytes a second; 0 for never.
     pub digest_rate: u64,
+    /// What of it is held for a person.
+    pub guard: Guard,
 }
 
 impl From<&Origin> for Settings {
@@ -93,6 +96,7 @@ impl From<&Origin> for Settings {
             reconcile_every: origin.reconcile_every,
             poll_every: origin.poll_every,
             digest_rate: origin.digest_rate,
+            guard: origin.guard,
         }
     }
 }
@@ -185,6 +189,8 @@ pub struct Intake {
     holding: Option<(usize, String)>,
     /// Since when files have been vanishing without a pause, and how many of these went unheld.
     vanishing: (Duration, usize),
+    /// What has changed since the last quiet moment.
+    rush: Rush,
     /// By which means the tree was last said to be watched, and how many subtrees to be polled.
     told: Option<(&'static str, usize)>,
     /// The open deploy, once its opening was recorded.
@@ -249,6 +255,7 @@ impl Intake {
             refreshes: Vec::new(),
             holding: None,
             vanishing: (Duration::ZERO, 0),
+            rush: Rush::default(),
             told: None,
             announced: None,
             retry: None,

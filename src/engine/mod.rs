@@ -18,6 +18,7 @@ use crate::cdn::Cdn;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::domain::facts::{Facts, OriginFacts, OriginState};
+use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
@@ -146,6 +147,12 @@ impl Engine {
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
         };
+        for pause in journal.pauses().await? {
+            let of = pause.of();
+            tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
+        }
+        let guards: BTreeMap<OriginName, Guard> =
+            config.origins.values().map(|origin| (origin.name.clone(), origin.guard)).collect();
         for (account, board) in config.accounts.values().zip(&accepted) {
             let Some(cdn) = cdns.get(&account.name).cloned() else {
                 continue;
@@ -157,7 +164,8 @@ impl Engine {
                 clock.clone(),
                 board.clone(),
             )
-            .await?;
+            .await?
+            .guarded(guards.clone());
             let poll =
                 Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
             engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);

@@ -18,7 +18,7 @@ use crate::database::DatabaseError;
 use crate::domain::ask::Target;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
-use crate::domain::names::{AccountName, NodeId};
+use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::forecast::History;
 use crate::domain::quota::purse::Spending;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
@@ -28,7 +28,7 @@ use crate::domain::verdict::Verdict;
 
 pub use types::{
     AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, JobAsk, Observation,
-    Retry, Staged,
+    Pause, Retry, Staged,
 };
 
 /// How often an intent is asked in vain before it ends failed.
@@ -81,7 +81,9 @@ pub trait Journal: Send + Sync + 'static {
     /// A wish with a `hold` that joins none becomes an intent that waits for a person; one of the same
     /// target and deploy that waits so already stands for it, and only takes its force.
     /// A closed deploy brings forward the `not_before` of pending intents that it opened, but for
-    /// those that wait for something.
+    /// those that wait for something. A hold does as [`hold`](Self::hold).
+    /// An operator's wish approves what it becomes or joins, and takes it into the hands of its own
+    /// origin, or of none: pausing the first origin holds it up no more.
     async fn accept(
         &self,
         node: &NodeId,
@@ -89,19 +91,47 @@ pub trait Journal: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<AcceptedWishes, JournalError>;
 
-    /// Lets a person decide on what is held of a deploy. Approved intents are due at once; where a
-    /// free pending twin exists it stands for the held one, with its force and causes. Rejected ones
+    /// Lets a person decide on what is held of a deploy. Approved intents are due at once and are never
+    /// held again; where a
+    /// free pending twin exists it stands for the held one, with its force, causes and approval. Rejected ones
     /// end so, "by `who`". Decides on the oldest [`MAX_DECIDED`] and returns how many these were: with
-    /// as many, ask again. What the deploy does not hold any more is left alone.
+    /// as many, ask again. What the deploy does not hold any more is left alone, and so is what came
+    /// after the intent `through`: the person did not see it.
     async fn decide(
         &self,
         deploy: &DeployId,
+        through: Option<IntentId>,
         decision: Decision,
         who: &str,
         now: Timestamp,
     ) -> Result<u64, JournalError>;
 
-    /// Returns what the account has to do: at most `limit` intents.
+    /// Holds for a person what a deploy opened that is pending, but for what a person approved; returns
+    /// how many intents that were.
+    async fn hold(&self, deploy: &DeployId, why: &str) -> Result<u64, JournalError>;
+
+    /// Freezes an origin, or a whole account: nothing of it is due or can be staged until
+    /// [`resume`](Self::resume). Returns whether it was not paused before; if it was, that stays as
+    /// it is.
+    async fn pause(
+        &self,
+        account: &AccountName,
+        origin: Option<&OriginName>,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<bool, JournalError>;
+
+    /// Ends a pause; returns whether there was one.
+    async fn resume(
+        &self,
+        account: &AccountName,
+        origin: Option<&OriginName>,
+    ) -> Result<bool, JournalError>;
+
+    /// Returns what is paused, by account, the account as a whole first.
+    async fn pauses(&self) -> Result<Vec<Pause>, JournalError>;
+
+    /// Returns what the account has to do: at most `limit` intents. Of what is paused nothing is due.
     async fn due(
         &self,
         account: &AccountName,

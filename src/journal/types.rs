@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ask::{Kind, Target};
 use crate::domain::deploy::DeployId;
-use crate::domain::intent::{Action, Intent, Outcome, State};
+use crate::domain::intent::{Action, Intent, IntentId, Outcome, State};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::task::{Batch, BatchKey, TaskId, TaskStatus};
 use crate::domain::time::Timestamp;
@@ -57,6 +57,8 @@ pub struct HeldSet {
     pub origin: Option<OriginName>,
     /// How many intents are held.
     pub intents: u64,
+    /// The newest of them: whoever decides saw no later one.
+    pub through: IntentId,
     /// When the oldest was accepted.
     pub since: Timestamp,
     /// Why, in the words of the oldest.
@@ -68,7 +70,7 @@ pub struct HeldSet {
 impl HeldSet {
     /// Describes a set by its oldest held intents, in order.
     #[must_use]
-    pub(super) fn of(deploy: DeployId, intents: u64, oldest: &[Intent]) -> Self {
+    pub(super) fn of(deploy: DeployId, intents: u64, through: IntentId, oldest: &[Intent]) -> Self {
         let first = oldest.first();
         let why = first.map(|intent| match &intent.state {
             State::Pending { waiting: Some(waiting), .. } => waiting.why.clone(),
@@ -78,9 +80,36 @@ impl HeldSet {
             deploy,
             origin: first.and_then(|intent| intent.cause.origin.clone()),
             intents,
+            through,
             since: first.map_or(Timestamp::EPOCH, |intent| intent.created_at),
             why: why.unwrap_or_default(),
             sample: oldest.iter().map(|intent| intent.target.clone()).collect(),
+        }
+    }
+}
+
+/// That submission is frozen, since when and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// Whose.
+    pub account: AccountName,
+    /// Of which origin; none for the whole account.
+    pub origin: Option<OriginName>,
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// How many pending intents it keeps back; those held for a person are not counted.
+    pub waiting: u64,
+}
+
+impl Pause {
+    /// Names what is paused.
+    #[must_use]
+    pub fn of(&self) -> String {
+        match &self.origin {
+            Some(origin) => format!("origin {origin}"),
+            None => format!("account {}", self.account),
         }
     }
 }
@@ -92,8 +121,8 @@ pub enum Staged {
     Ready,
     /// The day's budget does not cover it: nothing was changed.
     OverBudget,
-    /// One of its intents is no longer pending and free, or was made forced since: nothing was
-    /// changed; plan again.
+    /// One of its intents is no longer pending and free, or was paused or made forced since: nothing
+    /// was changed; plan again.
     Stale,
 }
 

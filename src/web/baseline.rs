@@ -52,7 +52,7 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
     desk.recorded.notify_one();
     origin.door.begin_anew(wishes);
     tracing::info!(origin = %request.origin, refresh = request.refresh, "a baseline is asked for");
-    (StatusCode::ACCEPTED, Json(Recorded { recorded })).into_response()
+    (StatusCode::ACCEPTED, Json(Recorded { recorded, notes: Vec::new() })).into_response()
 }
 
 /// Returns a refresh of everything that an origin serves.

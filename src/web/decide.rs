@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
 use crate::domain::deploy::DeployId;
+use crate::domain::intent::IntentId;
 use crate::domain::names::OriginName;
 use crate::domain::time::Timestamp;
 use crate::journal::{Decision, HeldSet, JournalError, MAX_DECIDED};
@@ -32,7 +33,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 
 impl Peer {
     /// Names who asks, for the record.
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         match self.0 {
             Some(0) => "root".to_owned(),
             Some(uid) if uid != NOBODY => format!("uid {uid}"),
@@ -47,6 +48,9 @@ impl Peer {
 pub struct Request {
     /// On which deploy.
     pub deploy: DeployId,
+    /// The newest intent that the person saw of it; none for all that is held now.
+    #[serde(default)]
+    pub through: Option<IntentId>,
     /// What.
     pub decision: Decision,
 }
@@ -67,6 +71,8 @@ pub struct Held {
     pub origin: Option<OriginName>,
     /// How many intents.
     pub intents: u64,
+    /// The newest of them.
+    pub through: IntentId,
     /// Since when.
     pub since: Timestamp,
     /// Why.
@@ -81,6 +87,7 @@ impl From<HeldSet> for Held {
             deploy: set.deploy,
             origin: set.origin,
             intents: set.intents,
+            through: set.through,
             since: set.since,
             why: set.why,
             sample: set.sample.iter().map(ToString::to_string).collect(),
@@ -125,7 +132,8 @@ async fn decide(desk: &Desk, request: &Request, who: &str) -> Result<u64, Journa
     let mut all = 0;
     loop {
         let now = desk.clock.server_now();
-        let decided = desk.journal.decide(&request.deploy, request.decision, who, now).await?;
+        let (deploy, through) = (&request.deploy, request.through);
+        let decided = desk.journal.decide(deploy, through, request.decision, who, now).await?;
         all += decided;
         if decided < MAX_DECIDED as u64 {
             return Ok(all);

@@ -28,6 +28,7 @@ use crate::store::Store;
 
 pub mod baseline;
 pub mod decide;
+pub mod pause;
 pub mod status;
 pub mod treasury;
 pub mod wishes;
@@ -67,7 +68,7 @@ pub struct Desk {
     pub clock: SharedClock,
     /// Wakes the forwarder after wishes were recorded.
     pub recorded: Arc<Notify>,
-    /// Wake the dispatchers after a person approved.
+    /// Wake the dispatchers after a person approved or resumed.
     pub dispatchers: Vec<Arc<Notify>>,
     /// The origins.
     pub origins: BTreeMap<OriginName, OriginDesk>,
@@ -83,6 +84,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/status", get(status::answer))
         .route("/wishes", post(wishes::answer))
         .route("/decide", post(decide::answer))
+        .route("/pause", post(pause::answer))
         .route("/baseline", post(baseline::answer))
         .with_state(desk)
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::facts::{AccountFacts, OriginFacts};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::QuotaKind;
-use crate::journal::{Counts, JournalError};
+use crate::journal::{Counts, JournalError, Pause};
 
 use super::Desk;
 use super::decide::Held;
@@ -45,6 +45,8 @@ pub struct Status {
     pub accounts: BTreeMap<AccountName, AccountFacts>,
     /// Age of the oldest intent that has not ended.
     pub oldest_open_seconds: u64,
+    /// What an operator paused.
+    pub paused: Vec<Pause>,
     /// What waits for a person, by deploy, the oldest first.
     pub held: Vec<Held>,
     /// Waiting and failed intents, but for those held, newest first, with their reasons.
@@ -122,6 +124,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
             .oldest_open()
             .await?
             .map_or(0, |oldest| now.since(oldest).as_secs()),
+        paused: desk.journal.pauses().await?,
         held: desk.journal.held().await?.into_iter().map(Held::from).collect(),
         attention: attention
             .into_iter()

@@ -1,5 +1,7 @@
 //! `POST /wishes`: an operator asks for a refresh or a prefetch by hand.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ask::{Kind, Target};
+use crate::domain::guard::is_root;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use crate::domain::names::AccountName;
@@ -29,6 +32,9 @@ pub struct Request {
     /// Whether it is in no hurry: it goes last, by what the day leaves over.
     #[serde(default)]
     pub backfill: bool,
+    /// Whether a refresh of everything that a domain serves is meant.
+    #[serde(default)]
+    pub yes: bool,
     /// Whose CDN; may be left out when the host tells, or when there is one account.
     pub account: Option<AccountName>,
 }
@@ -38,6 +44,9 @@ pub struct Request {
 pub struct Recorded {
     /// The canonical targets, in order.
     pub recorded: Vec<String>,
+    /// Why these wait for now, if they do: a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What was wrong; nothing was written down.
@@ -57,17 +66,36 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
         }
     };
     let recorded = outgoing.iter().map(|wish| wish.target.text.clone()).collect();
+    let accounts: BTreeSet<AccountName> =
+        outgoing.iter().map(|wish| wish.account.clone()).collect();
     let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
     match desk.store.record_operator(outgoing).await {
         Ok(_) => {
             desk.recorded.notify_one();
-            (StatusCode::ACCEPTED, Json(Recorded { recorded })).into_response()
+            let notes = notes(&desk, &accounts).await;
+            (StatusCode::ACCEPTED, Json(Recorded { recorded, notes })).into_response()
         }
         Err(error) => {
             let problems = vec![error.to_string()];
             (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response()
         }
     }
+}
+
+/// Says which accounts are paused. They are recorded all the same, so that a failure here is not theirs.
+async fn notes(desk: &Desk, accounts: &BTreeSet<AccountName>) -> Vec<String> {
+    let pauses = desk.journal.pauses().await.unwrap_or_default();
+    pauses
+        .into_iter()
+        .filter(|pause| pause.origin.is_none() && accounts.contains(&pause.account))
+        .map(|pause| {
+            let (account, since, by) = (&pause.account, pause.since, &pause.by);
+            format!(
+                "account {account} is paused since {since} by {by}: it goes out after \
+                 `refreshd resume --account {account}`"
+            )
+        })
+        .collect()
 }
 
 fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
@@ -83,6 +111,13 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
     for text in &request.targets {
         let target = canonical_target(request.kind, text).map_err(|error| error.to_string());
         let target = target.and_then(|target| {
+            if is_root(&target) && !request.yes {
+                return Err(format!(
+                    "`{target}` is all that {} serves, and every visitor would wait for the origin \
+                     server: name what changed, or add --yes",
+                    target.host()
+                ));
+            }
             let directory = request.action == Action::Prefetch && target.text.ends_with('/');
             // API reference 1.5: a trailing `/` is refused.
             if directory {

@@ -27,6 +27,8 @@ use refreshd::engine::step::Step;
 use refreshd::journal::Journal;
 use refreshd::journal::sqlite::SqliteJournal;
 
+mod guard;
+
 const SITE: &str = "https://www.example.com";
 
 /// What the CDN does with a call.

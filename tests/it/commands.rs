@@ -66,7 +66,7 @@ async fn what_is_held_goes_out_once_it_is_approved_and_ends_when_rejected() {
     assert_eq!(held["sample"].as_array().map(Vec::len), Some(2));
     let said = text(&world.command(&["status"]));
     for line in
-        ["held for a person: 2 intents of origin www", &format!("refreshd reject {rejected}")]
+        ["held for a person: 2 intents of origin www", &format!("refreshd reject {rejected}:3 ")]
     {
         assert!(said.contains(line), "`{line}` in {said}");
     }
@@ -78,7 +78,10 @@ async fn what_is_held_goes_out_once_it_is_approved_and_ends_when_rejected() {
 
     let output = world.command(&["reject", rejected.as_str()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let output = world.command(&["approve", approved.as_str(), "--json"]);
+    let wrong = world.command(&["approve", &format!("{approved}:x")]);
+    assert_eq!(wrong.status.code(), Some(64), "{}", text(&wrong));
+    let seen = format!("{approved}:2");
+    let output = world.command(&["approve", &seen, "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(text(&output).trim(), r#"{"decided":2}"#);
     let status = world.wait_status("the end", |status| status["intents"]["done"] == 2);
@@ -155,7 +158,7 @@ async fn what_vanishes_at_once_waits_until_a_person_approves_or_rejects_it() {
         "held for a person: 600 intents of origin www since ",
         " of 1300 files vanished at once\n",
         "  such as https://www.example.com/d0/",
-        &format!(":  refreshd approve {deploy} --config "),
+        &format!(":  refreshd approve {deploy}:"),
     ] {
         assert!(said.contains(line), "`{line}` in {said}");
     }
@@ -175,4 +178,85 @@ async fn what_vanishes_at_once_waits_until_a_person_approves_or_rejects_it() {
         (&serde_json::json!([]), &600.into())
     );
     assert_eq!(world.targets().len(), 601, "and no more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_origin_collects_across_a_restart_and_goes_on_when_resumed() {
+    let world = World::new().await;
+    world.write("a.html", "one");
+    let daemon = world.start();
+    world.wait_ready();
+    let output = world.command(&["pause", "ww"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("configured: www"), "{}", text(&output));
+    let output = world.command(&["pause", "www"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).starts_with("paused: nothing of it is asked"), "{}", text(&output));
+    world.write("a.html", "two");
+    let waits = |status: &serde_json::Value| {
+        status["ready"] == true && status["paused"][0]["waiting"] == 1 && status["outbox"] == 0
+    };
+    let since = world.wait_status("what waits", waits)["paused"][0]["since"].clone();
+    daemon.kill();
+    let _daemon = world.start();
+    let status = world.wait_status("what waits still", waits);
+    assert_eq!(status["paused"][0]["since"], since);
+    assert_eq!(status["paused"][0]["origin"], "www");
+    assert!(world.log().contains("origin www is paused"), "{}", world.log());
+    let said = text(&world.command(&["status"]));
+    for line in [" by root: 1 intent waiting\n", "  to go on:  refreshd resume www --config "] {
+        assert!(said.contains(line), "`{line}` in {said}");
+    }
+    assert!(world.targets().is_empty(), "frozen");
+    let output = world.command(&["pause", "--account", "main"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = world.command(&["refresh", "https://www.example.com/a.html"]);
+    assert!(text(&output).contains("account main is paused since"), "{}", text(&output));
+    let output = world.command(&["resume", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(text(&output).trim(), r#"{"changed":true,"paused":[]}"#);
+    world.wait_status("the end", |status| status["intents"]["done"] == 1);
+    assert_eq!(world.targets(), ["https://www.example.com/a.html"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_directory_is_refreshed_by_hand_only_with_yes() {
+    let world = World::new().await;
+    let _daemon = world.start();
+    world.wait_ready();
+    let root = ["refresh", "--directory", "https://www.example.com/"];
+    let output = world.command(&root);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("add --yes"), "{}", text(&output));
+    let output = world.command(&[root.as_slice(), &["--yes"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    world.wait_status("the end", |status| status["intents"]["done"] == 1);
+    assert_eq!(world.targets(), ["https://www.example.com/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_changes_most_of_a_tree_waits_until_a_person_approves() {
+    let world = World::new().await;
+    let slow = "settle = \"1s\"\ndeploy_deadline = \"5s\"\n[origin.www.hold]\nleast_files = 30\nchanged_percent = 80";
+    world.configure("", slow);
+    for number in 0..40 {
+        world.write(&format!("d/{number}"), "one");
+    }
+    let _daemon = world.start();
+    world.wait_ready();
+    for number in 0..36 {
+        world.write(&format!("d/{number}"), "two");
+    }
+    let status = world.wait_status("what is held", |status| {
+        status["held"][0]["intents"] == 36 && status["outbox"] == 0
+    });
+    let why = status["held"][0]["why"].as_str().expect("a reason");
+    assert!(why.ends_with(" of 40 files changed at once"), "{why}");
+    world.write("d/39", "an ordinary change");
+    world.wait_status("the ordinary change", |status| status["intents"]["done"] == 1);
+    assert_eq!(world.targets(), ["https://www.example.com/d/39"]);
+    let deploy = status["held"][0]["deploy"].as_str().expect("a deploy");
+    let output = world.command(&["approve", deploy]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    world.wait_status("what was approved", |status| status["intents"]["done"] == 37);
 }

@@ -10,6 +10,7 @@ use refreshd::database::{Database, DatabaseError};
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::Deploy;
 use refreshd::domain::facts::OriginState;
+use refreshd::domain::guard::Guard;
 use refreshd::domain::hint::{Hint, Reach, Witness};
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use refreshd::domain::mapping::{Mapping, Spec};
@@ -180,6 +181,7 @@ fn settings(digest_rate: u64, root: PathBuf, waits: Waits) -> Settings {
         reconcile_every: Duration::from_secs(3_600),
         poll_every: Duration::from_secs(60),
         digest_rate,
+        guard: Guard::default(),
     }
 }
 
@@ -300,7 +302,7 @@ fn wishes(items: &[Outgoing]) -> Vec<&Wish> {
         .iter()
         .filter_map(|item| match item {
             Outgoing::Wish(wish) => Some(wish),
-            Outgoing::Deploy(_) => None,
+            Outgoing::Deploy(_) | Outgoing::Hold { .. } => None,
         })
         .collect()
 }
@@ -310,7 +312,7 @@ fn deploys(items: &[Outgoing]) -> Vec<&Deploy> {
         .iter()
         .filter_map(|item| match item {
             Outgoing::Deploy(deploy) => Some(deploy),
-            Outgoing::Wish(_) => None,
+            Outgoing::Wish(_) | Outgoing::Hold { .. } => None,
         })
         .collect()
 }
@@ -950,6 +952,52 @@ async fn what_vanishes_slowly_waits_for_a_person_too() {
     world.hint("kept", Reach::Path);
     world.pass(SECOND * 40).await;
     assert!(wishes(&world.taken().await).iter().all(|wish| wish.hold.is_none()), "it is over");
+}
+
+/// Returns the URLs of wishes that are not held, without those that a later item holds.
+fn free(items: &[Outgoing]) -> Vec<String> {
+    let mut free: Vec<&Wish> = Vec::new();
+    for item in items {
+        match item {
+            Outgoing::Wish(wish) if wish.hold.is_none() => free.push(wish),
+            Outgoing::Hold { deploy, .. } => {
+                free.retain(|wish| wish.cause.deploy.as_ref() != Some(deploy));
+            }
+            _ => {}
+        }
+    }
+    free.into_iter().map(shown).collect()
+}
+
+#[tokio::test]
+async fn when_most_of_a_tree_changes_the_deploy_is_held_and_no_later_one() {
+    let mut world = World::new(&[("kept", "a"), ("other", "a")]).await;
+    for number in 0..998 {
+        world.write(&format!("d/{number}"), "bytes");
+    }
+    world.pass(SECOND).await;
+    let rewrite = |world: &World, count: u32, text: &str| {
+        for number in 0..count {
+            world.write(&format!("d/{number}"), text);
+        }
+        world.write("new", text);
+        world.hint("", Reach::Subtree);
+    };
+    rewrite(&world, 799, "changed");
+    world.pass(SECOND * 4).await;
+    assert_eq!(free(&world.taken().await).len(), 800, "below 80 percent, and a new one");
+    rewrite(&world, 801, "rewritten");
+    world.pass(SECOND * 4).await;
+    let items = world.taken().await;
+    assert_eq!((wishes(&items).len(), free(&items)), (802, Vec::new()), "{:?}", free(&items));
+    let deploy = &deploys(&items)[0].id;
+    let holds =
+        |item: &&Outgoing| matches!(item, Outgoing::Hold { deploy: held, .. } if held == deploy);
+    assert_eq!(items.iter().filter(holds).count(), 1);
+    let early = |wish: &&&Wish| wish.not_before < world.clock.server_now();
+    assert_eq!(wishes(&items).iter().filter(early).count(), 0, "none was due before it was held");
+    world.change("kept", "an ordinary change").await;
+    assert_eq!(free(&world.taken().await), ["/kept"]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod cases;
 mod held;
+mod pause;
 mod random;
 mod treasury;
 mod world;
@@ -53,8 +54,14 @@ contract!(
     an_approved_intent_goes_out_at_once,
     an_approved_intent_is_superseded_by_its_free_twin,
     a_rejected_intent_ends_by_whom,
+    what_came_since_the_person_looked_stays_held,
     many_are_decided_on_in_parts,
     what_is_held_is_shown_by_deploy,
+    a_deploy_is_held_with_what_it_opened,
+    what_a_person_approved_is_not_held_again,
+    the_twin_of_what_a_person_approved_is_not_held,
+    what_is_paused_is_neither_due_nor_staged,
+    a_pause_says_since_when_by_whom_and_what_waits,
     what_presses_goes_first,
     what_waits_for_quota_and_comes_to_press_is_planned_anew,
     an_intent_keeps_twenty_causes_and_counts_all,

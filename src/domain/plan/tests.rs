@@ -65,6 +65,8 @@ fn intent(action: Action, kind: Kind, text: &str) -> Intent {
         force: false,
         priority: Priority::Normal,
         created_at: at,
+        deploy: None,
+        approved: false,
         cause: Cause {
             witness: Witness::Watch,
             at,

@@ -170,6 +170,12 @@ impl Purse {
         Self::new(now, allowances, &rules, &spending, &PerKind::default())
     }
 
+    /// Returns what the day allows of a kind, spent or not.
+    #[must_use]
+    pub fn limit(&self, kind: QuotaKind) -> u64 {
+        self.pots[kind].allowance.limit
+    }
+
     /// Makes a purse. `expected` is what normal and urgent work may need until the day turns, as far
     /// as earlier days tell.
     #[must_use]
@@ -292,12 +298,6 @@ impl Purse {
             narrow(cap.saturating_sub(begun), Bound::Hour, oldest.plus(HOUR));
         }
         room
-    }
-
-    /// Returns what the day allows of a kind.
-    #[must_use]
-    pub fn limit(&self, kind: QuotaKind) -> u64 {
-        self.pots[kind].allowance.limit
     }
 
     /// Returns whether origins have shares: then what one may spend another may not.

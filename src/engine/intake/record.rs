@@ -1,6 +1,6 @@
 //! From looks to what is committed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::judge::{IndexStep, Judgement, judge};
 use super::{CHUNK, Intake, Trouble, tree};
-use crate::domain::change::ChangeKind;
+use crate::domain::change::{Change, ChangeKind};
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Outgoing, Wish};
@@ -19,10 +19,9 @@ use crate::store::Record;
 
 /// An open deploy's wishes are planned this long after its deadline even if its closing is lost.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
-/// So many files, and so large a part of the tree (one of so many), must vanish at once for their
-/// removal to be held.
-const HELD_FILES: usize = 500;
-const HELD_SHARE: u64 = 5;
+/// For each path that is still to be looked at then it is so much longer: none may be planned before
+/// all were counted, for together they may have to be held.
+const LOOKING: Duration = Duration::from_millis(5);
 /// What vanishes without a pause for longer than this does not vanish at once.
 const AT_ONCE: Duration = Duration::from_secs(10 * 60);
 /// Links to nothing that are looked at again when a file is made; the reconcile comes to the rest.
@@ -79,6 +78,7 @@ impl Intake {
             _ => None,
         });
         if let Err(trouble) = self.commit(record).await {
+            self.rush.unhold();
             self.give_back(looks);
             return Err(trouble);
         }
@@ -89,10 +89,17 @@ impl Intake {
         }
         self.announced = opened.or_else(|| self.announced.take());
         if closes {
+            let is_quiet = self.settler.is_quiet() && self.has_looked_everywhere();
+            self.rush.closed(is_quiet, self.clock.boot());
             self.settler.closed();
             self.announced = None;
         }
         Ok(true)
+    }
+
+    /// Returns whether no comparison is under way or has left suspects to look at.
+    fn has_looked_everywhere(&self) -> bool {
+        self.comparing.is_none() && self.backlog.is_empty() && self.missing.is_empty()
     }
 
     /// Removals of a large part of the tree at once are held for a person: a mount that failed, a
@@ -114,7 +121,7 @@ impl Intake {
         }
         let vanished = absent + self.vanishing.1;
         let files = self.held().files() + self.vanishing.1 as u64;
-        if vanished >= HELD_FILES && vanished as u64 * HELD_SHARE >= files {
+        if self.settings.guard.holds_removed(vanished as u64, files) {
             let holding = self.holding.get_or_insert_with(|| {
                 tracing::warn!(
                     origin = %self.settings.origin, vanished, files,
@@ -221,6 +228,8 @@ impl Intake {
         let mut announced = self.announced.clone();
         let mut late: Vec<Arc<Deploy>> = Vec::new();
         let mut outgoing = Vec::new();
+        let mut deploys: BTreeSet<DeployId> = BTreeSet::new();
+        let mut is_held_anew = false;
         for (witness, judgement) in judged {
             let Some((change, deploy)) = judgement.change else {
                 continue;
@@ -233,10 +242,15 @@ impl Intake {
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
             let is_removed = change.kind == ChangeKind::Removed;
-            let held = self.holding.as_ref().filter(|_| is_removed).map(|(_, why)| why.clone());
+            let mut held = self.holding.as_ref().filter(|_| is_removed).map(|(_, why)| why.clone());
+            if held.is_none() {
+                is_held_anew |= self.hurry(&change);
+                held = self.rush.held().map(str::to_owned);
+            }
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
+            deploys.insert(deploy.id.clone());
             if mapped.made.is_empty() {
                 continue;
             }
@@ -255,6 +269,11 @@ impl Intake {
                     .map(|wish| Outgoing::Wish(Wish { hold: held.clone(), ..wish })),
             );
         }
+        if let Some(why) = self.rush.held().filter(|_| is_held_anew) {
+            // What was recorded before of these deploys is not planned yet.
+            let hold = |deploy| Outgoing::Hold { deploy, why: why.to_owned() };
+            outgoing.extend(deploys.into_iter().map(hold));
+        }
         let ending = |deploy: &Arc<Deploy>| {
             Outgoing::Deploy(Deploy { closed_at: Some(now), ..Deploy::clone(deploy) })
         };
@@ -267,8 +286,20 @@ impl Intake {
         (Record { chunks, outgoing, ..self.blank() }, closes)
     }
 
+    /// Counts a change; returns whether what the rush brings is held from now on.
+    fn hurry(&mut self, change: &Change) -> bool {
+        let (files, now) = (self.held().files(), self.clock.boot());
+        let is_held = self.rush.changed(&self.settings.guard, change, files, now);
+        if let Some(why) = self.rush.held().filter(|_| is_held) {
+            tracing::warn!(origin = %self.settings.origin, "what changes now waits for a person: {why}");
+        }
+        is_held
+    }
+
     fn deadline(&self, deploy: &Deploy) -> Timestamp {
-        let open = self.settings.waits.deploy_deadline + DEADLINE_GRACE;
+        let left = self.settler.dirty() + self.backlog.len();
+        let looking = LOOKING * u32::try_from(left).unwrap_or(u32::MAX);
+        let open = self.settings.waits.deploy_deadline + DEADLINE_GRACE + looking;
         deploy.opened_at.plus(open)
     }
 

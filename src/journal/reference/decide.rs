@@ -14,7 +14,7 @@ type Answer<T> = Result<T, JournalError>;
 impl Memory {
     pub(super) fn decide(
         &mut self,
-        deploy: &DeployId,
+        (deploy, through): (&DeployId, Option<IntentId>),
         decision: Decision,
         who: &str,
         now: Timestamp,
@@ -22,6 +22,7 @@ impl Memory {
         let held: Vec<Intent> = self
             .held_of(deploy)
             .into_iter()
+            .filter(|row| through.is_none_or(|through| row.intent.id <= through))
             .take(MAX_DECIDED)
             .map(|row| row.intent.clone())
             .collect();
@@ -43,6 +44,7 @@ impl Memory {
 
     /// Lets a held intent go out, or its free twin for it.
     fn free(&mut self, id: IntentId, now: Timestamp) -> Result<(), JournalError> {
+        self.row(id)?.intent.approved = true;
         let own = self.row(id)?.intent.clone();
         let twin = self
             .intents
@@ -61,7 +63,7 @@ impl Memory {
     /// Returns what is held of a deploy, oldest first.
     fn held_of(&self, deploy: &DeployId) -> Vec<&Row> {
         let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
-        held.filter(|row| row.deploy.as_ref() == Some(deploy)).collect()
+        held.filter(|row| row.intent.deploy.as_ref() == Some(deploy)).collect()
     }
 
     #[expect(
@@ -70,12 +72,14 @@ impl Memory {
     )]
     pub(super) fn held(&mut self) -> Answer<Vec<HeldSet>> {
         let held = self.intents.iter().filter(|row| row.wait() == Some(Wait::Hold));
-        let deploys: BTreeSet<DeployId> = held.filter_map(|row| row.deploy.clone()).collect();
+        let deploys: BTreeSet<DeployId> =
+            held.filter_map(|row| row.intent.deploy.clone()).collect();
         let sets = deploys.into_iter().map(|deploy| {
             let rows = self.held_of(&deploy);
             let oldest: Vec<Intent> =
                 rows.iter().take(MAX_SAMPLE).map(|row| row.intent.clone()).collect();
-            HeldSet::of(deploy, rows.len() as u64, &oldest)
+            let newest = rows.iter().map(|row| row.intent.id).max().unwrap_or(IntentId(0));
+            HeldSet::of(deploy, rows.len() as u64, newest, &oldest)
         });
         Ok(sets.collect())
     }

@@ -194,7 +194,7 @@ impl Memory {
         };
         let newest = self.intents.iter().rev();
         let waits = |row: &Row| {
-            let in_a_set = row.wait() == Some(Wait::Hold) && row.deploy.is_some();
+            let in_a_set = row.wait() == Some(Wait::Hold) && row.intent.deploy.is_some();
             row.wait().is_some() && !in_a_set
         };
         let shown = newest.filter(|row| waits(row) || failed(&row.intent));

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ask::{Kind, Target};
-use crate::domain::deploy::DeployId;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{
     Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait, Waiting, Wish,
@@ -25,6 +24,7 @@ pub(super) struct Memory {
     pub(super) batches: BTreeMap<BatchKey, Kept>,
     pub(super) corrected: BTreeMap<(AccountName, Day, QuotaKind), i64>,
     pub(super) limits: BTreeMap<(AccountName, QuotaKind), u64>,
+    pub(super) pauses: BTreeMap<(AccountName, Option<OriginName>), (Timestamp, String)>,
     pub(super) alarms: BTreeSet<(AccountName, Day, QuotaKind, u64)>,
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Row {
     pub(super) intent: Intent,
     pub(super) not_before: Timestamp,
     pub(super) attempt: u32,
-    pub(super) deploy: Option<DeployId>,
+    pub(super) origin: Option<OriginName>,
     pub(super) overlapped: bool,
     pub(super) causes: Vec<Cause>,
 }
@@ -164,6 +164,10 @@ impl Memory {
             row.intent.force |= wish.force;
             row.intent.causes += 1;
             row.intent.cause = wish.cause.clone();
+            if wish.is_approved() {
+                row.intent.approved = true;
+                row.origin.clone_from(&wish.cause.origin);
+            }
             row.causes.push(wish.cause.clone());
             if row.wait().is_none() {
                 row.not_before = row.not_before.min(wish.not_before);
@@ -175,7 +179,7 @@ impl Memory {
             let held = self.intents.iter_mut().find(|row| {
                 row.wait() == Some(Wait::Hold)
                     && row.is(&wish.account, wish.action, &wish.target)
-                    && row.deploy == wish.cause.deploy
+                    && row.intent.deploy == wish.cause.deploy
             });
             if let Some(row) = held {
                 row.intent.force |= wish.force;
@@ -196,13 +200,15 @@ impl Memory {
                 force: wish.force,
                 priority: wish.priority,
                 created_at: now,
+                deploy: wish.cause.deploy.clone(),
+                approved: wish.is_approved(),
                 cause: wish.cause.clone(),
                 causes: 1,
                 state,
             },
             not_before: wish.not_before,
             attempt: 0,
-            deploy: wish.cause.deploy.clone(),
+            origin: wish.cause.origin.clone(),
             overlapped: false,
             causes: vec![wish.cause.clone()],
         });
@@ -263,6 +269,7 @@ impl Memory {
         let own = self.row(id)?.clone();
         let row = self.row(twin)?;
         row.intent.force |= own.intent.force;
+        row.intent.approved |= own.intent.approved;
         row.intent.priority = row.intent.priority.min(own.intent.priority);
         row.intent.causes += own.intent.causes;
         row.causes.splice(0..0, own.causes);

@@ -4,6 +4,7 @@
 mod decide;
 mod looks;
 mod memory;
+mod pause;
 mod steps;
 
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +15,12 @@ use async_trait::async_trait;
 use super::check::Snapshot;
 use super::{
     AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, Journal, JournalError,
-    Observation, Retry, Staged,
+    Observation, Pause, Retry, Staged,
 };
 use crate::domain::ask::Target;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
-use crate::domain::names::{AccountName, NodeId};
+use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::forecast::History;
 use crate::domain::quota::purse::Spending;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
@@ -66,11 +67,38 @@ impl Journal for ReferenceJournal {
     async fn decide(
         &self,
         deploy: &DeployId,
+        through: Option<IntentId>,
         decision: Decision,
         who: &str,
         now: Timestamp,
     ) -> Result<u64, JournalError> {
-        self.verb(|memory| memory.decide(deploy, decision, who, now))
+        self.verb(|memory| memory.decide((deploy, through), decision, who, now))
+    }
+
+    async fn hold(&self, deploy: &DeployId, why: &str) -> Result<u64, JournalError> {
+        self.verb(|memory| memory.hold(deploy, why))
+    }
+
+    async fn pause(
+        &self,
+        account: &AccountName,
+        origin: Option<&OriginName>,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<bool, JournalError> {
+        self.verb(|memory| memory.pause(account, origin, who, now))
+    }
+
+    async fn resume(
+        &self,
+        account: &AccountName,
+        origin: Option<&OriginName>,
+    ) -> Result<bool, JournalError> {
+        self.verb(|memory| memory.resume(account, origin))
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, JournalError> {
+        self.verb(Memory::pauses)
     }
 
     async fn due(

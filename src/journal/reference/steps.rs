@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::memory::{Debit, Kept, Memory};
+use super::memory::{Debit, Kept, Memory, Row};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId};
@@ -112,7 +112,7 @@ impl Memory {
                 Outgoing::Wish(_) => result.absorbed += 1,
                 Outgoing::Deploy(deploy) if deploy.closed_at.is_some() => {
                     for row in &mut self.intents {
-                        let opened = row.deploy.as_ref() == Some(&deploy.id);
+                        let opened = row.intent.deploy.as_ref() == Some(&deploy.id);
                         if opened && row.is_pending() && row.wait().is_none() {
                             row.not_before = row.not_before.min(now);
                             row.set_pending(None);
@@ -120,6 +120,9 @@ impl Memory {
                     }
                 }
                 Outgoing::Deploy(_) => {}
+                Outgoing::Hold { deploy, why } => {
+                    self.hold(deploy, why)?;
+                }
             }
         }
         self.through.insert(node.clone(), result.through);
@@ -137,6 +140,7 @@ impl Memory {
             .iter()
             .filter(|row| row.intent.account == *account && row.is_pending())
             .filter(|row| !matches!(row.wait(), Some(Wait::Hold | Wait::Pause)))
+            .filter(|row| !self.is_paused(row))
             .collect();
         let mut come: Vec<_> = ready.iter().filter(|row| row.not_before <= now).collect();
         come.sort_by_key(|row| (row.intent.priority, row.not_before, row.intent.id));
@@ -175,7 +179,8 @@ impl Memory {
     pub(super) fn park(&mut self, parked: &[(IntentId, Waiting)], now: Timestamp) -> Answer<()> {
         for (id, waiting) in parked {
             let row = self.intents.iter().find(|row| row.intent.id == *id);
-            if let Some(row) = row.filter(|row| row.is_pending()) {
+            let stays = |row: &&Row| waiting.wait == Wait::Hold && row.intent.approved;
+            if let Some(row) = row.filter(|row| row.is_pending() && !stays(row)) {
                 self.pend(*id, row.attempt, waiting.clone(), now)?;
             }
         }
@@ -204,6 +209,7 @@ impl Memory {
                         && row.is_pending()
                         && !matches!(row.wait(), Some(Wait::Hold | Wait::Pause))
                         && (drops || !row.intent.force)
+                        && !self.is_paused(row)
                 })
             };
             let all = ask.intents.iter().all(|id| can_go(id) && seen.insert(*id));

@@ -3,10 +3,11 @@
 use rusqlite::{Transaction, params};
 
 use super::doubt::RELEASE_ALL;
+use super::hold::hold;
 use super::rows::{first, run, to_json};
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Cause, Outgoing, Wait, Wish};
-use crate::domain::names::NodeId;
+use crate::domain::names::{NodeId, OriginName};
 use crate::domain::time::Timestamp;
 use crate::journal::{AcceptedWishes, JournalError, MAX_CAUSES};
 
@@ -32,6 +33,7 @@ AND state = 'pending' AND (wait IS NULL OR wait <> 'hold')";
 
 const JOIN: &str = "-- journal.join
 UPDATE intent SET force = force OR ?2, causes = causes + 1, priority = min(priority, ?4),
+approved = approved OR ?5, origin = CASE WHEN ?5 THEN ?6 ELSE origin END,
 not_before = CASE WHEN wait IS NULL THEN min(not_before, ?3) ELSE not_before END WHERE id = ?1";
 
 /// What waits for quota and presses more than it did may go by what is kept for its like.
@@ -41,9 +43,9 @@ WHERE id = ?1 AND wait = 'quota' AND priority > ?2";
 
 const CREATE: &str = "-- journal.create
 INSERT INTO intent
-(account, action, kind, target, force, created_at, deploy, causes, state, not_before, wait,
-wait_why, priority)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', ?8, ?9, ?10, ?11)";
+(account, action, kind, target, force, created_at, deploy, origin, approved, causes, state,
+not_before, wait, wait_why, priority)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 'pending', ?10, ?11, ?12, ?13)";
 
 const HELD_TWIN: &str = "-- journal.held_twin
 SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
@@ -84,6 +86,7 @@ pub(super) fn accept(
             Outgoing::Wish(wish) if enter(tx, wish, now)? => result.created += 1,
             Outgoing::Wish(_) => result.absorbed += 1,
             Outgoing::Deploy(deploy) => take_deploy(tx, deploy, now)?,
+            Outgoing::Hold { deploy, why } => hold(tx, deploy, why).map(drop)?,
         }
     }
     let through = result.through.cast_signed();
@@ -124,9 +127,11 @@ pub(super) fn enter(
         wish.target.text.as_str(),
     );
     let (not_before, rank) = (wish.not_before.as_micros(), wish.priority.rank());
+    let (origin, approved) =
+        (wish.cause.origin.as_ref().map(OriginName::as_str), wish.is_approved());
     if let Some((id, causes)) = free_twin(tx, key)? {
         run(tx, PRESS, params![id, rank, not_before])?;
-        run(tx, JOIN, params![id, wish.force, not_before, rank])?;
+        run(tx, JOIN, params![id, wish.force, not_before, rank, approved, origin])?;
         add_cause(tx, id, causes + 1, &wish.cause)?;
         return Ok(false);
     }
@@ -142,8 +147,10 @@ pub(super) fn enter(
     let (account, action, kind, target) = key;
     let at = now.as_micros();
     let (force, why) = (wish.force, &wish.hold);
-    let row =
-        params![account, action, kind, target, force, at, deploy, not_before, wait, why, rank];
+    let row = params![
+        account, action, kind, target, force, at, deploy, origin, approved, not_before, wait, why,
+        rank
+    ];
     run(tx, CREATE, row)?;
     add_cause(tx, tx.last_insert_rowid(), 1, &wish.cause)?;
     Ok(true)

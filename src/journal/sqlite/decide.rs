@@ -13,13 +13,16 @@ use crate::journal::{Decision, HeldSet, JournalError, MAX_DECIDED, MAX_SAMPLE};
 
 const HELD: &str = "-- journal.held_of_deploy
 SELECT id, account, action, kind, target, attempt, overlapped FROM intent
-WHERE wait = 'hold' AND deploy = ?1 ORDER BY id LIMIT ?2";
+WHERE wait = 'hold' AND deploy = ?1 AND id <= ?3 ORDER BY id LIMIT ?2";
 
 const FREE: &str = "-- journal.free
 UPDATE intent SET wait = NULL, wait_why = NULL, wait_until = NULL, not_before = ?2 WHERE id = ?1";
 
+const APPROVE: &str = "-- journal.approve
+UPDATE intent SET approved = 1 WHERE id = ?1";
+
 const SETS: &str = "-- journal.held_sets
-SELECT deploy, count(*) FROM intent WHERE wait = 'hold' AND deploy IS NOT NULL
+SELECT deploy, count(*), max(id) FROM intent WHERE wait = 'hold' AND deploy IS NOT NULL
 GROUP BY deploy ORDER BY deploy";
 
 const OLDEST: &str = intents!(
@@ -29,12 +32,14 @@ const OLDEST: &str = intents!(
 
 pub(super) fn decide(
     tx: &Transaction<'_>,
-    deploy: &DeployId,
+    (deploy, through): (&DeployId, Option<IntentId>),
     decision: Decision,
     who: &str,
     now: Timestamp,
 ) -> Result<u64, JournalError> {
-    let held = all(tx, HELD, params![deploy.as_str(), bounded(MAX_DECIDED)], |row| {
+    let through = through.map_or(i64::MAX, |intent| intent.0);
+    let row = params![deploy.as_str(), bounded(MAX_DECIDED), through];
+    let held = all(tx, HELD, row, |row| {
         Ok(Flying {
             id: row.get(0)?,
             account: account(row, 1)?,
@@ -59,6 +64,7 @@ fn free(tx: &Transaction<'_>, intent: &Flying, now: Timestamp) -> Result<(), Jou
     if is_wide_refresh(intent.action, intent.target.kind) {
         run(tx, RELEASE_ALL, params![intent.account.as_str(), now.as_micros()])?;
     }
+    run(tx, APPROVE, [intent.id])?;
     let key = (
         intent.account.as_str(),
         intent.action.as_str(),
@@ -75,11 +81,13 @@ fn free(tx: &Transaction<'_>, intent: &Flying, now: Timestamp) -> Result<(), Jou
 }
 
 pub(super) fn held(tx: &Transaction<'_>) -> Result<Vec<HeldSet>, JournalError> {
-    let sets = all(tx, SETS, [], |row| Ok((row.get::<_, String>(0)?, count(row, 1)?)))?;
+    let sets = all(tx, SETS, [], |row| {
+        Ok((row.get::<_, String>(0)?, count(row, 1)?, IntentId(row.get(2)?)))
+    })?;
     let mut held = Vec::with_capacity(sets.len());
-    for (deploy, intents) in sets {
+    for (deploy, intents, through) in sets {
         let oldest = all(tx, OLDEST, params![deploy, bounded(MAX_SAMPLE)], intent)?;
-        held.push(HeldSet::of(DeployId::from_text(deploy), intents, &oldest));
+        held.push(HeldSet::of(DeployId::from_text(deploy), intents, through, &oldest));
     }
     Ok(held)
 }

@@ -46,8 +46,9 @@ const PUT_CAUSE: &str = "-- journal.put_cause
 INSERT INTO cause (intent, ordinal, payload) VALUES (?1, ?2, ?3)";
 
 const TAKE_OVER: &str = "-- journal.take_over
-UPDATE intent SET causes = ?3, force = force OR (SELECT force FROM intent WHERE id = ?1),
-priority = min(priority, (SELECT priority FROM intent WHERE id = ?1)) WHERE id = ?2";
+UPDATE intent SET causes = ?3, force = intent.force OR taken.force,
+priority = min(intent.priority, taken.priority), approved = intent.approved OR taken.approved
+FROM (SELECT force, priority, approved FROM intent WHERE id = ?1) AS taken WHERE id = ?2";
 
 const HELD_TWINS: &str = "-- journal.held_twins
 SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
@@ -184,7 +185,7 @@ pub(super) fn tally(
     run(tx, TALLY, row).map(drop)
 }
 
-/// Gives the causes and the force of one intent to another, its twin.
+/// Gives the causes, the force and the approval of one intent to another, its twin.
 pub(super) fn merge(tx: &Transaction<'_>, from: i64, into: i64) -> Result<(), JournalError> {
     let total: Option<i64> = first(tx, CAUSE_COUNTS, [from, into], |row| Ok(row.get(0)?))?;
     let total = total.unwrap_or(1);

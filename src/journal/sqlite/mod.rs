@@ -10,7 +10,9 @@ mod debit;
 mod decide;
 mod doubt;
 mod flight;
+mod hold;
 mod look;
+mod pause;
 mod plan;
 mod poll;
 mod prune;
@@ -25,13 +27,13 @@ use async_trait::async_trait;
 use super::check::Snapshot;
 use super::{
     AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, Journal, JournalError,
-    Observation, Retry, Staged,
+    Observation, Pause, Retry, Staged,
 };
 use crate::database::{Database, DatabaseError};
 use crate::domain::ask::Target;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
-use crate::domain::names::{AccountName, NodeId};
+use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::forecast::History;
 use crate::domain::quota::purse::Spending;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
@@ -80,14 +82,50 @@ impl Journal for SqliteJournal {
     async fn decide(
         &self,
         deploy: &DeployId,
+        through: Option<IntentId>,
         decision: Decision,
         who: &str,
         now: Timestamp,
     ) -> Result<u64, JournalError> {
         let (deploy, who) = (deploy.clone(), who.to_owned());
         self.database
-            .call("journal.decide", move |tx| decide::decide(tx, &deploy, decision, &who, now))
+            .call("journal.decide", move |tx| {
+                decide::decide(tx, (&deploy, through), decision, &who, now)
+            })
             .await
+    }
+
+    async fn hold(&self, deploy: &DeployId, why: &str) -> Result<u64, JournalError> {
+        let (deploy, why) = (deploy.clone(), why.to_owned());
+        self.database.call("journal.hold", move |tx| hold::hold(tx, &deploy, &why)).await
+    }
+
+    async fn pause(
+        &self,
+        account: &AccountName,
+        origin: Option<&OriginName>,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<bool, JournalError> {
+        let (account, origin, who) = (account.clone(), origin.cloned(), who.to_owned());
+        self.database
+            .call("journal.pause", move |tx| pause::pause(tx, &account, origin.as_ref(), &who, now))
+            .await
+    }
+
+    async fn resume(
+        &self,
+        account: &AccountName,
+        origin: Option<&OriginName>,
+    ) -> Result<bool, JournalError> {
+        let (account, origin) = (account.clone(), origin.cloned());
+        self.database
+            .call("journal.resume", move |tx| pause::resume(tx, &account, origin.as_ref()))
+            .await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, JournalError> {
+        self.database.call("journal.pauses", pause::pauses).await
     }
 
     async fn due(

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use rusqlite::{Transaction, params};
 
 use super::flight::{by_id, pend};
+use super::hold::is_approved;
+use super::pause::is_paused;
 use super::rows::{action, all, bounded, first, intent, intents, maybe_time, target, word};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::intent::{Action, IntentId, Priority, Waiting};
+use crate::domain::intent::{Action, IntentId, Priority, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::time::Timestamp;
 use crate::journal::{Due, JournalError};
@@ -16,12 +18,16 @@ const DUE: &str = intents!(
     "journal.due",
     "WHERE i.account = ?1 AND i.state = 'pending'
     AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause'))
-    AND i.priority = ?3 AND i.not_before <= ?2 ORDER BY i.not_before, i.id LIMIT ?4"
+    AND i.priority = ?3 AND i.not_before <= ?2
+    AND NOT EXISTS (SELECT 1 FROM pause AS p WHERE p.account = i.account AND p.origin = i.origin)
+    ORDER BY i.not_before, i.id LIMIT ?4"
 );
 
 const NEXT: &str = "-- journal.next_due
-SELECT min(not_before) FROM intent WHERE account = ?1 AND state = 'pending'
-AND (wait IS NULL OR wait NOT IN ('hold', 'pause')) AND priority = ?3 AND not_before > ?2";
+SELECT i.not_before FROM intent AS i WHERE i.account = ?1 AND i.state = 'pending'
+AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause')) AND i.priority = ?3 AND i.not_before > ?2
+AND NOT EXISTS (SELECT 1 FROM pause AS p WHERE p.account = i.account AND p.origin = i.origin)
+ORDER BY i.not_before LIMIT 1";
 
 const WIDE_REFRESHES: &str = "-- journal.wide_refreshes
 SELECT DISTINCT kind, target FROM intent WHERE account = ?1 AND action = 'refresh'
@@ -45,8 +51,9 @@ pub(super) fn due(
     let at = now.as_micros();
     let mut intents = Vec::new();
     let mut next_at = None;
+    let priorities = if is_paused(tx, name)? { &[][..] } else { &Priority::ALL };
     // Each by its own part of the index: a scan of all would pass over what is parked.
-    for priority in Priority::ALL.map(Priority::rank) {
+    for priority in priorities.iter().map(|priority| priority.rank()) {
         let left = bounded(limit.saturating_sub(intents.len()));
         intents.extend(all(tx, DUE, params![name, at, priority, left], intent)?);
         let next = first(tx, NEXT, params![name, at, priority], |row| Ok(maybe_time(row, 0)?))?;
@@ -82,6 +89,7 @@ pub(super) fn park(
     for (id, waiting) in parked {
         if let Some(intent) = by_id(tx, *id)?
             && intent.pending
+            && !(waiting.wait == Wait::Hold && is_approved(tx, *id)?)
         {
             pend(tx, &intent, intent.attempt, waiting, now)?;
         }

@@ -4,6 +4,7 @@ use rusqlite::{Row, Transaction};
 use serde::de::DeserializeOwned;
 
 use crate::domain::ask::{Kind, Target};
+use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Intent, IntentId, Outcome, Priority, State, Wait, Waiting};
 use crate::domain::names::AccountName;
 use crate::domain::time::Timestamp;
@@ -17,7 +18,7 @@ macro_rules! intents {
             $name,
             "\nSELECT i.id, i.account, i.action, i.kind, i.target, i.force, i.created_at, i.causes,
             i.state, i.not_before, i.attempt, i.wait, i.wait_why, i.wait_until, i.ended_at,
-            i.outcome, i.outcome_why, i.superseded_by, c.payload, i.priority
+            i.outcome, i.outcome_why, i.superseded_by, c.payload, i.priority, i.deploy, i.approved
             FROM intent AS i JOIN cause AS c ON c.intent = i.id AND c.ordinal = i.causes ",
             $rest
         )
@@ -116,6 +117,8 @@ pub(super) fn intent(row: &Row<'_>) -> Result<Intent, JournalError> {
         priority: Priority::of_rank(row.get(19)?)
             .ok_or_else(|| JournalError::Inconsistent("an intent's priority".to_owned()))?,
         created_at: time(row, 6)?,
+        deploy: row.get::<_, Option<String>>(20)?.map(DeployId::from_text),
+        approved: row.get(21)?,
         causes: row.get(7)?,
         state: state(row)?,
         cause: json(&row.get::<_, String>(18)?)?,

@@ -20,7 +20,8 @@ const CAN_GO: &str = "-- journal.can_go
 SELECT i.priority, i.id, c.payload ->> '$.origin'
 FROM intent AS i JOIN cause AS c ON c.intent = i.id AND c.ordinal = i.causes
 WHERE i.id = ?1 AND i.account = ?2 AND i.action = ?3 AND i.state = 'pending'
-AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause')) AND i.force <= ?4";
+AND (i.wait IS NULL OR i.wait NOT IN ('hold', 'pause')) AND i.force <= ?4
+AND NOT EXISTS (SELECT 1 FROM pause AS p WHERE p.account = i.account AND p.origin IN ('', i.origin))";
 
 const KNOWN: &str = "-- journal.batch_known
 SELECT 1 FROM batch WHERE key = ?1";

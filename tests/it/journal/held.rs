@@ -20,7 +20,7 @@ fn deploy(number: u64) -> DeployId {
 }
 
 async fn decide(world: &World, number: u64, decision: Decision) -> u64 {
-    let decided = world.journal.decide(&deploy(number), decision, "alice", world.now).await;
+    let decided = world.journal.decide(&deploy(number), None, decision, "alice", world.now).await;
     decided.expect("decides")
 }
 
@@ -101,6 +101,20 @@ pub(crate) async fn a_rejected_intent_ends_by_whom(world: &mut World) {
     assert_eq!(decide(world, 1, Decision::Approve).await, 0, "what ended stays so");
 }
 
+pub(crate) async fn what_came_since_the_person_looked_stays_held(world: &mut World) {
+    world.send(Outgoing::Wish(held(A, 1))).await;
+    let seen = world.journal.held().await.expect("held")[0].through;
+    world.send(Outgoing::Wish(held(B, 1))).await;
+    let decided = world
+        .journal
+        .decide(&deploy(1), Some(seen), Decision::Approve, "alice", world.now)
+        .await
+        .expect("decides");
+    assert_eq!(decided, 1);
+    assert_eq!(world.due().await.intents[0].target, url(A));
+    assert_eq!(world.journal.held().await.expect("held")[0].sample, [url(B)]);
+}
+
 pub(crate) async fn many_are_decided_on_in_parts(world: &mut World) {
     let wishes = (0..=MAX_DECIDED).map(|number| held(&format!("https://a.example/{number}"), 1));
     let items = wishes.map(|wish| world.item(wish)).collect();
@@ -128,6 +142,7 @@ pub(crate) async fn what_is_held_is_shown_by_deploy(world: &mut World) {
     let set = &sets[0];
     assert_eq!((set.since, set.why.as_str()), (since, "most files went"));
     assert_eq!(set.origin, Some("www".into()));
+    assert_eq!(set.through.0 - 6, world.history(&sets[0].sample[0].text).await[0].id.0);
     let sample: Vec<_> =
         (0..5).map(|number| url(&format!("https://a.example/d/{number}"))).collect();
     assert_eq!(set.sample, sample);

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::{Deploy, DeployId};
-use refreshd::domain::intent::{Action, Outgoing, Priority, Wait, Waiting, Wish};
+use refreshd::domain::hint::Witness;
+use refreshd::domain::intent::{Action, IntentId, Outgoing, Priority, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -56,7 +57,7 @@ fn target(number: u8) -> Target {
 
 impl Pair {
     async fn step(&mut self, (verb, a, b, c): Step) {
-        match verb % 18 {
+        match verb % 20 {
             0..=2 => self.accept(a, b, c).await,
             3..=5 => self.stage(a, b, c).await,
             6..=8 => self.answer(a, b).await,
@@ -69,6 +70,11 @@ impl Pair {
                 self.now = self.now.plus(by);
             }
             16 => self.decide(a, b).await,
+            17 => self.pause(a, b).await,
+            18 => {
+                let deploy = DeployId::new(Timestamp::EPOCH, u64::from(a % 3));
+                let _ = both!(self.hold(&deploy, "a guard holds it"));
+            }
             _ if a < 40 => {
                 self.fence = both!(self.lead(&self.account, self.now)).expect("leads");
             }
@@ -89,6 +95,9 @@ impl Pair {
             let prefetch = target.kind == Kind::Url && number > 170;
             let mut cause = cause(self.now);
             cause.origin = (number % 3 > 0).then(|| if c > 100 { "www" } else { "blog" }.into());
+            if number % 7 == 1 {
+                (cause.witness, cause.origin) = (Witness::Operator, None);
+            }
             cause.deploy = (c.is_multiple_of(2)).then(|| deploy.clone());
             self.sequence += 1;
             let wish = Wish {
@@ -102,6 +111,11 @@ impl Pair {
                 cause,
             };
             items.push((self.sequence, Outgoing::Wish(wish)));
+        }
+        if c % 32 == 3 {
+            self.sequence += 1;
+            let hold = Outgoing::Hold { deploy: deploy.clone(), why: "so many".to_owned() };
+            items.push((self.sequence, hold));
         }
         if c > 200 {
             self.sequence += 1;
@@ -238,6 +252,16 @@ impl Pair {
         let _ = both!(self.park(&parked, self.now));
     }
 
+    async fn pause(&mut self, a: u8, b: u8) {
+        let origin = [None, Some("www".into()), Some("blog".into())][usize::from(a % 3)].clone();
+        // Most often it ends: most of a history is not about it.
+        let _ = if b.is_multiple_of(3) {
+            both!(self.pause(&self.account, origin.as_ref(), "alice", self.now))
+        } else {
+            both!(self.resume(&self.account, origin.as_ref()))
+        };
+    }
+
     async fn decide(&mut self, a: u8, b: u8) {
         let held = both!(self.held()).expect("held");
         let decision = if b.is_multiple_of(3) { Decision::Reject } else { Decision::Approve };
@@ -245,7 +269,8 @@ impl Pair {
             Some(set) => set.deploy.clone(),
             None => DeployId::new(self.now, 9),
         };
-        let _ = both!(self.decide(&deploy, decision, "alice", self.now));
+        let through = (a > 128).then(|| IntentId(i64::from(b)));
+        let _ = both!(self.decide(&deploy, through, decision, "alice", self.now));
     }
 
     async fn report(&mut self, a: u8, b: u8) {
@@ -260,6 +285,7 @@ impl Pair {
         let _ = both!(self.oldest_open());
         let _ = both!(self.attention(5));
         let _ = both!(self.held());
+        let _ = both!(self.pauses());
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
         let _ = both!(self.spending(&self.account, self.now));
