@@ -31,6 +31,25 @@ CREATE TABLE outbox (
     payload TEXT NOT NULL
 ) STRICT;
 
+-- What changed in which deploy: a JSON list of [letter, path] for each record. Kept 90 days.
+CREATE TABLE change (
+    sequence INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    deploy TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    changes TEXT NOT NULL
+) STRICT;
+CREATE INDEX change_deploy ON change (deploy);
+CREATE INDEX change_origin ON change (origin, at);
+
+-- Deploys that somebody holds open.
+CREATE TABLE bracket (
+    origin TEXT PRIMARY KEY,
+    deploy TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    ending INTEGER NOT NULL
+) STRICT;
+
 -- journal: what belongs to an account
 
 CREATE TABLE lead (
@@ -51,6 +70,7 @@ CREATE TABLE deploy (
     closed_at INTEGER
 ) STRICT;
 CREATE INDEX deploy_closed ON deploy (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX deploy_origin ON deploy (origin, opened_at);
 
 CREATE TABLE intent (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -100,6 +120,14 @@ CREATE TABLE cause (
     payload TEXT NOT NULL,
     PRIMARY KEY (intent, ordinal)
 ) STRICT, WITHOUT ROWID;
+
+-- Which intents a deploy caused, be it as one of several; and what stands for those superseded.
+CREATE TABLE deploy_intent (
+    deploy TEXT NOT NULL,
+    intent INTEGER NOT NULL REFERENCES intent (id) ON DELETE CASCADE,
+    PRIMARY KEY (deploy, intent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deploy_intent_intent ON deploy_intent (intent);
 
 CREATE TABLE batch (
     key TEXT PRIMARY KEY,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::config::Origin;
-use crate::domain::deploy::{Deploy, DeployId};
+use crate::domain::deploy::{Bracket, Deploy, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::index::Index;
@@ -38,12 +38,14 @@ mod find;
 mod judge;
 mod links;
 mod record;
+mod see;
 mod show;
 mod tree;
 
 use compare::Comparing;
 use fill::Filling;
 use links::Links;
+use see::{Called, Seeing};
 
 /// Paths looked at, and committed, at once: with their wishes about a thousand rows.
 const CHUNK: usize = 500;
@@ -169,6 +171,8 @@ pub struct Intake {
     /// What is to be compared, by whom it was hinted at.
     subtrees: BTreeMap<RelPath, Witness>,
     comparing: Option<Comparing>,
+    /// How many comparisons ran beside, or began to.
+    comparisons: u64,
     /// Whether the whole tree was compared since the watch was armed.
     compared: bool,
     links: Links,
@@ -188,14 +192,19 @@ pub struct Intake {
     told: Option<(&'static str, usize)>,
     /// The open deploy, once its opening was recorded.
     announced: Option<DeployId>,
+    /// The deploy that somebody holds open.
+    bracket: Option<Bracket>,
+    /// Who wants to be told that all was seen, and how far that is.
+    called: Called,
+    seeing: Option<Seeing>,
     /// Until when to wait after a failure, and how long that wait is.
     retry: Option<(Duration, Duration)>,
     next_reconcile: Option<Duration>,
     next_poll: Option<Duration>,
     next_glance: Option<Duration>,
-    /// What a person should know: about the index, about what could not be read, and about links
-    /// that are not followed.
-    notes: [String; 3],
+    /// What a person should know: about the index, about what could not be read, about links that are
+    /// not followed, and about a deploy that nobody ended.
+    notes: [String; 4],
     facts: OriginFacts,
 }
 
@@ -239,6 +248,7 @@ impl Intake {
             settler,
             subtrees: BTreeMap::new(),
             comparing: None,
+            comparisons: 0,
             compared: false,
             links: Links::default(),
             backlog: VecDeque::new(),
@@ -250,6 +260,9 @@ impl Intake {
             vanishing: (Duration::ZERO, 0),
             told: None,
             announced: None,
+            bracket: None,
+            called: Called::default(),
+            seeing: None,
             retry: None,
             next_reconcile: None,
             next_poll: None,
@@ -378,6 +391,13 @@ impl Intake {
             self.refreshes.extend_from_slice(refreshes);
             self.forget();
         }
+        self.called.ticket = hints.ticket.or(self.called.ticket);
+        if hints.bracket
+            && let Err(trouble) = self.take_bracket().await
+        {
+            self.door.0.bracket();
+            return Err(trouble);
+        }
         let now = self.clock.boot();
         if hints.root || self.next_glance.is_some_and(|at| at <= now) {
             self.glance().await?;
@@ -394,12 +414,14 @@ impl Intake {
             self.arm().await?;
             return Ok(true);
         };
+        worked |= self.begin_seeing().await?;
         worked |= self.compare_hinted(identity).await?;
         self.schedule(identity);
         worked |= self.advance_comparing().await?;
         worked |= self.mark_suspects();
         worked |= self.look(identity).await?;
         worked |= self.fill(identity).await?;
+        worked |= self.go_on_seeing();
         Ok(worked)
     }
 
@@ -421,6 +443,9 @@ impl Intake {
             chunks: Vec::new(),
             origin_record: None,
             outgoing: Vec::new(),
+            changes: Vec::new(),
+            at: self.clock.server_now(),
+            end_bracket: false,
         }
     }
 

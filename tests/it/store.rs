@@ -29,7 +29,16 @@ fn write(first: &str, data: Option<&[u8]>) -> ChunkWrite {
 }
 
 fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
-    Record { origin: "www".into(), forget: false, chunks, origin_record: None, outgoing }
+    Record {
+        origin: "www".into(),
+        forget: false,
+        chunks,
+        origin_record: None,
+        outgoing,
+        changes: Vec::new(),
+        at: Timestamp::EPOCH,
+        end_bracket: false,
+    }
 }
 
 async fn open(path: &Path) -> (Store, Database) {

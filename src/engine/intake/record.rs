@@ -1,6 +1,6 @@
 //! From looks to what is committed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::task::spawn_blocking;
 use super::judge::{IndexStep, Judgement, judge};
 use super::{CHUNK, Intake, Trouble, tree};
 use crate::domain::change::ChangeKind;
-use crate::domain::deploy::{Deploy, DeployId};
+use crate::domain::deploy::{Bracket, Deploy, DeployId};
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Outgoing, Wish};
 use crate::domain::settle::Look;
 use crate::domain::time::Timestamp;
 use crate::source::look::Seen;
-use crate::store::Record;
+use crate::store::{Changed, Record};
 
 /// An open deploy's wishes are planned this long after its deadline even if its closing is lost.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
@@ -49,6 +49,7 @@ impl Intake {
                 return Err(trouble);
             }
         };
+        self.note_overtime();
         let closing = self.settler.closing(self.clock.boot()).is_some();
         if looks.is_empty() && !closing {
             return Ok(heard);
@@ -85,6 +86,7 @@ impl Intake {
         if closes {
             self.settler.closed();
             self.announced = None;
+            self.bracket = None;
         }
         Ok(true)
     }
@@ -215,10 +217,13 @@ impl Intake {
         let mut announced = self.announced.clone();
         let mut late: Vec<Arc<Deploy>> = Vec::new();
         let mut outgoing = Vec::new();
+        let mut changes: BTreeMap<DeployId, Vec<Changed>> = BTreeMap::new();
         for (witness, judgement) in judged {
             let Some((change, deploy)) = judgement.change else {
                 continue;
             };
+            let changed = (change.kind, change.path.clone());
+            changes.entry(deploy.id.clone()).or_default().push(changed);
             let is_open = self.settler.is_open(&deploy);
             let not_before = if is_open { self.deadline(&deploy) } else { now };
             let origin = &self.settings.origin;
@@ -230,9 +235,6 @@ impl Intake {
             let held = self.holding.as_ref().filter(|_| is_removed).map(|(_, why)| why.clone());
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
-            }
-            if mapped.made.is_empty() {
-                continue;
             }
             if !is_open {
                 if !late.iter().any(|known| known.id == deploy.id) {
@@ -258,12 +260,15 @@ impl Intake {
         outgoing.extend(closing.filter(|deploy| is_announced(&deploy.id)).map(ending));
         let closes = closing.is_some();
         let chunks = self.index_mut().take_writes();
-        (Record { chunks, outgoing, ..self.blank() }, closes)
+        let changes = changes.into_iter().collect();
+        let end_bracket = closes && self.bracket.is_some();
+        (Record { chunks, outgoing, changes, end_bracket, ..self.blank() }, closes)
     }
 
     fn deadline(&self, deploy: &Deploy) -> Timestamp {
-        let open = self.settings.waits.deploy_deadline + DEADLINE_GRACE;
-        deploy.opened_at.plus(open)
+        let bracket = self.bracket.as_ref().filter(|bracket| bracket.deploy == deploy.id);
+        let usual = deploy.opened_at.plus(self.settings.waits.deploy_deadline);
+        bracket.map_or(usual, Bracket::until).plus(DEADLINE_GRACE)
     }
 
     /// Records, and tells who forwards. After a failure the index is read back.
@@ -274,7 +279,7 @@ impl Intake {
         }
         if let Some(state) = &mut record.origin_record {
             state.files = self.held().files();
-        } else if !news {
+        } else if !news && record.changes.is_empty() && !record.end_bracket {
             return Ok(());
         }
         let state = record.origin_record.clone();
