@@ -204,6 +204,20 @@ pub enum Outcome {
     Cancelled(String),
 }
 
+impl Outcome {
+    /// Returns the word used in code, CLI and JSON.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Superseded(_) => "superseded",
+            Self::Rejected(_) => "rejected",
+            Self::Cancelled(_) => "cancelled",
+        }
+    }
+}
+
 /// Where an intent stands; what belongs to a state lives in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {

@@ -16,17 +16,17 @@ use async_trait::async_trait;
 
 use crate::database::DatabaseError;
 use crate::domain::ask::Target;
-use crate::domain::deploy::DeployId;
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
-use crate::domain::names::{AccountName, NodeId};
+use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::{Allowance, PerKind, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
 pub use types::{
-    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, JobAsk, Observation,
-    Retry, Staged,
+    AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, JobAsk,
+    Observation, Retry, Staged,
 };
 
 /// How often an intent is asked in vain before it ends failed.
@@ -77,7 +77,8 @@ pub trait Journal: Send + Sync + 'static {
     /// A wish with a `hold` that joins none becomes an intent that waits for a person; one of the same
     /// target and deploy that waits so already stands for it, and only takes its force.
     /// A closed deploy brings forward the `not_before` of pending intents that it opened, but for
-    /// those that wait for something.
+    /// those that wait for something. An open deploy closes those of its origin that are open still:
+    /// their closing was lost in a crash.
     async fn accept(
         &self,
         node: &NodeId,
@@ -258,6 +259,24 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns what is held, by deploy, the oldest first. Held intents of no deploy are in no set.
     async fn held(&self) -> Result<Vec<HeldSet>, JournalError>;
+
+    /// Returns the deploys of an origin, or of all, newest first, at most `limit`.
+    async fn deploys(
+        &self,
+        origin: Option<&OriginName>,
+        limit: usize,
+    ) -> Result<Vec<Deploy>, JournalError>;
+
+    /// Returns a deploy.
+    async fn deploy(&self, deploy: &DeployId) -> Result<Option<Deploy>, JournalError>;
+
+    /// Returns what became of all that these deploys caused, as one: each intent counts once. What
+    /// stands for a superseded intent belongs to its deploys. Names at most `limit` unfinished ones.
+    async fn deploy_report(
+        &self,
+        deploys: &[DeployId],
+        limit: usize,
+    ) -> Result<DeployReport, JournalError>;
 
     /// Forgets what ended more than [`KEPT_DAYS`] ago, at most 1,000 intents; returns how many
     /// intents went. Sums stay.

@@ -1,9 +1,9 @@
 //! What the reference remembers, and how intents move in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ask::{Kind, Target};
-use crate::domain::deploy::DeployId;
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting, Wish};
 use crate::domain::names::{AccountName, NodeId};
@@ -23,6 +23,9 @@ pub(super) struct Memory {
     pub(super) batches: BTreeMap<BatchKey, Kept>,
     pub(super) corrected: BTreeMap<(AccountName, Day, QuotaKind), i64>,
     pub(super) limits: BTreeMap<(AccountName, QuotaKind), u64>,
+    pub(super) deploys: BTreeMap<DeployId, Deploy>,
+    /// Which intents a deploy caused, and what stands for those superseded.
+    pub(super) caused: BTreeSet<(DeployId, IntentId)>,
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
 
@@ -142,6 +145,8 @@ impl Memory {
                 row.not_before = row.not_before.min(wish.not_before);
                 row.set_pending(None);
             }
+            let caused = wish.cause.deploy.clone().map(|deploy| (deploy, row.intent.id));
+            self.caused.extend(caused);
             return false;
         }
         if wish.hold.is_some() {
@@ -177,6 +182,7 @@ impl Memory {
             overlapped: false,
             causes: vec![wish.cause.clone()],
         });
+        self.caused.extend(wish.cause.deploy.clone().map(|deploy| (deploy, IntentId(self.next))));
         true
     }
 
@@ -256,14 +262,10 @@ impl Memory {
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<(), JournalError> {
-        let word = match &outcome {
-            Outcome::Done => "done",
-            Outcome::Failed(_) => "failed",
-            Outcome::Superseded(_) => "superseded",
-            Outcome::Rejected(_) => "rejected",
-            Outcome::Cancelled(_) => "cancelled",
-        };
-        *self.tally.entry(word).or_default() += 1;
+        if let Outcome::Superseded(by) = outcome {
+            self.stand_for(id, by);
+        }
+        *self.tally.entry(outcome.as_str()).or_default() += 1;
         let row = self.row(id)?;
         row.overlapped = false;
         row.intent.state = State::Ended { at: now, outcome };

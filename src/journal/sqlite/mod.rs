@@ -7,6 +7,7 @@ mod accept;
 mod answers;
 mod batches;
 mod decide;
+mod deploys;
 mod doubt;
 mod flight;
 mod look;
@@ -23,14 +24,14 @@ use async_trait::async_trait;
 
 use super::check::Snapshot;
 use super::{
-    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, Journal, JournalError,
-    Observation, Retry, Staged,
+    AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, Journal,
+    JournalError, Observation, Retry, Staged,
 };
 use crate::database::{Database, DatabaseError};
 use crate::domain::ask::Target;
-use crate::domain::deploy::DeployId;
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
-use crate::domain::names::{AccountName, NodeId};
+use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::{Allowance, PerKind, Reported};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
@@ -296,6 +297,33 @@ impl Journal for SqliteJournal {
 
     async fn held(&self) -> Result<Vec<HeldSet>, JournalError> {
         self.database.call("journal.held", decide::held).await
+    }
+
+    async fn deploys(
+        &self,
+        origin: Option<&OriginName>,
+        limit: usize,
+    ) -> Result<Vec<Deploy>, JournalError> {
+        let origin = origin.cloned();
+        self.database
+            .call("journal.deploys", move |tx| deploys::deploys(tx, origin.as_ref(), limit))
+            .await
+    }
+
+    async fn deploy(&self, deploy: &DeployId) -> Result<Option<Deploy>, JournalError> {
+        let deploy = deploy.clone();
+        self.database.call("journal.deploy", move |tx| deploys::deploy(tx, &deploy)).await
+    }
+
+    async fn deploy_report(
+        &self,
+        deploys: &[DeployId],
+        limit: usize,
+    ) -> Result<DeployReport, JournalError> {
+        let deploys = deploys.to_vec();
+        self.database
+            .call("journal.deploy_report", move |tx| deploys::report(tx, &deploys, limit))
+            .await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {

@@ -107,7 +107,7 @@ impl Pair {
                 id: deploy,
                 origin: "www".into(),
                 opened_at: self.now,
-                closed_at: Some(self.now),
+                closed_at: (c < 230).then_some(self.now),
             };
             items.push((self.sequence, Outgoing::Deploy(deploy)));
         }
@@ -258,6 +258,10 @@ impl Pair {
         let _ = both!(self.oldest_open());
         let _ = both!(self.attention(5));
         let _ = both!(self.held());
+        let deploys = both!(self.deploys(None, 9)).expect("deploys");
+        let deploys: Vec<DeployId> = deploys.into_iter().map(|deploy| deploy.id).collect();
+        let _ = both!(self.deploy_report(&deploys, 5));
+        let _ = both!(self.deploy_report(&deploys[..deploys.len().min(1)], 50));
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
         let _ = both!(self.history(&self.account, Action::Refresh, &target(2), 9));
