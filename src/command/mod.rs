@@ -17,13 +17,16 @@ mod check;
 mod control;
 mod decide;
 mod demo;
+mod deploy;
 mod doctor;
+mod history;
 mod index;
 mod plan;
 mod printer;
 mod run;
 mod sandbox;
 mod status;
+mod wait;
 mod wish;
 mod words;
 
@@ -102,6 +105,12 @@ enum Command {
     Approve(decide::Args),
     /// Drop what is held of a deploy.
     Reject(decide::Args),
+    /// Hold a deploy open while it pauses, let it close, or show what became of it.
+    Deploy(deploy::Args),
+    /// Wait until all that was written by now is refreshed: a step of a build.
+    Wait(wait::Args),
+    /// Write down what changed in which deploy, as `simulate` reads it.
+    History(history::Args),
     /// Show how far the index of each origin is: on a terminal until every file has a digest.
     Index(index::Args),
     /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
@@ -157,6 +166,9 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
+            Command::Deploy(args) => deploy::run(args, &mut printer).await,
+            Command::Wait(args) => wait::run(args, clock, &mut printer).await,
+            Command::History(args) => history::run(args, clock, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,

@@ -27,7 +27,11 @@ use crate::store::Store;
 
 pub mod baseline;
 pub mod decide;
+pub mod deploy;
+pub mod history;
+pub mod report;
 pub mod status;
+pub mod wait;
 pub mod wishes;
 
 /// What the daemon knows of an account when it answers for it.
@@ -80,6 +84,11 @@ pub fn router(desk: Desk) -> Router {
         .route("/wishes", post(wishes::answer))
         .route("/decide", post(decide::answer))
         .route("/baseline", post(baseline::answer))
+        .route("/call", post(wait::call))
+        .route("/wait", post(wait::answer))
+        .route("/deploy", post(deploy::answer))
+        .route("/deploys", post(deploy::tell))
+        .route("/history", post(history::answer))
         .with_state(desk)
 }
 

@@ -28,4 +28,5 @@ mod swap;
 mod systemd;
 mod trees;
 mod vanish;
+mod wait;
 mod world;

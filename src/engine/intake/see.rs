@@ -50,6 +50,11 @@ enum Progress {
 impl Intake {
     /// Begins to make sure that all that was written by now is seen, if somebody asked for it.
     pub(super) async fn begin_seeing(&mut self) -> Result<bool, Trouble> {
+        // Who waits for a deploy to close must not keep it from closing.
+        let is_closing = |seeing: &Seeing| matches!(seeing.progress, Progress::Closing(_));
+        if self.called.ends && self.seeing.as_ref().is_some_and(is_closing) {
+            self.see_again();
+        }
         let is_called = self.called.ticket.is_some() || self.called.ends;
         if !is_called || self.seeing.is_some() || !self.compared {
             return Ok(false);
