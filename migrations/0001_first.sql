@@ -84,6 +84,10 @@ CREATE TABLE intent (
     causes INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'submitting', 'submitted', 'ended')),
     not_before INTEGER NOT NULL,
+    -- When of its deploy it goes: 0 any time, 1 assets, 2 pages, 3 feeds; and whether those before it
+    -- must be complete, not only accepted.
+    stage INTEGER NOT NULL DEFAULT 0,
+    stage_complete INTEGER NOT NULL DEFAULT 0,
     attempt INTEGER NOT NULL DEFAULT 0,
     wait TEXT,
     wait_why TEXT,
@@ -108,6 +112,8 @@ CREATE INDEX intent_open ON intent (account, action, kind, target) WHERE state <
 CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ended';
 CREATE INDEX intent_held ON intent (deploy, id) WHERE wait = 'hold';
 CREATE INDEX intent_deploy ON intent (deploy) WHERE state = 'pending';
+CREATE INDEX intent_staged ON intent (account, deploy, stage_complete)
+    WHERE state = 'pending' AND action = 'refresh' AND stage > 0 AND (wait IS NULL OR wait = 'stage');
 CREATE INDEX intent_target ON intent (target);
 CREATE INDEX intent_attention ON intent (id)
     WHERE (wait IS NOT NULL AND (wait <> 'hold' OR deploy IS NULL)) OR outcome = 'failed';

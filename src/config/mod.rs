@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
+use crate::domain::stage::Stages;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
@@ -131,6 +132,8 @@ pub struct Origin {
     pub root: PathBuf,
     /// Whose domains they are.
     pub account: AccountName,
+    /// In which order a deploy goes.
+    pub stages: Stages,
     /// Which URLs its paths have, which are excluded and which are prefetched.
     pub mapping: Mapping,
     /// How long a deploy must be quiet before it closes.

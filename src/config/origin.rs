@@ -9,6 +9,7 @@ use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Origin, value};
 use crate::domain::mapping::{DirectoryUrls, Field, Mapping, MappingError, Spec};
 use crate::domain::names::{AccountName, OriginName};
+use crate::domain::stage::{self, After, Stages};
 use crate::domain::url::Base;
 use crate::domain::watch::{Links, Means};
 
@@ -37,6 +38,7 @@ pub(super) fn origin(
     let exclude = section.list("exclude", value::text, findings);
     let exclude_defaults = section.or("exclude_defaults", true, value::boolean, findings);
     let prefetch = section.list("prefetch", value::text, findings);
+    let stages = stages(&mut section, findings);
     let short = value::time(MILLISECOND..=HOUR);
     let settle = timed(&mut section, "settle", SECOND, &short, findings);
     let mut deploy_deadline = timed(&mut section, "deploy_deadline", 10 * SECOND, &short, findings);
@@ -82,7 +84,7 @@ pub(super) fn origin(
             }
         }
     });
-    let (root, account, mapping) = (root?, account?, mapping.ok()?);
+    let (root, account, mapping, stages) = (root?, account?, mapping.ok()?, stages?);
     refuse_absolute("exclude", exclude.as_ref(), &root.value, findings);
     refuse_absolute("prefetch", prefetch.as_ref(), &root.value, findings);
     Some(Placed {
@@ -90,6 +92,7 @@ pub(super) fn origin(
             name: OriginName::from(name),
             root: root.value,
             account,
+            stages,
             mapping,
             settle: settle.value,
             deploy_deadline: deploy_deadline.value,
@@ -104,6 +107,31 @@ pub(super) fn origin(
         },
         root: root.span,
     })
+}
+
+/// Reads in which order a deploy goes.
+fn stages(section: &mut Section<'_>, findings: &mut Findings) -> Option<Stages> {
+    let assets = section.list("assets", value::text, findings);
+    let feeds = section.list("feeds", value::text, findings);
+    let after = section.or("stage_after", After::default(), value::stage_after, findings);
+    let usual = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>();
+    let assets_texts = texts(assets.as_ref()).unwrap_or_else(|| usual(&stage::ASSETS));
+    let feeds_texts = texts(feeds.as_ref()).unwrap_or_else(|| usual(&stage::FEEDS));
+    let stages = Stages::new(assets_texts, feeds_texts, after).map_err(|bad| {
+        for (is_feed, item, why) in bad {
+            let (key, list) = if is_feed { ("feeds", &feeds) } else { ("assets", &assets) };
+            let span = list.as_ref().and_then(|list| list.value.get(item)).map(|item| &item.span);
+            if let Some(span) = span {
+                let help = "write it like \"*.css\" or \"static/**\"";
+                findings.refuse(
+                    span.clone(),
+                    "this value",
+                    Wrong::new(format!("`{key}`: {why}"), help),
+                );
+            }
+        }
+    });
+    stages.ok()
 }
 
 /// Refuses globs that spell the root out: they would match nothing.

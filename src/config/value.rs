@@ -11,6 +11,7 @@ use super::section::{Wrong, kind_of, nearest};
 use super::{LogFormat, LogLevel, duration};
 use crate::domain::endpoint::endpoint_problem;
 use crate::domain::mapping::DirectoryUrls;
+use crate::domain::stage::After;
 use crate::domain::watch::{Links, Means};
 
 /// The directory that systemd puts credentials in, as it may be written in a path.
@@ -154,6 +155,11 @@ fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
 pub(super) fn directory_urls(value: &DeValue<'_>) -> Read<DirectoryUrls> {
     use DirectoryUrls::{Both, None, Slash};
     choice(value, &[("slash", Slash), ("both", Both), ("none", None)])
+}
+
+/// Reads `stage_after`.
+pub(super) fn stage_after(value: &DeValue<'_>) -> Read<After> {
+    choice(value, &[("accepted", After::Accepted), ("complete", After::Complete)])
 }
 
 /// Reads `watch`.

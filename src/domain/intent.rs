@@ -11,6 +11,7 @@ use super::hint::Witness;
 use super::index::Digest;
 use super::names::{AccountName, OriginName};
 use super::path::RelPath;
+use super::stage::Stage;
 use super::time::Timestamp;
 
 /// What the CDN is to do.
@@ -84,6 +85,9 @@ pub struct Wish {
     /// Not to be planned before this instant: an open deploy's latest deadline. Closing the deploy
     /// brings it forward, and if the closing is lost the deadline passes by itself.
     pub not_before: Timestamp,
+    /// When of its deploy it goes.
+    #[serde(default)]
+    pub stage: Stage,
     /// Why a person decides whether it is asked, in one sentence; none when it just goes out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,

@@ -12,7 +12,7 @@ use super::path::RelPath;
 use super::time::Timestamp;
 use super::url::{Base, CanonicalUrl, UrlError};
 
-mod globs;
+pub(crate) mod globs;
 
 #[cfg(test)]
 mod tests;
@@ -255,6 +255,7 @@ impl Mapping {
             target: Target::new(Kind::Url, url.as_str()),
             force: action == Action::Refresh && change.force,
             not_before,
+            stage: crate::domain::stage::Stage::default(),
             hold: None,
             cause: cause.clone(),
         };

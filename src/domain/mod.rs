@@ -18,6 +18,7 @@ pub mod path;
 pub mod plan;
 pub mod quota;
 pub mod settle;
+pub mod stage;
 pub mod task;
 pub mod time;
 pub mod url;

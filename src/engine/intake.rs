@@ -25,6 +25,7 @@ use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
 use crate::domain::settle::{Settler, Waits};
+use crate::domain::stage::Stages;
 use crate::source::mounts::Mount;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
@@ -70,6 +71,8 @@ pub struct Settings {
     pub links: crate::domain::watch::Links,
     /// How long things settle.
     pub waits: Waits,
+    /// In which order a deploy goes.
+    pub stages: Stages,
     /// How often the whole tree is compared with the index, give or take a tenth.
     pub reconcile_every: Duration,
     /// How often what sends no events is compared, if that takes less than a twentieth of the time.
@@ -94,6 +97,7 @@ impl From<&Origin> for Settings {
             reconcile_every: origin.reconcile_every,
             poll_every: origin.poll_every,
             digest_rate: origin.digest_rate,
+            stages: origin.stages.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod check;
 mod fate;
+mod order;
 pub mod reference;
 pub mod sqlite;
 mod types;
@@ -98,7 +99,8 @@ pub trait Journal: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<u64, JournalError>;
 
-    /// Returns what the account has to do: at most `limit` intents.
+    /// Returns what the account has to do: at most `limit` intents. Before that it lets the stages of
+    /// closed deploys wait for those before them, and those go that have waited for the last.
     async fn due(
         &self,
         account: &AccountName,

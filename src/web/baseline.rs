@@ -63,6 +63,7 @@ fn wishes(name: &OriginName, origin: &OriginDesk, now: Timestamp) -> Vec<Wish> {
         target: target.clone(),
         force: false,
         not_before: now.plus(BASELINE_FIRST),
+        stage: crate::domain::stage::Stage::default(),
         hold: None,
         cause: Cause {
             witness: Witness::Operator,

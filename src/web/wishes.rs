@@ -98,6 +98,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
                     || (request.action == Action::Refresh && request.kind == Kind::Url),
                 target,
                 not_before: now,
+                stage: crate::domain::stage::Stage::default(),
                 hold: None,
                 cause: Cause {
                     witness: Witness::Operator,

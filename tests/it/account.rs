@@ -276,6 +276,7 @@ impl Bench {
             target,
             force,
             not_before: now,
+            stage: refreshd::domain::stage::Stage::default(),
             hold: None,
             cause: Cause {
                 witness: Witness::Operator,

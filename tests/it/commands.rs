@@ -30,6 +30,7 @@ async fn leave_held(world: &World, number: u64, urls: &[&str]) -> DeployId {
             target: Target::new(Kind::Url, *url),
             force: true,
             not_before: Timestamp::EPOCH,
+            stage: refreshd::domain::stage::Stage::default(),
             hold: Some("2 of 3 files went".to_owned()),
             cause: Cause {
                 witness: Witness::Scan,

@@ -15,6 +15,7 @@ use refreshd::domain::intent::{Action, Cause, Outgoing, Wish};
 use refreshd::domain::mapping::{DirectoryUrls, Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
+use refreshd::domain::stage::Stages;
 use refreshd::domain::watch::Links;
 use refreshd::engine::intake::{Intake, Settings};
 use refreshd::source::HintSender;
@@ -180,6 +181,7 @@ fn settings(digest_rate: u64, root: PathBuf, waits: Waits) -> Settings {
         reconcile_every: Duration::from_secs(3_600),
         poll_every: Duration::from_secs(60),
         digest_rate,
+        stages: Stages::default(),
     }
 }
 
@@ -1011,6 +1013,7 @@ async fn a_new_baseline_can_be_asked_for() {
             digest: None,
             deploy: None,
         },
+        stage: refreshd::domain::stage::Stage::default(),
         hold: None,
     };
     let now = world.clock.now();
@@ -1023,4 +1026,5 @@ async fn a_new_baseline_can_be_asked_for() {
     assert_eq!(world.refreshed().await, ["/a"]);
 }
 
+mod brackets;
 mod doubts;

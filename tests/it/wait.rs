@@ -184,3 +184,25 @@ async fn history_tells_what_changed_a_line_a_deploy() {
     assert_eq!(run(&world, &["history", "--since", "1h", "--origin", "www"], 0), said);
     assert!(run(&world, &["history", "--since", "yesterday"], 64).contains("30d"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assets_are_accepted_before_pages_and_pages_before_feeds() {
+    for after in ["accepted", "complete"] {
+        let world = World::new().await;
+        world.configure("", &format!("settle = \"300ms\"\nstage_after = \"{after}\""));
+        let _daemon = world.start();
+        world.wait_ready();
+        for name in ["feed.xml", "index.html", "page", "site.css", "b/app.js", "b/sitemap.xml"] {
+            world.write(name, "new");
+        }
+        run(&world, &["wait"], 0);
+        let batches: Vec<Vec<String>> =
+            world.accepted().into_iter().map(|entry| sorted(entry.targets)).collect();
+        let expected = [
+            vec!["b/app.js", "site.css"],
+            vec!["", "index.html", "page"],
+            vec!["b/sitemap.xml", "feed.xml"],
+        ];
+        assert_eq!(batches, expected, "{after}");
+    }
+}

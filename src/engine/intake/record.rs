@@ -11,7 +11,7 @@ use super::{CHUNK, Intake, Trouble, tree};
 use crate::domain::change::ChangeKind;
 use crate::domain::deploy::{Bracket, Deploy, DeployId};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Outgoing, Wish};
+use crate::domain::intent::{Action, Outgoing, Wish};
 use crate::domain::settle::Look;
 use crate::domain::time::Timestamp;
 use crate::source::look::Seen;
@@ -244,12 +244,13 @@ impl Intake {
                 announced = Some(deploy.id.clone());
                 outgoing.push(Outgoing::Deploy(Deploy::clone(&deploy)));
             }
-            outgoing.extend(
-                mapped
-                    .made
-                    .into_iter()
-                    .map(|wish| Outgoing::Wish(Wish { hold: held.clone(), ..wish })),
-            );
+            let stage = self.settings.stages.of(&change.path);
+            outgoing.extend(mapped.made.into_iter().map(|wish| {
+                // What is gone is dropped at once, and a prefetch comes after its refresh anyway.
+                let is_staged = !is_removed && wish.action == Action::Refresh;
+                let stage = if is_staged { stage } else { wish.stage };
+                Outgoing::Wish(Wish { hold: held.clone(), stage, ..wish })
+            }));
         }
         let ending = |deploy: &Arc<Deploy>| {
             Outgoing::Deploy(Deploy { closed_at: Some(now), ..Deploy::clone(deploy) })

@@ -2,14 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::memory::Memory;
+use super::memory::{Memory, Row};
 use crate::domain::deploy::{Deploy, DeployId};
-use crate::domain::intent::{IntentId, Outcome, State};
-use crate::domain::names::OriginName;
+use crate::domain::intent::{Action, IntentId, Outcome, State, Wait};
+use crate::domain::names::{AccountName, OriginName};
+use crate::domain::stage::{After, Order};
 use crate::domain::time::Timestamp;
+use crate::journal::order::{PASSED_BY, patience, waiting};
 use crate::journal::{Attention, DeployReport, JournalError};
 
 type Answer<T> = Result<T, JournalError>;
+
+impl Row {
+    fn is_ordered(&self, account: &AccountName) -> bool {
+        let is_refresh = self.intent.action == Action::Refresh;
+        is_refresh && self.intent.account == *account && self.stage.order != Order::Any
+    }
+}
 
 #[expect(
     clippy::unnecessary_wraps,
@@ -42,6 +51,53 @@ impl Memory {
         let of = self.caused.iter().filter(|(_, intent)| *intent == superseded);
         let more: Vec<_> = of.map(|(deploy, _)| (deploy.clone(), by)).collect();
         self.caused.extend(more);
+    }
+
+    /// Keeps the stages of closed deploys apart, and lets those go that nothing holds back any more.
+    pub(super) fn keep_order(&mut self, account: &AccountName, now: Timestamp) {
+        let is_staged = |row: &Row| {
+            let waits = matches!(row.wait(), None | Some(Wait::Stage));
+            row.is_pending() && waits && row.is_ordered(account)
+        };
+        let staged = self.intents.iter().filter(|row| is_staged(row));
+        let staged: BTreeSet<(DeployId, After)> =
+            staged.filter_map(|row| Some((row.deploy.clone()?, row.stage.after))).collect();
+        for (deploy, after) in staged {
+            let lowest = self.lowest(account, &deploy, after);
+            let closed_at = self.deploys.get(&deploy).and_then(|deploy| deploy.closed_at);
+            let until = closed_at.map(|closed_at| closed_at.plus(patience(after)));
+            for row in &mut self.intents {
+                let is_of = row.deploy.as_ref() == Some(&deploy) && row.stage.after == after;
+                if !is_of || !is_staged(row) {
+                    continue;
+                }
+                let goes = lowest.is_none_or(|lowest| row.stage.order <= lowest);
+                match until.filter(|until| *until > now) {
+                    _ if goes && row.wait() == Some(Wait::Stage) => {
+                        row.not_before = row.not_before.min(now);
+                        row.set_pending(None);
+                    }
+                    Some(until) if !goes && row.wait().is_none() => {
+                        row.not_before = until;
+                        row.set_pending(Some(waiting(row.stage.order, &deploy, until)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Returns the first stage of a deploy that later ones wait for.
+    fn lowest(&self, account: &AccountName, deploy: &DeployId, after: After) -> Option<Order> {
+        let is_caused = |row: &&Row| self.caused.contains(&(deploy.clone(), row.intent.id));
+        let is_awaited = |row: &&Row| match row.intent.state {
+            State::Submitting => true,
+            State::Submitted => after == After::Complete,
+            State::Pending { .. } => row.wait().is_none_or(|wait| !PASSED_BY.contains(&wait)),
+            State::Ended { .. } => false,
+        };
+        let ordered = self.intents.iter().filter(|row| row.is_ordered(account));
+        ordered.filter(is_caused).filter(is_awaited).map(|row| row.stage.order).min()
     }
 
     pub(super) fn deploys(

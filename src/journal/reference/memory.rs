@@ -8,6 +8,7 @@ use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait, Waiting, Wish};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::QuotaKind;
+use crate::domain::stage::{Order, Stage};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId, TaskStatus};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::JournalError;
@@ -36,6 +37,7 @@ pub(super) struct Row {
     pub(super) not_before: Timestamp,
     pub(super) attempt: u32,
     pub(super) deploy: Option<DeployId>,
+    pub(super) stage: Stage,
     pub(super) overlapped: bool,
     pub(super) causes: Vec<Cause>,
 }
@@ -145,6 +147,17 @@ impl Memory {
                 row.not_before = row.not_before.min(wish.not_before);
                 row.set_pending(None);
             }
+            let is_staged = row.wait() == Some(Wait::Stage);
+            if wish.stage.order == Order::Any {
+                row.stage.order = Order::Any;
+                if is_staged {
+                    row.not_before = wish.not_before;
+                    row.set_pending(None);
+                }
+            } else if is_staged && wish.cause.deploy.is_some() {
+                row.deploy.clone_from(&wish.cause.deploy);
+                row.stage = wish.stage;
+            }
             let caused = wish.cause.deploy.clone().map(|deploy| (deploy, row.intent.id));
             self.caused.extend(caused);
             return false;
@@ -179,6 +192,7 @@ impl Memory {
             not_before: wish.not_before,
             attempt: 0,
             deploy: wish.cause.deploy.clone(),
+            stage: wish.stage,
             overlapped: false,
             causes: vec![wish.cause.clone()],
         });
@@ -295,6 +309,7 @@ impl Memory {
                 target: intent.target,
                 force: false,
                 not_before: now,
+                stage: crate::domain::stage::Stage::default(),
                 hold: None,
                 cause,
             };

@@ -113,6 +113,7 @@ impl Memory {
         now: Timestamp,
         limit: usize,
     ) -> Answer<Due> {
+        self.keep_order(account, now);
         let ready: Vec<_> = self
             .intents
             .iter()

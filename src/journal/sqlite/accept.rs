@@ -4,10 +4,12 @@ use rusqlite::{Transaction, params};
 
 use super::deploys::{self, caused};
 use super::doubt::RELEASE_ALL;
+use super::order;
 use super::rows::{first, run, to_json};
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Cause, Outgoing, Wait, Wish};
 use crate::domain::names::NodeId;
+use crate::domain::stage::After;
 use crate::domain::time::Timestamp;
 use crate::journal::{AcceptedWishes, JournalError, MAX_CAUSES};
 
@@ -29,8 +31,9 @@ not_before = CASE WHEN wait IS NULL THEN min(not_before, ?3) ELSE not_before END
 
 const CREATE: &str = "-- journal.create
 INSERT INTO intent
-(account, action, kind, target, force, created_at, deploy, causes, state, not_before, wait, wait_why)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', ?8, ?9, ?10)";
+(account, action, kind, target, force, created_at, deploy, causes, state, not_before, wait, wait_why,
+stage, stage_complete)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', ?8, ?9, ?10, ?11, ?12)";
 
 const HELD_TWIN: &str = "-- journal.held_twin
 SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
@@ -102,6 +105,7 @@ pub(super) fn enter(
     let not_before = wish.not_before.as_micros();
     if let Some((id, causes)) = free_twin(tx, key)? {
         run(tx, JOIN, params![id, wish.force, not_before])?;
+        order::join(tx, id, wish)?;
         add_cause(tx, id, causes + 1, &wish.cause)?;
         caused(tx, wish.cause.deploy.as_ref(), id)?;
         return Ok(false);
@@ -117,8 +121,12 @@ pub(super) fn enter(
     let wait = wish.hold.as_ref().map(|_| Wait::Hold.as_str());
     let (account, action, kind, target) = key;
     let at = now.as_micros();
-    let row =
-        params![account, action, kind, target, wish.force, at, deploy, not_before, wait, wish.hold];
+    let (stage, complete) = (wish.stage.order.number(), wish.stage.after == After::Complete);
+    #[rustfmt::skip]
+    let row = params![
+        account, action, kind, target, wish.force, at, deploy, not_before, wait, wish.hold, stage,
+        complete,
+    ];
     run(tx, CREATE, row)?;
     let id = tx.last_insert_rowid();
     add_cause(tx, id, 1, &wish.cause)?;

@@ -224,6 +224,7 @@ fn again(account: &AccountName, target: &Target, now: Timestamp) -> Wish {
         target: target.clone(),
         force: false,
         not_before: now,
+        stage: crate::domain::stage::Stage::default(),
         hold: None,
         cause: Cause {
             witness: Witness::Schedule,

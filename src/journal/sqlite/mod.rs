@@ -11,6 +11,7 @@ mod deploys;
 mod doubt;
 mod flight;
 mod look;
+mod order;
 mod plan;
 mod poll;
 mod prune;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Transaction, params};
 
 use super::flight::{by_id, pend};
+use super::order::keep_order;
 use super::rows::{action, all, bounded, first, intent, intents, maybe_time, target, word};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, IntentId, Waiting};
@@ -41,6 +42,7 @@ pub(super) fn due(
     now: Timestamp,
     limit: usize,
 ) -> Result<Due, JournalError> {
+    keep_order(tx, account, now)?;
     let name = account.as_str();
     let at = now.as_micros();
     // Each of the two by its own part of the index: a scan of both would pass over all that is parked.

@@ -9,6 +9,7 @@ use refreshd::domain::verdict::Verdict;
 use refreshd::journal::{JournalError, MAX_ATTEMPTS, Observation, Staged};
 
 pub(crate) use super::held::*;
+pub(crate) use super::ordered::*;
 use super::world::{HOUR, SECOND, World, cause, directory, later, url, wish};
 
 pub(crate) const A: &str = "https://a.example/d/a";

@@ -9,6 +9,7 @@ use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::intent::{Action, Outgoing, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
+use refreshd::domain::stage::{After, Order, Stage};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::Timestamp;
 use refreshd::domain::verdict::Verdict;
@@ -96,6 +97,10 @@ impl Pair {
                 target,
                 force: number.is_multiple_of(5),
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
+                stage: Stage {
+                    order: Order::ALL[usize::from(number / 8 % 4)],
+                    after: if c.is_multiple_of(7) { After::Complete } else { After::Accepted },
+                },
                 hold: (c % 5 == 1).then(|| format!("a person decides on {number}")),
                 cause,
             };

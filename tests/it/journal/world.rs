@@ -52,6 +52,7 @@ pub(crate) fn wish(text: &str) -> Wish {
         target: url(text),
         force: false,
         not_before: Timestamp::EPOCH,
+        stage: refreshd::domain::stage::Stage::default(),
         hold: None,
         cause: cause(Timestamp::EPOCH),
     }
