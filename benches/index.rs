@@ -14,6 +14,7 @@ use std::time::Duration;
 use refreshd::database::{Database, DatabaseError};
 use refreshd::domain::index::{Chunk, Digest, Entry, Fingerprint, Index};
 use refreshd::domain::path::RelPath;
+use refreshd::domain::time::Timestamp;
 use refreshd::store::{Record, Store};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -139,8 +140,16 @@ fn on_disk(path: &Path, chunks: &[Chunk]) {
             };
             let chunks = some.iter().map(write).collect();
             let (origin_record, outgoing) = (None, Vec::new());
-            let record =
-                Record { origin: "www".into(), forget: false, chunks, origin_record, outgoing };
+            let record = Record {
+                origin: "www".into(),
+                forget: false,
+                chunks,
+                origin_record,
+                outgoing,
+                changes: Vec::new(),
+                at: Timestamp::EPOCH,
+                end_bracket: false,
+            };
             store.record(record).await.expect("records");
         }
         let size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";

@@ -211,15 +211,15 @@ fn shown(answer: &Value) -> String {
         let said = |key: &str| asks[key].as_str().unwrap_or_default().to_owned();
         let _ = write!(text, "\nasked: {} {} {}", asks["asks"], said("kind"), said("action"));
     }
-    let changed = answer["changed"].as_u64().unwrap_or_default();
+    let number = answer["changed"].as_u64().unwrap_or_default();
     let changes = answer["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let _ = write!(text, "\nchanged: {}", count(changed, "path"));
+    let _ = write!(text, "\nchanged: {}", count(number, "path"));
     for change in changes {
         let said = |at: usize| change[at].as_str().unwrap_or_default().to_owned();
         let _ = write!(text, "\n  {} {}", said(0), said(1));
     }
-    if changed > changes.len() as u64 {
-        let _ = write!(text, "\n  and {} more", changed - changes.len() as u64);
+    if number > changes.len() as u64 {
+        let _ = write!(text, "\n  and {} more", number - changes.len() as u64);
     }
     text
 }

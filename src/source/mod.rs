@@ -36,10 +36,9 @@ struct Held {
     root: bool,
     anew: Option<Vec<Wish>>,
     bracket: bool,
-    /// The newest ticket that was given out, for good.
+    /// The newest ticket that was given out, and the newest that was drained; for good.
     ticket: u64,
-    /// Whether it was drained.
-    called: bool,
+    drained: u64,
 }
 
 impl Held {
@@ -145,7 +144,6 @@ impl HintSender {
         let ticket = {
             let mut held = self.0.held();
             held.ticket += 1;
-            held.called = true;
             held.ticket
         };
         self.knock();
@@ -164,14 +162,15 @@ impl HintReceiver {
     pub fn drain(&self) -> Hints {
         let mut held = self.0.held();
         let ticket = held.ticket;
-        let held = std::mem::replace(&mut *held, Held { ticket, ..Held::default() });
+        let rest = Held { ticket, drained: ticket, ..Held::default() };
+        let held = std::mem::replace(&mut *held, rest);
         Hints {
             hints: plain(held.hints),
             overflowed: held.overflowed,
             root: held.root,
             anew: held.anew,
             bracket: held.bracket,
-            ticket: held.called.then_some(ticket),
+            ticket: (ticket > held.drained).then_some(ticket),
         }
     }
 
@@ -181,7 +180,7 @@ impl HintReceiver {
         let mut held = self.0.held();
         let hints = std::mem::take(&mut held.hints);
         let overflowed = std::mem::take(&mut held.overflowed);
-        if held.root || held.anew.is_some() || held.bracket || held.called {
+        if held.root || held.anew.is_some() || held.bracket || held.ticket > held.drained {
             self.0.knocked.notify_one();
         }
         drop(held);

@@ -41,7 +41,7 @@ pub(super) fn write(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreEr
     for (deploy, changes) in &record.changes {
         let pairs: Vec<(&str, Name)> =
             changes.iter().map(|(kind, path)| (kind.letter(), Name::of(path))).collect();
-        let text = serde_json::to_string(&pairs).map_err(inconsistent)?;
+        let text = serde_json::to_string(&pairs).map_err(|error| inconsistent(&error))?;
         tx.prepare_cached(sql::WRITE_CHANGES)?.execute(params![
             origin,
             deploy.as_str(),
@@ -159,7 +159,8 @@ fn changes(tx: &Transaction<'_>, deploy: &DeployId) -> Result<Vec<Changed>, Stor
     let texts = statement.query_map([deploy.as_str()], |row| row.get::<_, String>(0))?;
     let mut changes = Vec::new();
     for text in texts {
-        let pairs: Vec<(String, Name)> = serde_json::from_str(&text?).map_err(inconsistent)?;
+        let pairs: Vec<(String, Name)> =
+            serde_json::from_str(&text?).map_err(|error| inconsistent(&error))?;
         for (letter, name) in pairs {
             let path = RelPath::new(match name {
                 Name::Text(text) => text.into_bytes(),
@@ -174,6 +175,6 @@ fn changes(tx: &Transaction<'_>, deploy: &DeployId) -> Result<Vec<Changed>, Stor
     Ok(changes)
 }
 
-fn inconsistent(error: serde_json::Error) -> StoreError {
+fn inconsistent(error: &serde_json::Error) -> StoreError {
     StoreError::Inconsistent(error.to_string())
 }

@@ -50,7 +50,7 @@ struct Written {
     until: crate::domain::time::Timestamp,
 }
 
-fn refuse(code: StatusCode, problem: impl ToString) -> Response {
+fn refuse(code: StatusCode, problem: &impl ToString) -> Response {
     (code, Json(Refused { problems: vec![problem.to_string()] })).into_response()
 }
 
@@ -59,7 +59,7 @@ fn refuse(code: StatusCode, problem: impl ToString) -> Response {
 pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> Response {
     let name = &request.origin;
     let Some(origin) = desk.origins.get(name) else {
-        return refuse(StatusCode::NOT_FOUND, unknown(&desk, name));
+        return refuse(StatusCode::NOT_FOUND, &unknown(&desk, name));
     };
     let written = match request.bound {
         Bound::Begin => begin(&desk, name, origin).await,
@@ -71,8 +71,8 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
             tracing::info!(origin = %name, %deploy, bound = ?request.bound, "a deploy's bound was set");
             (StatusCode::ACCEPTED, Json(Written { deploy, until })).into_response()
         }
-        Ok(Err(problem)) => refuse(StatusCode::CONFLICT, problem),
-        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, error),
+        Ok(Err(problem)) => refuse(StatusCode::CONFLICT, &problem),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
 }
 
@@ -141,20 +141,20 @@ pub async fn tell(State(desk): State<Desk>, Json(question): Json<Question>) -> R
     let Some(id) = &question.deploy else {
         return match list(&desk, question.origin.as_ref()).await {
             Ok(reports) => Json(serde_json::json!({ "deploys": reports })).into_response(),
-            Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, error),
+            Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
         };
     };
     let deploy = match desk.journal.deploy(id).await {
         Ok(Some(deploy)) => deploy,
         Ok(None) => {
             let problem = format!("there is no deploy `{id}`; see `refreshd deploy list`");
-            return refuse(StatusCode::NOT_FOUND, problem);
+            return refuse(StatusCode::NOT_FOUND, &problem);
         }
-        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, error),
+        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     };
     let changes = match desk.store.changes(id).await {
         Ok(changes) => changes,
-        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, error),
+        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     };
     let named = changes.iter().take(NAMED);
     match Report::read(desk.journal.as_ref(), &[deploy]).await {
@@ -164,7 +164,7 @@ pub async fn tell(State(desk): State<Desk>, Json(question): Json<Question>) -> R
             changes: named.map(|(kind, path)| (kind.letter(), path.to_string())).collect(),
         })
         .into_response(),
-        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, error),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
 }
 

@@ -133,16 +133,16 @@ async fn progress(desk: &Desk, ticket: &Ticket) -> Result<Progress, JournalError
     if desk.store.outbox_len().await.unwrap_or(1) > 0 {
         return Ok(unseen("what was seen is being written down".to_owned()));
     }
-    let deploys = match &ticket.deploy {
-        Some(deploy) => desk.journal.deploy(deploy).await?.into_iter().collect(),
-        None => {
-            let all = desk.journal.deploys(Some(&ticket.origin), MOST_DEPLOYS).await?;
-            deploy::latest(&all).to_vec()
-        }
+    let deploys = if let Some(deploy) = &ticket.deploy {
+        desk.journal.deploy(deploy).await?.into_iter().collect()
+    } else {
+        let all = desk.journal.deploys(Some(&ticket.origin), MOST_DEPLOYS).await?;
+        deploy::latest(&all).to_vec()
     };
-    let report = match deploys.is_empty() {
-        true => None,
-        false => Some(Report::read(desk.journal.as_ref(), &deploys).await?),
+    let report = if deploys.is_empty() {
+        None
+    } else {
+        Some(Report::read(desk.journal.as_ref(), &deploys).await?)
     };
     Ok(Progress { seen: true, note: String::new(), now, report })
 }

@@ -222,8 +222,8 @@ impl Intake {
             let Some((change, deploy)) = judgement.change else {
                 continue;
             };
-            let changed = (change.kind, change.path.clone());
-            changes.entry(deploy.id.clone()).or_default().push(changed);
+            let pair = (change.kind, change.path.clone());
+            changes.entry(deploy.id.clone()).or_default().push(pair);
             let is_open = self.settler.is_open(&deploy);
             let not_before = if is_open { self.deadline(&deploy) } else { now };
             let origin = &self.settings.origin;

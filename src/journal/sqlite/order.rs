@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::journal::JournalError;
 use crate::journal::order::{patience, waiting};
 
-const STAGED: &str = "-- journal.staged_deploys
+pub(super) const STAGED: &str = "-- journal.staged_deploys
 SELECT DISTINCT deploy, stage_complete FROM intent WHERE account = ?1 AND state = 'pending'
 AND action = 'refresh' AND stage > 0 AND (wait IS NULL OR wait = 'stage') AND deploy IS NOT NULL";
 

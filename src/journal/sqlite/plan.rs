@@ -93,6 +93,7 @@ pub(super) fn park(
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::STAGED;
     use super::*;
     use crate::database::{Database, DatabaseError};
 
@@ -104,6 +105,7 @@ mod tests {
             (NEXT, "intent_due"),
             (WIDE_REFRESHES, "intent_open"),
             (SAME_REFRESH, "intent_open"),
+            (STAGED, "intent_staged"),
         ] {
             let steps = database
                 .call("test", move |tx| {
