@@ -27,6 +27,7 @@ use refreshd::engine::step::Step;
 use refreshd::journal::Journal;
 use refreshd::journal::sqlite::SqliteJournal;
 
+mod cover;
 mod guard;
 
 const SITE: &str = "https://www.example.com";
@@ -284,6 +285,7 @@ impl Bench {
             force,
             priority,
             not_before: now,
+            stage: refreshd::domain::stage::Stage::default(),
             hold: None,
             cause: Cause {
                 witness: Witness::Operator,

@@ -30,4 +30,5 @@ mod systemd;
 mod treasury;
 mod trees;
 mod vanish;
+mod wait;
 mod world;

@@ -107,6 +107,7 @@ impl Bench {
                 deploy: None,
             };
             let wish = Wish {
+                stage: refreshd::domain::stage::Stage::default(),
                 account: "main".into(),
                 action: Action::Refresh,
                 target: target.clone(),

@@ -17,6 +17,10 @@ use crate::domain::time::Day;
 /// only revalidated: the origin sends it whole. Our judgement; no source states a figure.
 const FORCED: u64 = 4;
 
+/// While there is room for all, a wide refresh must save so many URL refreshes at least: it may hit what
+/// no index knows.
+const WORTH_WIDE: u64 = 100;
+
 impl Planner<'_> {
     /// Lets wide asks stand for URLs where the policy finds that worth its price.
     pub(super) fn widen(&mut self, widening: &Widening<'_>) {
@@ -61,9 +65,8 @@ impl Planner<'_> {
             open.iter().partition(|at| self.wanted[**at].can_be_carried());
         let budget = Budget { urls: budget.urls.saturating_sub(bound.len() as u64), ..budget };
         // There is room for all of it, and as much again.
-        let directory =
-            self.purse.limit(QuotaKind::Url) / self.purse.limit(QuotaKind::Directory).max(1);
-        if free.len() as u64 * 2 > budget.urls || free.len() as u64 > directory {
+        let urls_for_one = self.urls_for_one(QuotaKind::Directory);
+        if free.len() as u64 * 2 > budget.urls || free.len() as u64 > urls_for_one {
             let texts: Vec<String> =
                 free.iter().map(|at| self.wanted[*at].target.text.clone()).collect();
             let dirty: Vec<Dirty<'_>> = (free.iter().zip(&texts))
@@ -111,9 +114,8 @@ impl Planner<'_> {
         };
         let soft = milliseconds(widening.spare);
         // A day's allowance is worth the same in each kind; all of its URLs, a hundred objects spared.
-        let limit = |kind| self.purse.limit(kind).max(1);
         let url = soft / 100;
-        let worth = |kind| url.saturating_mul(limit(QuotaKind::Url)) / limit(kind);
+        let worth = |kind| url.saturating_mul(self.urls_for_one(kind));
         let prices = Prices {
             soft,
             forced: soft.saturating_mul(FORCED),
@@ -124,6 +126,11 @@ impl Planner<'_> {
         };
         let wait = price(day) / 1_000 * widening.again.1;
         shape.choose(budget, &prices, Again { chance: widening.again.0, wait })
+    }
+
+    /// Returns how many URL refreshes one wide refresh is worth, by what the day allows of each.
+    fn urls_for_one(&self, kind: QuotaKind) -> u64 {
+        (self.purse.limit(QuotaKind::Url) / self.purse.limit(kind).max(1)).max(WORTH_WIDE)
     }
 
     /// Makes a wide ask of what it stands for.
