@@ -13,12 +13,12 @@ use super::*;
 /// A bench whose day allows 30 URLs, 2 directories and nothing else, over a tree of 20 pages in `d`,
 /// as many in `e`, and an unchanged file in `e`.
 async fn scarce() -> Bench {
-    let mut bench = Bench::new(PerKind::from_fn(|kind| match kind {
+    let quota = PerKind::from_fn(|kind| match kind {
         QuotaKind::Url => 30,
         QuotaKind::Directory => 2,
         _ => 0,
-    }))
-    .await;
+    });
+    let mut bench = Bench::with(Account { cover: Cover::default(), ..account(quota) }).await;
     let mut index = Index::new();
     let entry =
         Entry { fingerprint: Fingerprint::default(), digest: None, doubtful: false, linked: false };
