@@ -10,7 +10,7 @@ const UNITS: [(&str, u64); 5] =
 /// Reads a duration: whole numbers, each with its unit, the larger unit first.
 ///
 /// The error says what is wrong in words that follow "the duration".
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     let mut total: u64 = 0;
     let mut smallest = u64::MAX;

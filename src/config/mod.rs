@@ -27,6 +27,7 @@ mod section;
 mod timed;
 mod value;
 
+pub use duration::parse as read_duration;
 pub use problem::{ProblemRow, Problems};
 
 /// The whole configuration.

@@ -23,6 +23,7 @@ mod odd;
 mod overflow;
 mod process;
 mod sdk;
+mod simulate;
 mod space;
 mod store;
 mod swap;
