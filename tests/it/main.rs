@@ -21,6 +21,7 @@ mod mapping;
 mod mounts;
 mod odd;
 mod overflow;
+mod plan;
 mod process;
 mod sdk;
 mod simulate;

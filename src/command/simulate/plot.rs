@@ -5,34 +5,17 @@ use std::fmt::Write as _;
 
 use super::Answer;
 use crate::command::words::grouped;
+use crate::config::read_duration;
 
 /// The picture's size, and the edges of the area that is plotted in.
 const SIZE: (f64, f64) = (900.0, 560.0);
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 760.0;
-const TOP: f64 = 50.0;
+const TOP: f64 = 70.0;
 const BOTTOM: f64 = 490.0;
 
-/// Lags that may be marked, in seconds.
-const LAGS: [(f64, &str); 17] = [
-    (1.0, "1 s"),
-    (10.0, "10 s"),
-    (60.0, "1 min"),
-    (300.0, "5 min"),
-    (600.0, "10 min"),
-    (1_200.0, "20 min"),
-    (1_800.0, "30 min"),
-    (3_600.0, "1 h"),
-    (7_200.0, "2 h"),
-    (21_600.0, "6 h"),
-    (43_200.0, "12 h"),
-    (86_400.0, "1 day"),
-    (259_200.0, "3 days"),
-    (604_800.0, "1 week"),
-    (2_592_000.0, "30 days"),
-    (31_536_000.0, "1 year"),
-    (315_360_000.0, "10 years"),
-];
+/// Lags that may be marked.
+const LAGS: &str = "1s 10s 1m 5m 10m 20m 30m 1h 2h 3h 6h 12h 1d 3d 7d 30d 365d 3650d";
 
 /// A result as a point: unchanged objects, mean lag in seconds.
 struct Point {
@@ -48,9 +31,10 @@ pub(super) fn draw(answers: &[Answer]) -> String {
     let most = nice(points.iter().map(|point| point.hit).fold(1.0, f64::max));
     let least = points.iter().map(|point| point.lag).fold(f64::INFINITY, f64::min);
     let longest = points.iter().map(|point| point.lag).fold(1.0, f64::max);
-    let marked = |lag: f64| LAGS.iter().map(|(seconds, _)| *seconds).find(|mark| *mark >= lag);
-    let high = marked(longest * 1.001).unwrap_or(longest);
-    let low = LAGS.iter().map(|(seconds, _)| *seconds).rfind(|mark| *mark < least).unwrap_or(0.1);
+    let seconds = |name: &str| read_duration(name).map_or(0.0, |lag| lag.as_secs_f64());
+    let marks: Vec<(f64, &str)> = LAGS.split(' ').map(|name| (seconds(name), name)).collect();
+    let high = marks.iter().find(|mark| mark.0 > longest).map_or(longest, |mark| mark.0);
+    let low = marks.iter().rfind(|mark| mark.0 < least).map_or(0.1, |mark| mark.0);
     let x = |hit: f64| LEFT + (RIGHT - LEFT) * hit / most;
     let y = |lag: f64| BOTTOM - (BOTTOM - TOP) * (lag.max(low) / low).ln() / (high / low).ln();
 
@@ -60,9 +44,9 @@ pub(super) fn draw(answers: &[Answer]) -> String {
         SIZE.0, SIZE.1
     );
     let middle = (LEFT + RIGHT) / 2.0;
-    text(&mut svg, LEFT, 28.0, "start", "Mean lag of a change, from its time to its acceptance");
+    text(&mut svg, LEFT, 24.0, "start", "Mean lag of a change, from its time to its acceptance");
     text(&mut svg, middle, BOTTOM + 50.0, "middle", "Unchanged objects hit, in all");
-    for (lag, name) in LAGS.iter().filter(|(lag, _)| (low..=high).contains(lag)) {
+    for (lag, name) in marks.iter().filter(|(lag, _)| (low..=high).contains(lag)) {
         line(&mut svg, (LEFT, y(*lag)), (RIGHT, y(*lag)), "#ddd");
         text(&mut svg, LEFT - 8.0, y(*lag) + 4.0, "end", name);
     }
