@@ -1,73 +1,62 @@
 //! `refreshd plan`: what would be asked of the CDN, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, IsTerminal};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::{Account, Config, Origin};
+use crate::domain::ask::Target;
 use crate::domain::change::{Change, ChangeKind};
+use crate::domain::cover::Recurrence;
 use crate::domain::deploy::DeployId;
+use crate::domain::guard::{self, Guard};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Intent, IntentId, State, Wish};
-use crate::domain::names::AccountName;
+use crate::domain::intent::{Action, Intent, IntentId, State, Wish};
+use crate::domain::names::{AccountName, OriginName};
 use crate::domain::path::{RelPath, escape};
-use crate::domain::plan::{self, Limits};
-use crate::domain::quota::purse::Purse;
-use crate::domain::quota::{Allowance, PerKind, QuotaKind};
+use crate::domain::plan::{self, Limits, Widening};
+use crate::domain::time::Timestamp;
 
-use super::{ConfigArg, Exit, Failed, Printer, check, run};
+use answer::{Answer, HeldSet, Unmapped};
+use today::{Source, Today};
+use trees::Trees;
+
+use super::{ConfigArg, Exit, Failed, Printer, check};
+
+mod answer;
+mod show;
+mod today;
+mod trees;
 
 /// Arguments of `refreshd plan`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// Changed files: absolute, or relative to an origin's root. `-`, or none, reads them from
-    /// standard input, one a line.
+    /// Changed files: absolute, or relative to an origin's root. One that isn't there is taken as
+    /// removed, the others as modified. `-`, or none, reads them from standard input, one a line.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Plan with the quota the CDN says is left now; without it, with a whole day's.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ledger")]
     live: bool,
-    /// Write the plan as one JSON object.
+    /// Plan with what the running daemon says is left today, and with what it keeps for whom.
+    #[arg(long)]
+    ledger: bool,
+    /// Write the plan as one JSON object, every target named.
     #[arg(long)]
     json: bool,
 }
 
-/// What would be asked.
-#[derive(Debug, Default, Serialize)]
-struct Answer {
-    batches: Vec<Batch>,
-    waiting: Vec<Parked>,
+/// What changed files come to, before anything is planned.
+#[derive(Default)]
+struct Mapped {
+    wishes: BTreeMap<AccountName, Vec<Wish>>,
+    /// Changed paths of each origin, each with whether it is gone.
+    changed: BTreeMap<OriginName, BTreeMap<RelPath, bool>>,
     unmapped: Vec<Unmapped>,
-    cost: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Batch {
-    account: String,
-    action: &'static str,
-    kind: &'static str,
-    force: bool,
-    targets: Vec<String>,
-    why: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Parked {
-    url: String,
-    waits: Vec<&'static str>,
-    why: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Unmapped {
-    path: String,
-    why: String,
 }
 
 /// Plans the refresh of some paths; asks nothing of the CDN, but its quota when `--live`.
@@ -79,31 +68,22 @@ pub(super) async fn run(
     let config = check::load(&args.config, printer)?;
     let now = clock.server_now();
     let paths = read_paths(&args.paths).map_err(|error| Failed::new(Exit::Usage, error))?;
-    let mut answer = Answer::default();
-    let mut wishes: BTreeMap<AccountName, Vec<Wish>> = BTreeMap::new();
-    let deploy = DeployId::new(now, 0);
-    for path in &paths {
-        match wishes_of(path, &config, &deploy, now) {
-            Ok(more) => {
-                for wish in more {
-                    wishes.entry(wish.account.clone()).or_default().push(wish);
-                }
-            }
-            Err(why) => {
-                let path = escape(path.as_os_str().as_bytes());
-                answer.unmapped.push(Unmapped { path, why });
-            }
-        }
-    }
-    for (account, wishes) in &wishes {
-        let allowances = allowances(&config, account, args.live, &clock).await?;
-        let batch = config.accounts.get(account).map_or(100, |account| account.batch);
-        add_plan(&mut answer, account, wishes, &allowances, batch, now);
+    let source = match (args.live, args.ledger) {
+        (true, _) => Source::Cdn,
+        (_, true) => Source::Ledger,
+        _ => Source::WholeDay,
+    };
+    let mapped = map(&paths, &config, now);
+    let mut answer = Answer { unmapped: mapped.unmapped, ..Answer::default() };
+    for (name, wishes) in mapped.wishes {
+        let Some(account) = config.accounts.get(&name) else { continue };
+        let today = Today::of(account, source, &config, &clock).await?;
+        add_plan(&mut answer, &config, account, wishes, &mapped.changed, &today, now);
     }
     if args.json {
         printer.json(&answer);
     } else {
-        print(&answer, printer);
+        show::show(&answer, source, printer);
     }
     Ok(Exit::Ok)
 }
@@ -122,155 +102,172 @@ fn read_paths(arguments: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
         .collect()
 }
 
-fn wishes_of(
-    path: &Path,
-    config: &Config,
-    deploy: &DeployId,
-    now: crate::domain::time::Timestamp,
-) -> Result<Vec<Wish>, String> {
-    let mut all = Vec::new();
-    let mut reasons = Vec::new();
-    let mut known = false;
-    for origin in config.origins.values() {
-        // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
-        let full: PathBuf = origin.root.join(path).components().collect();
-        let Some(relative) = RelPath::below(&origin.root, &full) else {
-            continue;
-        };
-        known = true;
-        if full.is_dir() {
-            reasons
-                .push(format!("origin {}: it is a directory; name the files in it", origin.name));
-            continue;
+/// Finds out what is wished for when these paths change.
+fn map(paths: &[PathBuf], config: &Config, now: Timestamp) -> Mapped {
+    let mut mapped = Mapped::default();
+    let mut seen = BTreeSet::new();
+    for path in paths.iter().filter(|path| seen.insert(*path)) {
+        let mut reasons = Vec::new();
+        let mut is_asked = false;
+        let mut is_known = false;
+        for (number, origin) in (0..).zip(config.origins.values()) {
+            // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
+            let full: PathBuf = origin.root.join(path).components().collect();
+            let Some(relative) = RelPath::below(&origin.root, &full) else {
+                continue;
+            };
+            is_known = true;
+            let deploy = DeployId::new(now, number);
+            match mapped.add(origin, &relative, &full, &deploy, now) {
+                Ok(()) => is_asked = true,
+                Err(why) => reasons.push(format!("origin {}: {why}", origin.name)),
+            }
         }
-        if let Some(glob) = origin.mapping.excluded(&relative, false) {
-            reasons.push(format!("origin {}: excluded by `{glob}`", origin.name));
-            continue;
+        if !is_known {
+            reasons.push("it lies below no origin's root".to_owned());
         }
-        let change = Change {
-            path: relative.clone(),
-            kind: if full.exists() { ChangeKind::Modified } else { ChangeKind::Removed },
-            digest: None,
-            force: false,
-        };
-        let mapped =
-            origin.mapping.wishes(&origin.name, &change, deploy, Witness::Operator, now, now);
-        if mapped.made.is_empty() && mapped.unmappable.is_empty() {
-            reasons.push(format!(
-                "origin {}: its rules ask for nothing: `refreshd explain` shows them",
-                origin.name
-            ));
+        if !is_asked {
+            let path = escape(path.as_os_str().as_bytes());
+            mapped.unmapped.push(Unmapped { path, why: reasons.join("; ") });
         }
-        all.extend(mapped.made);
-        reasons.extend(mapped.unmappable.into_iter().map(|unmappable| unmappable.to_string()));
     }
-    if !known {
-        return Err("it lies below no origin's root".to_owned());
-    }
-    if all.is_empty() { Err(reasons.join("; ")) } else { Ok(all) }
+    mapped
 }
 
-async fn allowances(
-    config: &Config,
-    account: &AccountName,
-    live: bool,
-    clock: &SharedClock,
-) -> Result<PerKind<Allowance>, Failed> {
-    let configured = config.accounts.get(account).map(|account| account.quota).unwrap_or_default();
-    if !live {
-        return Ok(PerKind::from_fn(|kind| Allowance { limit: configured[kind], used: 0 }));
+impl Mapped {
+    /// Adds a changed file of an origin, or says why nothing is asked for it.
+    fn add(
+        &mut self,
+        origin: &Origin,
+        path: &RelPath,
+        full: &Path,
+        deploy: &DeployId,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let seen = full.metadata().or_else(|_| full.symlink_metadata());
+        if seen.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+            return Err("it is a directory; name the files in it".to_owned());
+        }
+        if let Some(glob) = origin.mapping.excluded(path, false) {
+            return Err(format!("excluded by `{glob}`"));
+        }
+        let is_gone = seen.is_err();
+        let known = self.changed.entry(origin.name.clone()).or_default();
+        if known.insert(path.clone(), is_gone).is_some() {
+            return Ok(());
+        }
+        let change = Change {
+            path: path.clone(),
+            kind: if is_gone { ChangeKind::Removed } else { ChangeKind::Modified },
+            digest: None,
+            force: is_gone,
+        };
+        let witness = Witness::Operator;
+        let mapped = origin.mapping.wishes(&origin.name, &change, deploy, witness, now, now);
+        if mapped.made.is_empty() {
+            let why: Vec<String> = mapped.unmappable.iter().map(ToString::to_string).collect();
+            return Err(match why.join("; ") {
+                why if why.is_empty() => {
+                    "its rules ask for nothing: `refreshd explain` shows them".to_owned()
+                }
+                why => why,
+            });
+        }
+        self.wishes.entry(origin.account.clone()).or_default().extend(mapped.made);
+        Ok(())
     }
-    let cdns = run::cdns(config, clock)?;
-    let Some(cdn) = cdns.get(account) else {
-        return Ok(PerKind::default());
-    };
-    let reported = cdn.quota().await.map_err(|failure| {
-        Failed::new(Exit::No, format!("the CDN did not tell its quota: {}", failure.message))
-    })?;
-    Ok(PerKind::from_fn(|kind| match reported[kind] {
-        Some(told) => Allowance {
-            limit: configured[kind].min(told.quota),
-            used: configured[kind].min(told.quota).saturating_sub(told.remain),
-        },
-        None => Allowance { limit: configured[kind], used: 0 },
-    }))
 }
 
 fn add_plan(
     answer: &mut Answer,
-    account: &AccountName,
-    wishes: &[Wish],
-    allowances: &PerKind<Allowance>,
-    batch: usize,
-    now: crate::domain::time::Timestamp,
+    config: &Config,
+    account: &Account,
+    wishes: Vec<Wish>,
+    changed: &BTreeMap<OriginName, BTreeMap<RelPath, bool>>,
+    today: &Today,
+    now: Timestamp,
 ) {
-    let intents: Vec<Intent> = (0..)
-        .zip(wishes)
-        .map(|(number, wish)| Intent {
-            id: IntentId(number),
-            account: account.clone(),
-            action: wish.action,
-            target: wish.target.clone(),
-            force: wish.force,
-            priority: wish.priority,
-            created_at: now,
-            deploy: wish.cause.deploy.clone(),
-            approved: false,
-            cause: wish.cause.clone(),
-            causes: 1,
-            state: State::Pending { not_before: now, attempt: 0, waiting: None },
-        })
-        .collect();
+    let origins = config.origins.values().filter(|origin| origin.account == account.name);
+    let origins: Vec<&Origin> = origins.collect();
+    let guards = origins.iter().map(|origin| (origin.name.clone(), origin.guard)).collect();
+    let trees = Trees::of(origins.clone());
+    for origin in &origins {
+        let changed = changed.get(&origin.name);
+        let why = changed.and_then(|changed| held(&origin.guard, changed, &origin.name, &trees));
+        answer.held.extend(why.map(|why| HeldSet { origin: origin.name.clone(), why }));
+    }
+    let intents = intents(wishes, now);
+    let purse = today.purse(account, now);
     let plan = plan::plan(&plan::Input {
         now,
         intents: &intents,
         open_refreshes: &[],
         in_flight: &[],
-        purse: &Purse::plain(now, allowances),
-        limits: Limits { batch },
-        widening: plan::Widening::NEVER,
+        purse: &purse,
+        limits: Limits { batch: account.batch },
+        widening: Widening {
+            policy: account.cover.policy,
+            census: &trees,
+            spare: account.cover.spare,
+            again: Recurrence::default().again(now),
+            expressions: &account.cover.expressions,
+        },
     });
-    for planned in plan.batches {
-        let kind = QuotaKind::of(planned.action, planned.kind);
-        *answer.cost.entry(kind.as_str()).or_default() += planned.asks.len() as u64;
-        answer.batches.push(Batch {
-            account: account.to_string(),
-            action: planned.action.as_str(),
-            kind: planned.kind.as_str(),
-            force: planned.force,
-            targets: planned.asks.into_iter().map(|ask| ask.target.text).collect(),
-            why: planned.why,
-        });
-    }
-    for (id, waiting) in plan.waiting {
-        let intent = usize::try_from(id.0).ok().and_then(|number| intents.get(number));
-        answer.waiting.push(Parked {
-            url: intent.map(|intent| intent.target.text.clone()).unwrap_or_default(),
-            waits: vec![waiting.wait.as_str()],
-            why: waiting.why,
-        });
-    }
+    answer.hold(guard::judge(&plan, &intents, &purse, &guards), &intents);
+    answer.add(plan, &intents, &today.allowances, account);
+    answer.notes.extend_from_slice(trees.troubles());
 }
 
-fn print(answer: &Answer, printer: &mut Printer) {
-    for batch in &answer.batches {
-        let force = if batch.force { ", forced" } else { "" };
-        printer.line(&format!(
-            "{} {}{force} (account {}): {}",
-            batch.action, batch.kind, batch.account, batch.why
-        ));
-        for target in &batch.targets {
-            printer.line(&format!("  {target}"));
+/// Says why an origin's changes would be held for their number, if they would. The tree is walked only
+/// where they are many enough.
+fn held(
+    guard: &Guard,
+    changed: &BTreeMap<RelPath, bool>,
+    origin: &OriginName,
+    trees: &Trees<'_>,
+) -> Option<String> {
+    let removed = changed.values().filter(|is_gone| **is_gone).count() as u64;
+    let changed = changed.len() as u64;
+    if !guard.holds_removed(removed, 0) && !guard.holds_changed(changed, 0) {
+        return None;
+    }
+    let files = trees.counts().get(origin).copied().unwrap_or(0) + removed;
+    if guard.holds_removed(removed, files) {
+        return Some(format!("{removed} of {files} files are gone"));
+    }
+    guard.holds_changed(changed, files).then(|| format!("{changed} of {files} files changed"))
+}
+
+/// Makes the intents that the journal would: one for each action and target, the most pressing first.
+fn intents(wishes: Vec<Wish>, now: Timestamp) -> Vec<Intent> {
+    let mut intents: Vec<Intent> = Vec::with_capacity(wishes.len());
+    let mut places: HashMap<(Action, Target), usize> = HashMap::with_capacity(wishes.len());
+    for wish in wishes {
+        let at = *places.entry((wish.action, wish.target.clone())).or_insert(intents.len());
+        if let Some(known) = intents.get_mut(at) {
+            known.force |= wish.force;
+            known.priority = known.priority.min(wish.priority);
+            known.causes += 1;
+            continue;
         }
+        intents.push(Intent {
+            id: IntentId(0),
+            account: wish.account,
+            action: wish.action,
+            target: wish.target,
+            force: wish.force,
+            priority: wish.priority,
+            created_at: now,
+            deploy: wish.cause.deploy.clone(),
+            approved: false,
+            cause: wish.cause,
+            causes: 1,
+            state: State::Pending { not_before: now, attempt: 0, waiting: None },
+        });
     }
-    for waits in &answer.waiting {
-        printer.line(&format!("waits: {}: {}", waits.url, waits.why));
+    intents.sort_by_key(|intent| intent.priority);
+    for (number, intent) in (0..).zip(&mut intents) {
+        intent.id = IntentId(number);
     }
-    for unmapped in &answer.unmapped {
-        printer.line(&format!("no URL: {}: {}", unmapped.path, unmapped.why));
-    }
-    let cost: Vec<String> =
-        answer.cost.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
-    let cost = if cost.is_empty() { "nothing".to_owned() } else { cost.join(", ") };
-    printer.line(&format!("cost: {cost}"));
+    intents
 }

@@ -1,55 +1,81 @@
 //! `refreshd simulate`: a recorded history gone through in virtual time, nothing asked of anybody.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::config::Config;
-use crate::domain::change::ChangeKind;
+use crate::config::{Config, read_duration};
 use crate::domain::names::OriginName;
-use crate::domain::path::RelPath;
 use crate::domain::plan::Policy;
-use crate::domain::simulate::{Line, Report, Terms, simulate};
-use crate::domain::time::Timestamp;
+use crate::domain::simulate::{Report, Terms, simulate};
 
-use super::words::grouped;
 use super::{ConfigArg, Exit, Failed, Printer, check};
+
+mod history;
+mod plot;
+mod table;
 
 /// Arguments of `refreshd simulate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = FORM)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// The history: a line of JSON for each change set, oldest first; may be compressed by gzip.
+    /// The history, plain or compressed by gzip.
     #[arg(long, value_name = "FILE")]
     history: PathBuf,
-    /// Whose mapping and times hold; may be left out when there is one origin.
+    /// Whose rules and times hold, and whose account's quota; may be left out when there is one
+    /// origin.
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
-    /// How URLs are widened: cover, per-url or threshold:N (a directory for N URLs in it). May be
-    /// given several times.
-    #[arg(long, value_name = "POLICY", default_value = "cover", value_parser = policy)]
+    /// What is done where URLs run short. `cover`: directories and regexes that reach the fewest
+    /// unchanged objects. `per-url`: wait. `threshold:N`: a directory for every N changed URLs in it,
+    /// as a simple script would. Several, one after the other, separated by commas.
+    #[arg(long, value_name = "POLICY", default_value = "cover", value_parser = policy, value_delimiter = ',')]
     policy: Vec<(String, Policy)>,
-    /// Write a JSON object for each policy; of several a list.
+    /// Go through the history under `cover` once for each of these values of `spare`, instead of the
+    /// configuration's: how long a changed URL may stay stale to spare one unchanged object.
+    #[arg(long, value_name = "TIME,…", value_parser = spare, value_delimiter = ',')]
+    spare: Vec<(String, Duration)>,
+    /// Draw the results into this file, as SVG: mean lag against unchanged objects hit.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Write a JSON object for each result; of several a list. Times are in seconds.
     #[arg(long)]
     json: bool,
 }
 
-/// One policy's result.
+const FORM: &str = "\
+A line of the history is a change set, the oldest first:
+  {\"time\": 1762000000, \"changes\": [[\"M\", \"docs/a.html\"], [\"D\", \"old.html\"]]}
+time in Unix seconds; A for added, M for modified, D for deleted; paths below the origin's root.
+`refreshd history` writes what the daemon recorded in this form.
+
+Limits, reserve, rules and times are the configuration's; no root, key or endpoint is looked at.
+Every ask counts as accepted at once, and what a guard would hold as approved at once.";
+
+/// A result.
 #[derive(Debug, Serialize)]
 struct Answer {
     policy: String,
+    /// The value of `spare`, where the command line gave it, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spare: Option<u64>,
     #[serde(flatten)]
     report: Report,
+    /// `spare` as it was typed.
+    #[serde(skip)]
+    typed: Option<String>,
 }
 
-/// A line of a history file.
-#[derive(Debug, Deserialize)]
-struct Recorded {
-    time: i64,
-    changes: Vec<(String, String)>,
+impl Answer {
+    fn label(&self) -> String {
+        match &self.typed {
+            Some(typed) => format!("{} {typed}", self.policy),
+            None => self.policy.clone(),
+        }
+    }
 }
 
 fn policy(text: &str) -> Result<(String, Policy), String> {
@@ -65,6 +91,11 @@ fn policy(text: &str) -> Result<(String, Policy), String> {
     Ok((text.to_owned(), policy))
 }
 
+fn spare(text: &str) -> Result<(String, Duration), String> {
+    let time = read_duration(text).map_err(|why| format!("the time {why}; write it as `3h`"))?;
+    Ok((text.to_owned(), time))
+}
+
 /// Goes through a history under each policy.
 pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
@@ -72,7 +103,7 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let Some(account) = config.accounts.get(&origin.account) else {
         return Err(Failed::new(Exit::Config, "the origin names no account of the file"));
     };
-    let history = read(&args.history)?;
+    let history = history::read(&args.history)?;
     let terms = Terms {
         origin: &origin.name,
         mapping: &origin.mapping,
@@ -84,15 +115,32 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
         spare: account.cover.spare,
         expressions: &account.cover.expressions,
     };
-    let answer = |(name, policy): &(String, Policy)| Answer {
-        policy: name.clone(),
-        report: simulate(&history, terms, *policy),
-    };
-    let answers: Vec<Answer> = args.policy.iter().map(answer).collect();
+    let mut answers = Vec::new();
+    for (name, policy) in &args.policy {
+        let mut add = |typed: Option<&(String, Duration)>| {
+            let spare = typed.map_or(terms.spare, |(_, spare)| *spare);
+            answers.push(Answer {
+                policy: name.clone(),
+                spare: typed.map(|(_, spare)| spare.as_secs()),
+                report: simulate(&history, Terms { spare, ..terms }, *policy),
+                typed: typed.map(|(text, _)| text.clone()),
+            });
+        };
+        if *policy == Policy::Cover && !args.spare.is_empty() {
+            args.spare.iter().for_each(|spare| add(Some(spare)));
+        } else {
+            add(None);
+        }
+    }
+    if let Some(file) = &args.plot {
+        std::fs::write(file, plot::draw(&answers)).map_err(|error| {
+            Failed::new(Exit::Io, format!("{} could not be written: {error}", file.display()))
+        })?;
+    }
     match (args.json, answers.as_slice()) {
         (true, [one]) => printer.json(one),
         (true, several) => printer.json(&several),
-        (false, several) => print(several, printer),
+        (false, several) => table::show(several, &history, origin, account, printer),
     }
     Ok(Exit::Ok)
 }
@@ -108,108 +156,5 @@ fn origin<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c crate::confi
             (Some(only), None) => Ok(only),
             _ => Err(Failed::new(Exit::Usage, format!("name one with --origin: {}", known()))),
         },
-    }
-}
-
-/// Reads a history; a bad line is named with its number.
-fn read(path: &Path) -> Result<Vec<Line>, Failed> {
-    let unreadable = |error: std::io::Error| {
-        Failed::new(Exit::Io, format!("{} could not be read: {error}", path.display()))
-    };
-    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let is_compressed = file.fill_buf().map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
-    let plain: Box<dyn Read> = if is_compressed {
-        Box::new(flate2::bufread::MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
-    let mut lines: Vec<Line> = Vec::new();
-    for (number, text) in (1..).zip(BufReader::new(plain).lines()) {
-        let text = text.map_err(unreadable)?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let refuse = |why: String| {
-            let place = format!("{}, line {number}", path.display());
-            Failed::new(
-                Exit::Io,
-                format!(
-                    "{place}: {why}; a line is {{\"time\": unix seconds, \"changes\": \
-                    [[\"A\", \"M\" or \"D\", path], …]}}"
-                ),
-            )
-        };
-        let recorded: Recorded =
-            serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
-        let time = Timestamp::from_seconds(recorded.time);
-        if lines.last().is_some_and(|last| last.time > time) {
-            return Err(refuse("it is older than the line before; sort the file by time".into()));
-        }
-        let changes: Result<Vec<_>, String> = recorded.changes.iter().map(change).collect();
-        lines.push(Line { time, changes: changes.map_err(refuse)? });
-    }
-    Ok(lines)
-}
-
-fn change((kind, path): &(String, String)) -> Result<(ChangeKind, RelPath), String> {
-    let kind = match kind.as_str() {
-        "A" => ChangeKind::Created,
-        "M" => ChangeKind::Modified,
-        "D" => ChangeKind::Removed,
-        other => return Err(format!("`{other}` is no kind of change")),
-    };
-    let path = RelPath::new(path.as_str()).map_err(|error| format!("`{path}`: {error}"))?;
-    Ok((kind, path))
-}
-
-fn print(answers: &[Answer], printer: &mut Printer) {
-    printer.line(&format!(
-        "{:<16}{:>9}{:>11}{:>7}{:>15}{:>8}{:>10}{:>9}{:>9}{:>9}{:>11}",
-        "policy",
-        "urls",
-        "directories",
-        "regex",
-        "ignore_params",
-        "parked",
-        "lag mean",
-        "p90",
-        "p99",
-        "max",
-        "unchanged",
-    ));
-    for Answer { policy, report } in answers {
-        let spent = |kind: &str| grouped(report.spent.get(kind).copied().unwrap_or(0));
-        let lag = &report.lag_seconds;
-        printer.line(&format!(
-            "{:<16}{:>9}{:>11}{:>7}{:>15}{:>8}{:>10}{:>9}{:>9}{:>9}{:>11}",
-            policy,
-            spent("url"),
-            spent("directory"),
-            spent("regex"),
-            spent("ignore_params"),
-            grouped(report.parked_max),
-            format!("{:.0} s", lag.mean),
-            grouped(lag.p90),
-            grouped(lag.p99),
-            grouped(lag.max),
-            grouped(report.collateral.soft + report.collateral.forced),
-        ));
-    }
-    if let Some(Answer { report, .. }) = answers.first() {
-        printer.line(&format!(
-            "{} changes and {} URLs in {} days; `parked`: paths that waited for quota at once; \
-            `unchanged`: objects hit though they did not change",
-            grouped(report.changes),
-            grouped(report.targets),
-            grouped(report.days.unsigned_abs()),
-        ));
-    }
-    for Answer { policy, report } in answers {
-        if report.overspent_days + report.uncovered > 0 {
-            printer.line(&format!(
-                "{policy}: {} days overspent, {} changes never accepted",
-                report.overspent_days, report.uncovered
-            ));
-        }
     }
 }

@@ -138,8 +138,9 @@ pub struct PlannedBatch {
     pub force: bool,
     /// The asks, oldest first.
     pub asks: Vec<Ask>,
-    /// The weight of live objects that the asks reach though these did not change, as far as known.
-    pub collateral: u64,
+    /// For each ask, the weight of live objects that it reaches though these did not change, as far as
+    /// known.
+    pub collateral: Vec<u64>,
     /// One sentence: why these.
     pub why: String,
 }

@@ -337,7 +337,8 @@ impl World<'_> {
             let kind = QuotaKind::of(batch.action, batch.kind);
             if matches!(batch.kind, Kind::Directory | Kind::Regex) {
                 let hit = &mut self.report.collateral;
-                *if batch.force { &mut hit.forced } else { &mut hit.soft } += batch.collateral;
+                *if batch.force { &mut hit.forced } else { &mut hit.soft } +=
+                    batch.collateral.iter().sum::<u64>();
             }
             for ask in &batch.asks {
                 let host = ask.target.host().to_owned();
@@ -377,6 +378,7 @@ impl World<'_> {
         let mut report = self.report;
         let last = self.used.keys().next_back().copied().unwrap_or_else(|| Day::of(start));
         report.days = last.number() - Day::of(start).number() + 1;
+        report.spent = QuotaKind::ALL.into_iter().map(|kind| (kind.as_str(), 0)).collect();
         for used in self.used.values() {
             let mut is_over = false;
             for (kind, used) in used.iter() {
@@ -410,3 +412,6 @@ fn lag(sorted: &[u64]) -> Lag {
         max: sorted.last().copied().unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,19 +256,22 @@ async fn what_is_polled_is_said_with_its_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_has_the_promised_keys_and_says_what_does_not_fit() {
     let world = World::new().await;
-    world.configure("[account.main.quota]\nurl = 1", "prefetch = [\"b.html\"]");
+    world.configure("[account.main.quota]\nurl = 1\nignore_params = 0", "prefetch = [\"b.html\"]");
     world.write("b.html", "one");
     world.write("docs/a.html", "one");
     let output = world.command(&["plan", "--json", "a.html", "b.html", "docs/", "."]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    has_keys(&plan, &["batches", "cost", "unmapped", "waiting"]);
-    let batch = ["account", "action", "force", "kind", "targets", "why"];
+    has_keys(&plan, &["batches", "cost", "held", "notes", "quota", "unmapped", "waiting"]);
+    let batch = ["account", "action", "force", "kind", "targets", "why", "wide"];
     has_keys(&plan["batches"][0], &batch);
-    has_keys(&plan["waiting"][0], &["url", "waits", "why"]);
+    let waiting = ["account", "action", "kind", "until", "url", "waits", "why"];
+    has_keys(&plan["waiting"][0], &waiting);
     assert_eq!(plan["waiting"][0]["waits"], serde_json::json!(["quota"]));
     assert_eq!(plan["waiting"][1]["waits"], serde_json::json!(["refresh"]));
     assert_eq!(plan["cost"], serde_json::json!({ "url": 1 }));
+    let spent = serde_json::json!({ "limit": 1, "used": 0, "cost": 1, "left": 0, "reserve": 0 });
+    assert_eq!(plan["quota"]["main"]["url"], spent);
     for unmapped in plan["unmapped"].as_array().expect("a list") {
         has_keys(unmapped, &["path", "why"]);
         let why = unmapped["why"].as_str().unwrap_or_default();

@@ -311,7 +311,7 @@ impl<'a> Planner<'a> {
                     batch.into_iter().map(|nth| &self.wanted[group[nth]]).collect();
                 let oldest = batch.iter().map(|one| one.oldest).min().unwrap_or_default();
                 let why = say::why(&batch, intents);
-                let collateral = batch.iter().map(|one| one.collateral).sum();
+                let collateral = batch.iter().map(|one| one.collateral).collect();
                 let asks = batch.into_iter().map(|one| Ask {
                     target: (*one.target).clone(),
                     intents: one.members.iter().map(|at| intents[*at].id).collect(),
