@@ -34,7 +34,7 @@ mod hold;
 mod treasurer;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
-const DUE: usize = 20_000;
+const DUE: usize = 100_000;
 /// With more than that due, prefetches that wait for a refresh stand aside this long.
 const CROWDED: Duration = Duration::from_secs(600);
 /// A plan is followed for this long; then what has come meanwhile is planned with the rest.
