@@ -39,6 +39,8 @@ const DUE: usize = 100_000;
 const CROWDED: Duration = Duration::from_secs(600);
 /// A plan is followed for this long; then what has come meanwhile is planned with the rest.
 const PLAN_LASTS: Duration = Duration::from_secs(10);
+/// How many intents are parked in one transaction.
+const PARKED: usize = 1_000;
 /// The quota is asked again this often, for others spend it too.
 const QUOTA_EVERY: Duration = Duration::from_secs(3600);
 /// Each time, what ended long ago is forgotten, in this many small transactions at most.
@@ -162,7 +164,9 @@ impl Dispatch {
             }
             next_doubt = Some(self.no_look_before);
         }
-        if now.since(self.planned_at) >= PLAN_LASTS || now < self.planned_at {
+        let is_old = now.since(self.planned_at) >= PLAN_LASTS || now < self.planned_at;
+        // Another day has another purse.
+        if is_old || Day::of(now) != Day::of(self.planned_at) {
             self.planned.clear();
         }
         if let Some(planned) = self.planned.pop_front() {
@@ -204,14 +208,18 @@ impl Dispatch {
         }
         let news = newly_waiting(&due.intents, waiting);
         if !news.is_empty() {
-            self.journal.park(&news, now).await?;
+            // A part at a time: others need the writer too (rule 6).
+            for news in news.chunks(PARKED) {
+                self.journal.park(news, now).await?;
+            }
             self.tell_parked(&due.intents, &news);
         }
         // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
         let mut batches = plan.batches.into_iter();
         self.planned.extend(batches.next());
         self.planned.extend(batches.filter(|batch| batch.action == Action::Refresh));
-        self.planned_at = now;
+        // From now on: a plan that took long to make is no older for it, and is followed.
+        self.planned_at = self.clock.server_now();
         Ok(due.next_at)
     }
 

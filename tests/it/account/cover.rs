@@ -1,6 +1,7 @@
 //! Wide asks that the planner chose, on their way through an account.
 
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use refreshd::domain::index::{Entry, Fingerprint, Index};
 use refreshd::domain::mapping::{Mapping, Spec};
@@ -94,4 +95,93 @@ async fn a_chosen_directory_that_ends_failed_gives_its_urls_back() {
     let targets = bench.cdn.targets(Action::Refresh);
     let alone = (0..20).filter(|number| targets.contains(&url(&format!("d/{number}")).text));
     assert_eq!(alone.count(), 20, "what a directory failed goes by URL");
+}
+
+/// A clock that lets time pass once it was asked for the CDN's time: as if what follows took so long.
+struct SlowClock {
+    clock: Arc<ManualClock>,
+    /// Seconds that pass after the next question.
+    takes: AtomicU64,
+}
+
+impl Clock for SlowClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn boot(&self) -> Duration {
+        self.clock.boot()
+    }
+
+    fn random(&self) -> u64 {
+        self.clock.random()
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.clock.steady()
+    }
+
+    fn offset(&self) -> i64 {
+        self.clock.offset()
+    }
+
+    fn learn_offset(&self, micros: i64) {
+        self.clock.learn_offset(micros);
+    }
+
+    fn server_now(&self) -> Timestamp {
+        let now = self.clock.server_now();
+        self.clock.advance(Duration::from_secs(self.takes.swap(0, Ordering::SeqCst)));
+        now
+    }
+}
+
+async fn dispatch_by(bench: &Bench, clock: SharedClock, account: Account) -> Dispatch {
+    let (facts, _) = tokio::sync::watch::channel(Facts::default());
+    let board = AccountBoard::new(account.name.clone(), facts);
+    let (journal, cdn) = (bench.journal.clone(), bench.cdn.clone());
+    Dispatch::lead(account, journal, cdn, clock, board).await.expect("leads")
+}
+
+#[tokio::test]
+async fn a_plan_that_takes_longer_to_make_than_it_lasts_is_followed() {
+    let mut bench = plenty().await;
+    let clock = Arc::new(SlowClock { clock: bench.clock.clone(), takes: AtomicU64::new(0) });
+    let account = account(PerKind::from_fn(|_| 10_000));
+    let mut dispatch = dispatch_by(&bench, clock.clone(), account).await;
+    dispatch.step().await.expect("asks for the quota");
+    bench.refresh("page").await;
+    for _ in 0..4 {
+        clock.takes.store(15, Ordering::SeqCst);
+        dispatch.step().await.expect("it works");
+    }
+    assert_eq!(bench.cdn.targets(Action::Refresh).len(), 1);
+}
+
+#[tokio::test]
+async fn a_plan_of_yesterday_is_not_followed_today() {
+    let quota = PerKind::from_fn(|kind| if kind == QuotaKind::Url { 50 } else { 1 });
+    let quick =
+        Account { timeout: Duration::from_millis(100), cover: Cover::default(), ..account(quota) };
+    let mut bench = Bench::with(quick.clone()).await;
+    let turn = Timestamp::parse("2026-11-22T16:00:00Z").expect("valid");
+    let before = turn.minus(Duration::from_secs(4)).since(bench.clock.server_now());
+    bench.clock.advance(before);
+    let mut dispatch = dispatch_by(&bench, bench.clock.clone(), quick).await;
+    dispatch.step().await.expect("asks for the quota");
+    for number in 0..50 {
+        bench
+            .wish_at(Action::Refresh, url(&format!("old/{number}")), false, Priority::Normal)
+            .await;
+        bench.wish_at(Action::Refresh, url(&format!("d/{number}")), false, Priority::Normal).await;
+    }
+    assert_eq!(dispatch.step().await.expect("plans"), Step::Worked);
+    // The day turns before anything of it is sent.
+    bench.clock.advance(Duration::from_secs(5));
+    assert_eq!(dispatch.step().await.expect("plans anew"), Step::Worked);
+    assert_eq!(
+        bench.cdn.targets(Action::Refresh),
+        Vec::<String>::new(),
+        "asked by a new plan only"
+    );
 }
