@@ -217,7 +217,7 @@ impl World<'_> {
             }
         }
         let urls = self.report.targets - before;
-        self.recurrence.note(close, urls, self.terms.limits[QuotaKind::Url]);
+        self.recurrence.note(close, &deploy, urls, self.terms.limits[QuotaKind::Url]);
     }
 
     /// Takes in a change, unless nothing is asked for it.

@@ -3,7 +3,7 @@
 //! One turn is [`Dispatch::step`]. Each call is written down before it is made (rule 3), and its
 //! answer before anything else happens; an answer that can't be written is kept and tried again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
 use crate::domain::cover::Recurrence;
-use crate::domain::deploy::DeployId;
 use crate::domain::guard::{self, Guard};
 use crate::domain::intent::{Action, Intent, IntentId, Priority, State, Wait, Waiting};
 use crate::domain::names::OriginName;
@@ -81,9 +80,8 @@ pub struct Dispatch {
     guards: BTreeMap<OriginName, Guard>,
     /// What lives beside what changes.
     trees: Trees,
-    /// The large deploys of late, and those of them that were seen in a plan.
+    /// The large deploys of late.
     recurrence: Recurrence,
-    seen: BTreeSet<DeployId>,
     /// Alarms and forecast.
     treasurer: Treasurer,
 }
@@ -118,7 +116,6 @@ impl Dispatch {
             guards: BTreeMap::new(),
             trees: Trees::default(),
             recurrence: Recurrence::of(large),
-            seen: BTreeSet::new(),
             treasurer,
         })
     }

@@ -328,14 +328,14 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Deploy>, JournalError>;
 
-    /// Returns when the last `limit` deploys closed that caused at least `least` refreshes of the
-    /// account, the oldest first.
+    /// Returns the last `limit` deploys that caused at least `least` refreshes of the account, and when
+    /// they closed, the oldest first.
     async fn large_deploys(
         &self,
         account: &AccountName,
         least: u64,
         limit: usize,
-    ) -> Result<Vec<Timestamp>, JournalError>;
+    ) -> Result<Vec<(Timestamp, DeployId)>, JournalError>;
 
     /// Returns a deploy.
     async fn deploy(&self, deploy: &DeployId) -> Result<Option<Deploy>, JournalError>;

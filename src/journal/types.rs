@@ -30,7 +30,8 @@ pub struct Due {
     /// Held and paused ones are not among them.
     pub intents: Vec<Intent>,
     /// Targets of every open refresh (pending, submitting, submitted) that could delay a prefetch
-    /// among `intents` (rule 9): those with the same text, and every open wider target.
+    /// among `intents` (rule 9): those with the same text, and every open wider target, also one that
+    /// only a plan chose.
     pub open_refreshes: Vec<Target>,
     /// Action and kind of each batch that is being submitted or unknown: one in flight per kind.
     pub in_flight: Vec<(Action, Kind)>,

@@ -86,6 +86,8 @@ contract!(
     a_refresh_during_a_prefetch_is_repeated_after_it,
     the_quota_answer_replaces_the_ledger_only_when_all_is_quiet,
     what_others_spend_is_counted_once,
+    a_prefetch_hears_of_what_only_a_plan_refreshes_widely,
+    a_large_deploy_is_known_by_its_name,
     what_is_spent_is_known_by_origin_hour_and_host,
     an_alarm_is_news_once_a_day,
     parking_is_visible_and_ends_by_itself,

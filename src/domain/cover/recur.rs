@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::domain::deploy::DeployId;
 use crate::domain::time::{Day, Timestamp};
 
 /// A set is large that needs this part of a day's URLs by itself, in tenths.
@@ -18,7 +19,7 @@ const USUAL_REST: u64 = 600;
 /// The large change sets of late.
 #[derive(Clone, Debug, Default)]
 pub struct Recurrence {
-    times: VecDeque<Timestamp>,
+    sets: VecDeque<(Timestamp, DeployId)>,
 }
 
 impl Recurrence {
@@ -31,19 +32,20 @@ impl Recurrence {
         limit.saturating_mul(LARGE) / 10 + 1
     }
 
-    /// Makes it of the times of earlier large sets, the oldest first.
+    /// Makes it of earlier large sets and when they closed, the oldest first.
     #[must_use]
-    pub fn of(times: Vec<Timestamp>) -> Self {
-        Self { times: times.into() }
+    pub fn of(sets: Vec<(Timestamp, DeployId)>) -> Self {
+        Self { sets: sets.into() }
     }
 
-    /// Takes a change set in that closed at `at` and has so many URLs, of so many allowed a day.
-    /// They must come in the order of time.
-    pub fn note(&mut self, at: Timestamp, urls: u64, limit: u64) {
-        if urls >= Self::least(limit) {
-            self.times.push_back(at);
-            if self.times.len() > Self::REMEMBERED {
-                self.times.pop_front();
+    /// Takes a change set in that closed at `at` and has so many URLs, of so many allowed a day; one
+    /// that it knows, it doesn't count twice. They must come in the order of time.
+    pub fn note(&mut self, at: Timestamp, deploy: &DeployId, urls: u64, limit: u64) {
+        let is_known = self.sets.iter().any(|(_, known)| known == deploy);
+        if urls >= Self::least(limit) && !is_known {
+            self.sets.push_back((at, deploy.clone()));
+            if self.sets.len() > Self::REMEMBERED {
+                self.sets.pop_front();
             }
         }
     }
@@ -58,7 +60,7 @@ impl Recurrence {
         let rest_of_day = |at: Timestamp| Day::of(at).next().start().since(at);
         let rest = rest_of_day(now);
         let (mut followed, mut judged, mut left) = (0, 0, 0);
-        for (at, next) in self.times.iter().zip(self.times.iter().skip(1)) {
+        for ((at, _), (next, _)) in self.sets.iter().zip(self.sets.iter().skip(1)) {
             let gap = next.since(*at);
             let same_day = gap <= rest_of_day(*at);
             if same_day && gap <= rest {
@@ -92,13 +94,22 @@ mod tests {
         let (mut pairs, mut lone) = (Recurrence::default(), Recurrence::default());
         assert_eq!(pairs.again(at(1, 10)), (300, 600));
         for day in 0..20 {
-            pairs.note(at(day, 10), 5_000, 10_000);
-            pairs.note(at(day, 12), 5_000, 10_000);
-            lone.note(at(day, 10), 5_000, 10_000);
-            lone.note(at(day, 12), 4_000, 10_000);
+            pairs.note(at(day, 10), &DeployId::new(at(day, 10), 0), 5_000, 10_000);
+            pairs.note(at(day, 12), &DeployId::new(at(day, 12), 0), 5_000, 10_000);
+            lone.note(at(day, 10), &DeployId::new(at(day, 10), 0), 5_000, 10_000);
+            lone.note(at(day, 12), &DeployId::new(at(day, 12), 0), 4_000, 10_000);
         }
         assert!(pairs.again(at(30, 10)).0 > 450, "every other set was the second of its day");
         assert!(lone.again(at(30, 10)).0 < 100);
         assert!(pairs.again(at(30, 23)).0 < 100, "none came within an hour");
+    }
+
+    #[test]
+    fn a_set_that_was_remembered_is_not_its_own_second() {
+        let deploy = DeployId::new(at(1, 10), 0);
+        let mut known = Recurrence::of(vec![(at(1, 10), deploy.clone())]);
+        let before = known.again(at(1, 11));
+        known.note(at(1, 11), &deploy, 5_000, 10_000);
+        assert_eq!(known.again(at(1, 11)), before, "parked over a restart");
     }
 }

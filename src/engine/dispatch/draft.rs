@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::Dispatch;
-use crate::domain::cover::Recurrence;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Intent};
 use crate::domain::plan::{self, Limits, Plan, Widening};
@@ -11,9 +10,6 @@ use crate::domain::quota::QuotaKind;
 use crate::domain::quota::purse::Purse;
 use crate::domain::time::Timestamp;
 use crate::journal::Due;
-
-/// How many large deploys are known by name, so that none is counted twice.
-const SEEN: usize = 100;
 
 impl Dispatch {
     /// Makes a plan, beside the other tasks: it may have to count all that lives.
@@ -62,12 +58,7 @@ impl Dispatch {
         }
         let limit = self.account.quota[QuotaKind::Url];
         for (deploy, urls) in urls {
-            if urls >= Recurrence::least(limit) && self.seen.insert(deploy.clone()) {
-                self.recurrence.note(now, urls, limit);
-            }
-        }
-        while self.seen.len() > SEEN {
-            self.seen.pop_first();
+            self.recurrence.note(now, deploy, urls, limit);
         }
     }
 }

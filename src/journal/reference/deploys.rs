@@ -126,7 +126,7 @@ impl Memory {
         account: &AccountName,
         least: u64,
         limit: usize,
-    ) -> Answer<Vec<Timestamp>> {
+    ) -> Answer<Vec<(Timestamp, DeployId)>> {
         let counts = |deploy: &&Deploy| {
             let intents = self.intents.iter().filter(|row| {
                 let intent = &row.intent;
@@ -137,8 +137,9 @@ impl Memory {
             intents.count() as u64 >= least.max(1)
         };
         let large = self.deploys.values().filter(|deploy| deploy.closed_at.is_some());
-        let mut large: Vec<Timestamp> =
-            large.filter(counts).filter_map(|deploy| deploy.closed_at).collect();
+        let large = large.filter(counts);
+        let mut large: Vec<_> =
+            large.filter_map(|deploy| Some((deploy.closed_at?, deploy.id.clone()))).collect();
         large.sort_unstable();
         Ok(large.split_off(large.len().saturating_sub(limit)))
     }

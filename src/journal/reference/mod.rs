@@ -296,7 +296,7 @@ impl Journal for ReferenceJournal {
         account: &AccountName,
         least: u64,
         limit: usize,
-    ) -> Result<Vec<Timestamp>, JournalError> {
+    ) -> Result<Vec<(Timestamp, DeployId)>, JournalError> {
         self.verb(|memory| memory.large_deploys(account, least, limit))
     }
 

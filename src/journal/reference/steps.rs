@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::memory::{Debit, Kept, Memory, Row};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::intent::{Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting};
+use crate::domain::intent::{
+    Action, Intent, IntentId, Outcome, Outgoing, State, Wait, Waiting, is_wide_refresh,
+};
 use crate::domain::names::{AccountName, NodeId};
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
@@ -120,6 +122,23 @@ impl Memory {
         Ok(result)
     }
 
+    /// What is asked widely and has not ended, whether an intent wants it itself or not.
+    fn wide_asks(&self, account: &AccountName) -> impl Iterator<Item = Target> {
+        let wide = |kept: &&Kept| {
+            let batch = &kept.batch;
+            batch.account == *account && is_wide_refresh(batch.action, batch.kind)
+        };
+        self.batches
+            .values()
+            .filter(wide)
+            .flat_map(|kept| {
+                [AskState::Open, AskState::Accepted]
+                    .into_iter()
+                    .flat_map(|state| kept.asks_in(state))
+            })
+            .map(|ask| ask.target)
+    }
+
     pub(super) fn due(
         &mut self,
         account: &AccountName,
@@ -150,6 +169,7 @@ impl Memory {
             .filter(|row| row.intent.action == Action::Refresh && !prefetched.is_empty())
             .map(|row| row.intent.target.clone())
             .filter(|target| target.kind != Kind::Url || prefetched.contains(target.text.as_str()))
+            .chain(self.wide_asks(account).filter(|_| !prefetched.is_empty()))
             .collect();
         let in_flight: BTreeSet<(&str, &str)> = self
             .batches

@@ -40,12 +40,12 @@ const DEPLOY: &str = "-- journal.deploy
 SELECT id, origin, opened_at, closed_at FROM deploy WHERE id = ?1";
 
 const LARGE: &str = "-- journal.large_deploys
-SELECT closed_at FROM (
-    SELECT d.closed_at FROM deploy AS d
+SELECT closed_at, id FROM (
+    SELECT d.closed_at, d.id FROM deploy AS d
     JOIN deploy_intent AS c ON c.deploy = d.id JOIN intent AS i ON i.id = c.intent
     WHERE d.closed_at IS NOT NULL AND i.account = ?1 AND i.action = 'refresh'
-    GROUP BY d.id HAVING count(*) >= ?2 ORDER BY d.closed_at DESC LIMIT ?3
-) ORDER BY closed_at";
+    GROUP BY d.id HAVING count(*) >= ?2 ORDER BY d.closed_at DESC, d.id DESC LIMIT ?3
+) ORDER BY closed_at, id";
 
 const ACCOUNTS: &str = "-- journal.accounts_of_deploy
 SELECT DISTINCT account FROM intent WHERE deploy = ?1 AND state = 'pending'";
@@ -144,9 +144,11 @@ pub(super) fn large(
     account: &AccountName,
     least: u64,
     limit: usize,
-) -> Result<Vec<Timestamp>, JournalError> {
+) -> Result<Vec<(Timestamp, DeployId)>, JournalError> {
     let least = i64::try_from(least).unwrap_or(i64::MAX);
-    all(tx, LARGE, params![account.as_str(), least, bounded(limit)], |row| Ok(time(row, 0)?))
+    all(tx, LARGE, params![account.as_str(), least, bounded(limit)], |row| {
+        Ok((time(row, 0)?, DeployId::from_text(row.get(1)?)))
+    })
 }
 
 pub(super) fn deploy(

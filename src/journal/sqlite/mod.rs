@@ -384,7 +384,7 @@ impl Journal for SqliteJournal {
         account: &AccountName,
         least: u64,
         limit: usize,
-    ) -> Result<Vec<Timestamp>, JournalError> {
+    ) -> Result<Vec<(Timestamp, DeployId)>, JournalError> {
         let account = account.clone();
         self.database
             .call("journal.large_deploys", move |tx| deploys::large(tx, &account, least, limit))

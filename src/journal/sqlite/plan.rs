@@ -34,12 +34,24 @@ const WIDE_REFRESHES: &str = "-- journal.wide_refreshes
 SELECT DISTINCT kind, target FROM intent WHERE account = ?1 AND action = 'refresh'
 AND kind IN ('directory', 'regex', 'ignore_params') AND state <> 'ended'";
 
+/// What a plan chose to stand for others is no intent of its own.
+const WIDE_ASKS: &str = "-- journal.wide_asks
+SELECT a.kind, a.target FROM batch AS b INDEXED BY batch_live CROSS JOIN ask AS a ON a.batch = b.key
+WHERE b.account = ?1 AND b.state IN ('staged', 'unknown') AND b.action = 'refresh'
+AND b.kind IN ('directory', 'regex', 'ignore_params') AND a.state = 'open'
+UNION ALL
+SELECT a.kind, a.target FROM job AS j CROSS JOIN batch AS b ON b.key = j.batch
+CROSS JOIN ask AS a ON a.batch = b.key
+WHERE j.account = ?1 AND j.ended_at IS NULL AND b.action = 'refresh'
+AND b.kind IN ('directory', 'regex', 'ignore_params') AND a.state = 'accepted'";
+
 const SAME_REFRESH: &str = "-- journal.same_refresh
 SELECT 1 FROM intent WHERE account = ?1 AND action = 'refresh' AND kind = 'url' AND target = ?2
 AND state <> 'ended' LIMIT 1";
 
+/// By the index of the live ones: there are three months of others.
 const IN_FLIGHT: &str = "-- journal.in_flight
-SELECT DISTINCT action, kind FROM batch
+SELECT DISTINCT action, kind FROM batch INDEXED BY batch_live
 WHERE account = ?1 AND state IN ('staged', 'unknown') ORDER BY action, kind";
 
 pub(super) fn due(
@@ -66,6 +78,7 @@ pub(super) fn due(
         intents.iter().filter(|intent| intent.action == Action::Prefetch).peekable();
     if prefetches.peek().is_some() {
         open.extend(all(tx, WIDE_REFRESHES, [name], |row| target(row, 0))?);
+        open.extend(all(tx, WIDE_ASKS, [name], |row| target(row, 0))?);
     }
     for prefetch in prefetches {
         let text = prefetch.target.text.as_str();
@@ -102,6 +115,7 @@ pub(super) fn park(
 #[cfg(test)]
 mod tests {
     use super::super::order::STAGED;
+    use super::super::quota::RESTLESS;
     use super::*;
     use crate::database::{Database, DatabaseError};
 
@@ -113,6 +127,10 @@ mod tests {
             (NEXT, "intent_due"),
             (WIDE_REFRESHES, "intent_open"),
             (SAME_REFRESH, "intent_open"),
+            (IN_FLIGHT, "batch_live"),
+            (RESTLESS, "batch_live"),
+            (WIDE_ASKS, "batch_live"),
+            (WIDE_ASKS, "job_due"),
             (STAGED, "intent_staged"),
         ] {
             let steps = database

@@ -22,8 +22,8 @@ const SET_LIMIT: &str = "-- journal.set_limit
 INSERT INTO allowance (account, quota, day_limit) VALUES (?1, ?2, ?3)
 ON CONFLICT DO UPDATE SET day_limit = excluded.day_limit";
 
-const RESTLESS: &str = "-- journal.restless
-SELECT 1 FROM batch WHERE account = ?1 AND state IN ('staged', 'unknown')
+pub(super) const RESTLESS: &str = "-- journal.restless
+SELECT 1 FROM batch INDEXED BY batch_live WHERE account = ?1 AND state IN ('staged', 'unknown')
 UNION ALL
 SELECT 1 FROM batch WHERE account = ?1 AND settled_at IS NOT NULL AND settled_at > ?2 LIMIT 1";
 

@@ -195,3 +195,10 @@ pub(crate) async fn an_open_deploy_closes_the_one_whose_closing_was_lost(world: 
     assert_eq!(closed, [(&id(2), None), (&id(1), Some(world.now))]);
     assert_eq!(world.journal.deploy(&id(9)).await.expect("answers"), None);
 }
+
+pub(crate) async fn a_large_deploy_is_known_by_its_name(world: &mut World) {
+    deploy(world, After::Accepted).await;
+    let large = |least| world.journal.large_deploys(&world.account, least, 9);
+    assert_eq!(large(3).await.expect("large"), [(world.now, id(1))]);
+    assert_eq!(large(4).await.expect("large"), []);
+}

@@ -3,6 +3,7 @@
 use refreshd::domain::intent::{Cause, Outgoing, Priority, Wait, Waiting, Wish};
 use refreshd::domain::quota::purse::Spending;
 use refreshd::domain::quota::{PerKind, QuotaKind, Reported};
+use refreshd::domain::task::TaskStatus;
 use refreshd::domain::time::Timestamp;
 
 use super::cases::{A, B};
@@ -88,4 +89,17 @@ pub(crate) async fn an_alarm_is_news_once_a_day(world: &mut World) {
         news.push(told.expect("writes"));
     }
     assert_eq!(news, [true, false, true, true]);
+}
+
+pub(crate) async fn a_prefetch_hears_of_what_only_a_plan_refreshes_widely(world: &mut World) {
+    world.wish("https://a.example/d/page").await;
+    let batch = world.covering("https://a.example/d/").await;
+    world.stage_ready(&batch).await;
+    let chosen = [batch.asks[0].target.clone()];
+    world.wish_prefetch("https://a.example/d/beside").await;
+    assert_eq!(world.due().await.open_refreshes, chosen, "in a call");
+    world.accepted(&batch).await;
+    assert_eq!(world.due().await.open_refreshes, chosen, "in a job");
+    world.hear(&batch, TaskStatus::Complete).await;
+    assert_eq!(world.due().await.open_refreshes, []);
 }
