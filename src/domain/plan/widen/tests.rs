@@ -60,7 +60,7 @@ impl World {
         for page in 0..number {
             let text = format!("https://www.example.com/{directory}/p{page}");
             self.intents.push(Intent {
-                id: IntentId(self.intents.len() as i64 + 1),
+                id: IntentId(i64::try_from(self.intents.len()).expect("few") + 1),
                 account: "main".into(),
                 action: Action::Refresh,
                 target: Target::new(Kind::Url, text),
