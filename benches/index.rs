@@ -14,6 +14,7 @@ use std::time::Duration;
 use refreshd::database::{Database, DatabaseError};
 use refreshd::domain::index::{Chunk, Digest, Entry, Fingerprint, Index};
 use refreshd::domain::path::RelPath;
+use refreshd::domain::time::Timestamp;
 use refreshd::store::{Record, Removals, Store};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -146,6 +147,9 @@ fn on_disk(path: &Path, chunks: &[Chunk]) {
                 origin_record,
                 removals: Removals::default(),
                 outgoing,
+                changes: Vec::new(),
+                at: Timestamp::EPOCH,
+                end_bracket: false,
             };
             store.record(record).await.expect("records");
         }

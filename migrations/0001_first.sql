@@ -40,6 +40,25 @@ CREATE TABLE outbox (
     payload TEXT NOT NULL
 ) STRICT;
 
+-- What changed in which deploy: a JSON list of [letter, path] for each record. Kept 90 days.
+CREATE TABLE change (
+    sequence INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    deploy TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    changes TEXT NOT NULL
+) STRICT;
+CREATE INDEX change_deploy ON change (deploy);
+CREATE INDEX change_origin ON change (origin, at);
+
+-- Deploys that somebody holds open.
+CREATE TABLE bracket (
+    origin TEXT PRIMARY KEY,
+    deploy TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    ending INTEGER NOT NULL
+) STRICT;
+
 -- journal: what belongs to an account
 
 CREATE TABLE lead (
@@ -60,6 +79,7 @@ CREATE TABLE deploy (
     closed_at INTEGER
 ) STRICT;
 CREATE INDEX deploy_closed ON deploy (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX deploy_origin ON deploy (origin, opened_at);
 
 CREATE TABLE intent (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -79,6 +99,10 @@ CREATE TABLE intent (
     causes INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'submitting', 'submitted', 'ended')),
     not_before INTEGER NOT NULL,
+    -- When of its deploy it goes: 0 any time, 1 assets, 2 pages, 3 feeds; and whether those before it
+    -- must be complete, not only accepted.
+    stage INTEGER NOT NULL DEFAULT 0,
+    stage_complete INTEGER NOT NULL DEFAULT 0,
     attempt INTEGER NOT NULL DEFAULT 0,
     wait TEXT,
     wait_why TEXT,
@@ -103,6 +127,8 @@ CREATE INDEX intent_open ON intent (account, action, kind, target) WHERE state <
 CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ended';
 CREATE INDEX intent_held ON intent (deploy, id) WHERE wait = 'hold';
 CREATE INDEX intent_deploy ON intent (deploy) WHERE state = 'pending';
+CREATE INDEX intent_staged ON intent (account, deploy, stage_complete)
+    WHERE state = 'pending' AND action = 'refresh' AND stage > 0 AND (wait IS NULL OR wait = 'stage');
 CREATE INDEX intent_target ON intent (target);
 CREATE INDEX intent_attention ON intent (id)
     WHERE (wait IS NOT NULL AND (wait <> 'hold' OR deploy IS NULL)) OR outcome = 'failed';
@@ -125,6 +151,14 @@ CREATE TABLE cause (
     payload TEXT NOT NULL,
     PRIMARY KEY (intent, ordinal)
 ) STRICT, WITHOUT ROWID;
+
+-- Which intents a deploy caused, be it as one of several; and what stands for those superseded.
+CREATE TABLE deploy_intent (
+    deploy TEXT NOT NULL,
+    intent INTEGER NOT NULL REFERENCES intent (id) ON DELETE CASCADE,
+    PRIMARY KEY (deploy, intent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deploy_intent_intent ON deploy_intent (intent);
 
 CREATE TABLE batch (
     key TEXT PRIMARY KEY,

@@ -17,8 +17,10 @@ mod check;
 mod control;
 mod decide;
 mod demo;
+mod deploy;
 mod doctor;
 mod explain;
+mod history;
 mod index;
 mod pause;
 mod plan;
@@ -28,6 +30,7 @@ mod sandbox;
 mod simulate;
 mod status;
 mod treasury;
+mod wait;
 mod wish;
 mod words;
 
@@ -115,6 +118,12 @@ enum Command {
     Pause(pause::Args),
     /// End a pause.
     Resume(pause::Args),
+    /// Hold a deploy open while it pauses, let it close, or show what became of it.
+    Deploy(deploy::Args),
+    /// Wait until all that was written by now is refreshed: a step of a build.
+    Wait(wait::Args),
+    /// Write down what changed in which deploy, as `simulate` reads it.
+    History(history::Args),
     /// Show how far the index of each origin is: on a terminal until every file has a digest.
     Index(index::Args),
     /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
@@ -174,6 +183,9 @@ pub fn main() -> ExitCode {
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
             Command::Pause(args) => pause::run(args, true, &mut printer).await,
             Command::Resume(args) => pause::run(args, false, &mut printer).await,
+            Command::Deploy(args) => deploy::run(args, &mut printer).await,
+            Command::Wait(args) => wait::run(args, clock, &mut printer).await,
+            Command::History(args) => history::run(args, clock, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 
-use super::words::{count, size};
+use super::words::{config_option, count, size};
 use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, pause, treasury};
 
 /// Arguments of `refreshd status`.
@@ -53,6 +53,15 @@ fn render(status: &Value, config: &Config) -> String {
             count(origin["directories"].as_u64().unwrap_or_default(), "directory"),
             baseline(&origin["baseline_at"]),
         );
+        if let Some(until) = origin["held_open_until"].as_i64().map(Timestamp::from_micros) {
+            let deploy = word(&origin["deploy"]);
+            let _ = writeln!(
+                text,
+                "  deploy {deploy} is held open until {until} at the latest; end it: refreshd deploy \
+                 end {name}{}",
+                config_option(&config.path)
+            );
+        }
         shortcomings(&mut text, origin);
         if let Some(note) = origin["note"].as_str().filter(|note| !note.is_empty()) {
             let _ = writeln!(text, "  note: {note}");

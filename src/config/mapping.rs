@@ -116,7 +116,8 @@ impl Places {
             | Field::ShortTtl
             | Field::Immutable
             | Field::Exclude
-            | Field::Prefetch => {
+            | Field::Prefetch
+            | Field::Popular => {
                 "write it like \"*.html\" or \"news/**\"; `\\` before a character takes it literally"
             }
         };
@@ -140,6 +141,7 @@ pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option
     let immutable = list(Field::Immutable, findings);
     let exclude = list(Field::Exclude, findings);
     let prefetch = list(Field::Prefetch, findings);
+    let popular = list(Field::Popular, findings);
     let directory_urls =
         section.or("directory_urls", DirectoryUrls::default(), value::directory_urls, findings);
     let immutable_defaults = section.or("immutable_defaults", true, value::boolean, findings);
@@ -163,6 +165,7 @@ pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option
         exclude: exclude.unwrap_or_default(),
         exclude_defaults,
         prefetch: prefetch.unwrap_or_default(),
+        popular: popular.unwrap_or_default(),
     };
     Some(Written { places, spec })
 }
@@ -187,6 +190,7 @@ impl Written {
             if let (
                 Field::Exclude
                 | Field::Prefetch
+                | Field::Popular
                 | Field::Variants
                 | Field::ShortTtl
                 | Field::Immutable

@@ -16,6 +16,7 @@ use crate::domain::names::{AccountName, OriginName};
 use crate::domain::plan::Policy;
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
+use crate::domain::stage::Stages;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
@@ -157,6 +158,8 @@ pub struct Origin {
     pub root: PathBuf,
     /// Whose domains they are.
     pub account: AccountName,
+    /// In which order a deploy goes.
+    pub stages: Stages,
     /// Which URLs its paths have, which are excluded and which are prefetched.
     pub mapping: Mapping,
     /// How long a deploy must be quiet before it closes.

@@ -9,6 +9,7 @@ use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Origin, mapping, value};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
+use crate::domain::stage::{self, After, Stages};
 use crate::domain::url::Base;
 use crate::domain::watch::{Links, Means};
 
@@ -30,6 +31,7 @@ pub(super) fn origin(
     let root = section.required("root", "\"/srv/www\"", value::path, findings);
     let account = account_of(&mut section, accounts, findings);
     let written = mapping::read(&mut section, findings);
+    let stages = stages(&mut section, findings);
     let short = value::time(MILLISECOND..=HOUR);
     let settle = timed(&mut section, "settle", SECOND, &short, findings);
     let mut deploy_deadline = timed(&mut section, "deploy_deadline", 10 * SECOND, &short, findings);
@@ -52,12 +54,13 @@ pub(super) fn origin(
     section.finish(findings);
     let root_path = root.as_ref().map(|root| root.value.as_path());
     let mapping = written?.check(account.as_ref(), root_path, findings);
-    let (root, account, mapping) = (root?, account?, mapping?);
+    let (root, account, mapping, stages) = (root?, account?, mapping?, stages?);
     Some(Placed {
         origin: Origin {
             name: OriginName::from(name),
             root: root.value,
             account,
+            stages,
             mapping,
             settle: settle.value,
             deploy_deadline: deploy_deadline.value,
@@ -103,6 +106,35 @@ fn guard(section: Option<Section<'_>>, findings: &mut Findings) -> Guard {
     };
     section.finish(findings);
     guard
+}
+
+fn texts(list: Option<&Found<Vec<Found<String>>>>) -> Option<Vec<String>> {
+    list.map(|list| list.value.iter().map(|found| found.value.clone()).collect())
+}
+
+/// Reads in which order a deploy goes.
+fn stages(section: &mut Section<'_>, findings: &mut Findings) -> Option<Stages> {
+    let assets = section.list("assets", value::text, findings);
+    let feeds = section.list("feeds", value::text, findings);
+    let after = section.or("stage_after", After::default(), value::stage_after, findings);
+    let usual = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>();
+    let assets_texts = texts(assets.as_ref()).unwrap_or_else(|| usual(&stage::ASSETS));
+    let feeds_texts = texts(feeds.as_ref()).unwrap_or_else(|| usual(&stage::FEEDS));
+    let stages = Stages::new(assets_texts, feeds_texts, after).map_err(|bad| {
+        for (is_feed, item, why) in bad {
+            let (key, list) = if is_feed { ("feeds", &feeds) } else { ("assets", &assets) };
+            let span = list.as_ref().and_then(|list| list.value.get(item)).map(|item| &item.span);
+            if let Some(span) = span {
+                let help = "write it like \"*.css\" or \"static/**\"";
+                findings.refuse(
+                    span.clone(),
+                    "this value",
+                    Wrong::new(format!("`{key}`: {why}"), help),
+                );
+            }
+        }
+    });
+    stages.ok()
 }
 
 /// Reads `account`, which may be left out when there is one account.

@@ -12,6 +12,7 @@ use super::{LogFormat, LogLevel, duration};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::endpoint::endpoint_problem;
 use crate::domain::mapping::DirectoryUrls;
+use crate::domain::stage::After;
 use crate::domain::url::canonical_target;
 use crate::domain::watch::{Links, Means};
 
@@ -165,6 +166,11 @@ pub(super) fn expression(value: &DeValue<'_>) -> Read<Target> {
 pub(super) fn directory_urls(value: &DeValue<'_>) -> Read<DirectoryUrls> {
     use DirectoryUrls::{Both, None, Slash};
     choice(value, &[("slash", Slash), ("both", Both), ("none", None)])
+}
+
+/// Reads `stage_after`.
+pub(super) fn stage_after(value: &DeValue<'_>) -> Read<After> {
+    choice(value, &[("accepted", After::Accepted), ("complete", After::Complete)])
 }
 
 /// Reads `watch`.

@@ -17,6 +17,26 @@ pub enum ChangeKind {
     Removed,
 }
 
+impl ChangeKind {
+    /// Returns the letter that a history names it by.
+    #[must_use]
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Self::Created => "A",
+            Self::Modified => "M",
+            Self::Removed => "D",
+        }
+    }
+
+    /// Reads [`letter`](Self::letter) back.
+    #[must_use]
+    pub fn parse(letter: &str) -> Option<Self> {
+        [Self::Created, Self::Modified, Self::Removed]
+            .into_iter()
+            .find(|kind| kind.letter() == letter)
+    }
+}
+
 /// A difference between two reconciled states of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

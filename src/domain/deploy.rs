@@ -1,11 +1,18 @@
 //! Deploys: the changes of an origin between two quiet moments.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::names::OriginName;
 use super::time::Timestamp;
+
+/// How long a deploy may be held open by `refreshd deploy begin`.
+pub const LONGEST_BRACKET: Duration = Duration::from_secs(30 * 60);
+
+/// A deploy that opens this soon after another one closed goes on where that was cut by its deadline.
+const GOES_ON: Duration = Duration::from_secs(5);
 
 /// The name of a deploy: `d` and the hexadecimal microseconds of its opening, then four random
 /// hexadecimal digits. Sorts by time, fits a log line and a command line.
@@ -24,6 +31,13 @@ impl DeployId {
     #[must_use]
     pub fn from_text(text: String) -> Self {
         Self(text)
+    }
+
+    /// Returns when the deploy opened, if the name tells.
+    #[must_use]
+    pub fn opened_at(&self) -> Option<Timestamp> {
+        let (micros, _) = self.0.strip_prefix('d')?.split_once('-')?;
+        i64::from_str_radix(micros, 16).ok().map(Timestamp::from_micros)
     }
 
     /// Returns the name as text.
@@ -50,4 +64,56 @@ pub struct Deploy {
     pub opened_at: Timestamp,
     /// When it was closed; while open its intents are not planned.
     pub closed_at: Option<Timestamp>,
+}
+
+/// A deploy that somebody holds open, for it pauses longer than the quiet time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bracket {
+    /// The deploy.
+    pub deploy: DeployId,
+    /// Since when.
+    pub began_at: Timestamp,
+    /// Whether its end was asked for: it closes once all that was written before is seen.
+    pub ending: bool,
+}
+
+impl Bracket {
+    /// When it ends by itself.
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        self.began_at.plus(LONGEST_BRACKET)
+    }
+}
+
+/// Returns the deploys that make up the latest one: it, and before it those that were merely cut from
+/// it by their deadline, without a quiet moment. `newest_first` are those of one origin.
+#[must_use]
+pub fn latest(newest_first: &[Deploy]) -> &[Deploy] {
+    let goes_on = |pair: &&[Deploy]| match pair {
+        [later, earlier] => {
+            earlier.closed_at.is_none_or(|closed_at| later.opened_at <= closed_at.plus(GOES_ON))
+        }
+        _ => false,
+    };
+    let more = newest_first.windows(2).take_while(goes_on).count();
+    newest_first.get(..=more).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_deploy_begins_after_the_last_quiet_moment() {
+        let deploy = |opened: i64, closed: Option<i64>| Deploy {
+            id: DeployId::new(Timestamp::from_seconds(opened), 0),
+            origin: "www".into(),
+            opened_at: Timestamp::from_seconds(opened),
+            closed_at: closed.map(Timestamp::from_seconds),
+        };
+        assert_eq!(latest(&[]), []);
+        let three = [deploy(120, Some(121)), deploy(110, Some(120)), deploy(100, Some(104))];
+        assert_eq!(latest(&three), &three[..2]);
+        assert_eq!(latest(&three[2..]), &three[2..]);
+    }
 }

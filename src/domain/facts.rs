@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::deploy::DeployId;
 use super::names::{AccountName, OriginName};
 use super::time::Timestamp;
 
@@ -54,6 +55,13 @@ pub struct OriginFacts {
     pub comparing: Option<u64>,
     /// Paths seen but not settled yet.
     pub dirty: u64,
+    /// The newest ticket of [`call`](crate::source::HintSender::call) that was served.
+    #[serde(skip)]
+    pub seen: u64,
+    /// The open deploy.
+    pub deploy: Option<DeployId>,
+    /// Until when at the latest a person or a script holds it open.
+    pub held_open_until: Option<Timestamp>,
     /// Why it is unavailable, or what a person should know; empty when all is well.
     pub note: String,
     /// Paths that changed and could not be mapped to a URL, with the reason: the newest 100.

@@ -11,6 +11,7 @@ use super::hint::Witness;
 use super::index::Digest;
 use super::names::{AccountName, OriginName};
 use super::path::RelPath;
+use super::stage::Stage;
 use super::time::Timestamp;
 
 /// What the CDN is to do.
@@ -135,6 +136,9 @@ pub struct Wish {
     /// Not to be planned before this instant: an open deploy's latest deadline. Closing the deploy
     /// brings it forward, and if the closing is lost the deadline passes by itself.
     pub not_before: Timestamp,
+    /// When of its deploy it goes.
+    #[serde(default)]
+    pub stage: Stage,
     /// Why a person decides whether it is asked, in one sentence; none when it just goes out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
@@ -266,6 +270,20 @@ pub enum Outcome {
     Rejected(String),
     /// A person called it off.
     Cancelled(String),
+}
+
+impl Outcome {
+    /// Returns the word used in code, CLI and JSON.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Superseded(_) => "superseded",
+            Self::Rejected(_) => "rejected",
+            Self::Cancelled(_) => "cancelled",
+        }
+    }
 }
 
 /// Where an intent stands; what belongs to a state lives in it.

@@ -14,7 +14,7 @@ use super::url::{Base, CanonicalUrl, UrlError};
 
 mod check;
 mod fingerprint;
-mod globs;
+pub(crate) mod globs;
 mod pattern;
 mod serve;
 mod spec;
@@ -38,6 +38,9 @@ use trace::Notes;
 /// than `.well-known`: what editors and copying tools leave for a moment.
 pub const DEFAULT_EXCLUSIONS: [&str; 7] =
     ["*~", "*.swp", "*.swx", "#*#", "4913", "*.tmp", "*.part"];
+
+/// How much an object weighs that many ask for, against one where nothing is said. Our judgement.
+const POPULAR: u64 = 10;
 
 /// What [`Mapping::excluded`] answers for a dot file or directory that the defaults exclude.
 pub const DOT_FILES: &str = ".*";
@@ -75,6 +78,7 @@ pub struct Mapping {
     immutable: Globs,
     exclude: Globs,
     prefetch: Globs,
+    popular: Globs,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +125,7 @@ impl Mapping {
         let short_ttl = check.globs(Field::ShortTtl, None, &spec.short_ttl);
         let immutable = check.globs(Field::Immutable, None, &spec.immutable);
         let prefetch = check.globs(Field::Prefetch, None, &spec.prefetch);
+        let popular = check.globs(Field::Popular, None, &spec.popular);
         // The operator's come first, so that errors name the right item.
         let mut exclude = spec.exclude.clone();
         if spec.exclude_defaults {
@@ -151,6 +156,7 @@ impl Mapping {
             immutable,
             exclude,
             prefetch,
+            popular,
         })
     }
 
@@ -199,6 +205,13 @@ impl Mapping {
         reached.made.iter().any(|reached| reached.target().covers(&wanted))
     }
 
+    /// Returns how much it weighs that a wide refresh hits a file though it did not change: 1, and
+    /// [`POPULAR`] where many ask for it.
+    #[must_use]
+    pub fn weight(&self, path: &RelPath) -> u64 {
+        if self.popular.find(path, false).is_some() { POPULAR } else { 1 }
+    }
+
     /// Returns whether a path is to be prefetched after it was refreshed.
     #[must_use]
     pub fn prefetch(&self, path: &RelPath) -> bool {
@@ -243,6 +256,7 @@ impl Mapping {
                 Priority::Normal
             },
             not_before,
+            stage: crate::domain::stage::Stage::default(),
             hold: None,
             cause: cause.clone(),
         };

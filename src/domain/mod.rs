@@ -21,6 +21,7 @@ pub mod plan;
 pub mod quota;
 pub mod settle;
 pub mod simulate;
+pub mod stage;
 pub mod task;
 pub mod time;
 pub mod url;

@@ -101,7 +101,10 @@ impl Dirty {
 #[derive(Debug)]
 struct Open {
     deploy: Arc<Deploy>,
-    since: Duration,
+    /// When it closes at the latest.
+    deadline: Duration,
+    /// Whether somebody said that more comes: then quiet does not close it, only its deadline does.
+    bracketed: bool,
 }
 
 /// Decides for one origin when marked paths are looked at. It keeps no clock: `now` is boot time.
@@ -167,7 +170,7 @@ impl Settler {
             self.queue.clear();
             self.active = 0;
             self.absent = 0;
-            self.open = None;
+            self.open.take_if(|open| !open.bracketed);
             self.collapsed = true;
             return;
         }
@@ -188,10 +191,7 @@ impl Settler {
     pub fn due(&mut self, now: Duration, limit: usize, fresh: &Arc<Deploy>) -> Vec<Look> {
         let mut looks = Vec::new();
         while looks.len() < limit {
-            let upto = self
-                .open
-                .as_ref()
-                .map_or(now, |open| now.min(open.since.saturating_add(self.waits.deploy_deadline)));
+            let upto = self.open.as_ref().map_or(now, |open| now.min(open.deadline));
             let Some((at, path)) = self.queue.first().cloned() else {
                 break;
             };
@@ -308,17 +308,48 @@ impl Settler {
     #[must_use]
     pub fn closing(&self, now: Duration) -> Option<&Arc<Deploy>> {
         let open = self.open.as_ref()?;
-        let deadline = open.since.saturating_add(self.waits.deploy_deadline);
+        let deadline = open.deadline;
+        let is_clean = self.is_quiet() && !open.bracketed;
         let deadline_passed = now >= deadline
             && self.queue.first().is_none_or(|(at, _)| *at > deadline)
             && !self.dirty.values().any(|dirty| dirty.looking);
-        (self.is_quiet() || deadline_passed).then_some(&open.deploy)
+        (is_clean || deadline_passed).then_some(&open.deploy)
     }
 
     /// Returns whether nothing but waiting absences is dirty.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
         self.active == 0
+    }
+
+    /// Opens a deploy in place of the open one, which quiet does not close before `until`: what is
+    /// dirty falls into it.
+    pub fn begin(&mut self, deploy: &Arc<Deploy>, until: Duration) {
+        self.open = Some(Open { deploy: Arc::clone(deploy), deadline: until, bracketed: true });
+    }
+
+    /// Lets quiet close the open deploy again, or the usual deadline from now on.
+    pub fn end(&mut self, now: Duration) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.bracketed) {
+            open.bracketed = false;
+            open.deadline = open.deadline.min(now.saturating_add(self.waits.deploy_deadline));
+        }
+    }
+
+    /// Returns the open deploy.
+    #[must_use]
+    pub fn open(&self) -> Option<&Arc<Deploy>> {
+        self.open.as_ref().map(|open| &open.deploy)
+    }
+
+    /// Returns whether all is settled that was marked, absent or empty at `since` or before.
+    #[must_use]
+    pub fn has_settled(&self, since: Duration) -> bool {
+        !self.dirty.values().any(|dirty| {
+            let marked = dirty.marked.is_some_and(|marked| marked.first <= since);
+            let away = dirty.absence.as_ref().is_some_and(|absence| absence.away_since <= since);
+            dirty.looking || marked || away
+        })
     }
 
     /// Closes the open deploy: what is still dirty falls into the next.
@@ -335,14 +366,17 @@ impl Settler {
     /// Returns the earliest boot time at which there may be something to do; it may be past.
     #[must_use]
     pub fn next(&self) -> Option<Duration> {
-        let deadline =
-            self.open.as_ref().map(|open| open.since.saturating_add(self.waits.deploy_deadline));
+        let deadline = self.open.as_ref().map(|open| open.deadline);
         let queued = self.queue.first().map(|(at, _)| *at);
         queued.into_iter().chain(deadline).min()
     }
 
     fn open_with(&mut self, fresh: &Arc<Deploy>, now: Duration) -> Arc<Deploy> {
-        let open = self.open.get_or_insert_with(|| Open { deploy: Arc::clone(fresh), since: now });
+        let open = self.open.get_or_insert_with(|| Open {
+            deploy: Arc::clone(fresh),
+            deadline: now.saturating_add(self.waits.deploy_deadline),
+            bracketed: false,
+        });
         Arc::clone(&open.deploy)
     }
 

@@ -3,18 +3,20 @@
 //! One turn is [`Dispatch::step`]. Each call is written down before it is made (rule 3), and its
 //! answer before anything else happens; an answer that can't be written is kept and tried again.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cdn::{Accepted, Cdn};
 use crate::clock::SharedClock;
 use crate::config::Account;
+use crate::domain::cover::Recurrence;
+use crate::domain::deploy::DeployId;
 use crate::domain::guard::{self, Guard};
 use crate::domain::intent::{Action, Intent, IntentId, Priority, State, Wait, Waiting};
 use crate::domain::names::OriginName;
-use crate::domain::plan::{self, Limits, PlannedBatch};
-use crate::domain::quota;
+use crate::domain::plan::PlannedBatch;
+use crate::domain::quota::{self, QuotaKind};
 use crate::domain::task::{Batch, BatchKey, Fence};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::{Failure, Verdict, judge};
@@ -22,10 +24,12 @@ use crate::journal::{Journal, JournalError, Staged};
 
 use super::account::AccountBoard;
 use super::backoff::full_jitter;
+use super::census::Trees;
 use super::step::Step;
 use treasurer::Treasurer;
 
 mod doubt;
+mod draft;
 mod hold;
 mod treasurer;
 
@@ -73,6 +77,11 @@ pub struct Dispatch {
     quota_at: Timestamp,
     /// What of each origin is held for a person.
     guards: BTreeMap<OriginName, Guard>,
+    /// What lives beside what changes.
+    trees: Trees,
+    /// The large deploys of late, and those of them that were seen in a plan.
+    recurrence: Recurrence,
+    seen: BTreeSet<DeployId>,
     /// Alarms and forecast.
     treasurer: Treasurer,
 }
@@ -88,6 +97,8 @@ impl Dispatch {
     ) -> Result<Self, JournalError> {
         let fence = journal.lead(&account.name, clock.server_now()).await?;
         let treasurer = Treasurer::new(account.clone(), journal.clone());
+        let least = Recurrence::least(account.quota[QuotaKind::Url]);
+        let large = journal.large_deploys(&account.name, least, Recurrence::REMEMBERED).await?;
         Ok(Self {
             account,
             journal,
@@ -103,6 +114,9 @@ impl Dispatch {
             refusals: 0,
             quota_at: Timestamp::EPOCH,
             guards: BTreeMap::new(),
+            trees: Trees::default(),
+            recurrence: Recurrence::of(large),
+            seen: BTreeSet::new(),
             treasurer,
         })
     }
@@ -111,6 +125,12 @@ impl Dispatch {
     #[must_use]
     pub fn guarded(self, guards: BTreeMap<OriginName, Guard>) -> Self {
         Self { guards, ..self }
+    }
+
+    /// Lets plans know what lives beside what changes.
+    #[must_use]
+    pub fn over(self, trees: Trees) -> Self {
+        Self { trees, ..self }
     }
 
     /// Does one turn: at most one call of each sort, and says when to come again.
@@ -169,15 +189,7 @@ impl Dispatch {
             return Ok(due.next_at);
         }
         let purse = self.treasurer.purse(now).await?;
-        let plan = plan::plan(&plan::Input {
-            now,
-            intents: &due.intents,
-            open_refreshes: &due.open_refreshes,
-            in_flight: &due.in_flight,
-            purse: &purse,
-            limits: Limits { batch: self.account.batch },
-            widening: plan::Widening::NEVER,
-        });
+        let (plan, due, purse) = self.draft(due, purse, now).await;
         let held = guard::judge(&plan, &due.intents, &purse, &self.guards);
         if !held.is_empty() {
             self.hold(&held, now).await?;

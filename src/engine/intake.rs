@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::config::Origin;
-use crate::domain::deploy::{Deploy, DeployId};
+use crate::domain::deploy::{Bracket, Deploy, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState};
 use crate::domain::guard::{Guard, Rush};
 use crate::domain::hint::{Hint, Reach, Witness};
@@ -26,6 +26,7 @@ use crate::domain::mapping::Mapping;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
 use crate::domain::settle::{Settler, Waits};
+use crate::domain::stage::Stages;
 use crate::source::mounts::Mount;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
@@ -40,12 +41,14 @@ mod judge;
 mod links;
 mod record;
 mod returned;
+mod see;
 mod show;
 mod tree;
 
 use compare::Comparing;
 use fill::Filling;
 use links::Links;
+use see::{Called, Seeing};
 
 /// Paths looked at, and committed, at once: with their wishes about a thousand rows.
 const CHUNK: usize = 500;
@@ -70,6 +73,8 @@ pub struct Settings {
     pub links: crate::domain::watch::Links,
     /// How long things settle.
     pub waits: Waits,
+    /// In which order a deploy goes.
+    pub stages: Stages,
     /// How often the whole tree is compared with the index, give or take a tenth.
     pub reconcile_every: Duration,
     /// How often what sends no events is compared, if that takes less than a twentieth of the time.
@@ -97,6 +102,7 @@ impl From<&Origin> for Settings {
             poll_every: origin.poll_every,
             digest_rate: origin.digest_rate,
             guard: origin.guard,
+            stages: origin.stages.clone(),
         }
     }
 }
@@ -174,6 +180,8 @@ pub struct Intake {
     /// What is to be compared, by whom it was hinted at.
     subtrees: BTreeMap<RelPath, Witness>,
     comparing: Option<Comparing>,
+    /// How many comparisons ran beside, or began to.
+    comparisons: u64,
     /// Whether the whole tree was compared since the watch was armed.
     compared: bool,
     links: Links,
@@ -195,14 +203,19 @@ pub struct Intake {
     told: Option<(&'static str, usize)>,
     /// The open deploy, once its opening was recorded.
     announced: Option<DeployId>,
+    /// The deploy that somebody holds open.
+    bracket: Option<Bracket>,
+    /// Who wants to be told that all was seen, and how far that is.
+    called: Called,
+    seeing: Option<Seeing>,
     /// Until when to wait after a failure, and how long that wait is.
     retry: Option<(Duration, Duration)>,
     next_reconcile: Option<Duration>,
     next_poll: Option<Duration>,
     next_glance: Option<Duration>,
-    /// What a person should know: about the index, about what could not be read, and about links
-    /// that are not followed.
-    notes: [String; 3],
+    /// What a person should know: about the index, about what could not be read, about links that are
+    /// not followed, and about a deploy that nobody ended.
+    notes: [String; 4],
     facts: OriginFacts,
 }
 
@@ -246,6 +259,7 @@ impl Intake {
             settler,
             subtrees: BTreeMap::new(),
             comparing: None,
+            comparisons: 0,
             compared: false,
             links: Links::default(),
             backlog: VecDeque::new(),
@@ -258,6 +272,9 @@ impl Intake {
             rush: Rush::default(),
             told: None,
             announced: None,
+            bracket: None,
+            called: Called::default(),
+            seeing: None,
             retry: None,
             next_reconcile: None,
             next_poll: None,
@@ -271,6 +288,12 @@ impl Intake {
     #[must_use]
     pub fn door(&self) -> HintSender {
         self.door.0.clone()
+    }
+
+    /// Returns the index, to be read: whoever holds its lock long holds the intake up.
+    #[must_use]
+    pub fn index(&self) -> Arc<RwLock<Index>> {
+        Arc::clone(&self.index)
     }
 
     /// Waits until a hint may have come.
@@ -386,6 +409,13 @@ impl Intake {
             self.refreshes.extend_from_slice(refreshes);
             self.forget();
         }
+        self.called.ticket = hints.ticket.or(self.called.ticket);
+        if hints.bracket
+            && let Err(trouble) = self.take_bracket().await
+        {
+            self.door.0.bracket();
+            return Err(trouble);
+        }
         let now = self.clock.boot();
         if hints.root || self.next_glance.is_some_and(|at| at <= now) {
             self.glance().await?;
@@ -402,12 +432,14 @@ impl Intake {
             self.arm().await?;
             return Ok(true);
         };
+        worked |= self.begin_seeing().await?;
         worked |= self.compare_hinted(identity).await?;
         self.schedule(identity);
         worked |= self.advance_comparing().await?;
         worked |= self.mark_suspects();
         worked |= self.look(identity).await?;
         worked |= self.fill(identity).await?;
+        worked |= self.go_on_seeing();
         Ok(worked)
     }
 
@@ -430,6 +462,9 @@ impl Intake {
             origin_record: None,
             removals: Removals::default(),
             outgoing: Vec::new(),
+            changes: Vec::new(),
+            at: self.clock.server_now(),
+            end_bracket: false,
         }
     }
 

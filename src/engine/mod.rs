@@ -28,6 +28,7 @@ use crate::web::{self, Desk};
 
 pub mod account;
 pub mod backoff;
+pub mod census;
 pub mod dispatch;
 pub mod forward;
 pub mod intake;
@@ -35,6 +36,7 @@ pub mod poll;
 pub mod step;
 
 use account::AccountBoard;
+use census::Trees;
 use dispatch::Dispatch;
 use forward::Forward;
 use intake::{Intake, IntakeError};
@@ -151,6 +153,21 @@ impl Engine {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
+        let mut intakes: Vec<Intake> = Vec::new();
+        let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
+        for origin in config.origins.values() {
+            let mapping = Arc::new(origin.mapping.clone());
+            let intake = Intake::new(
+                intake::Settings::from(origin),
+                mapping.clone(),
+                store.clone(),
+                clock.clone(),
+                auto::choose(origin.watch),
+                recorded.clone(),
+            );
+            trees.entry(&origin.account).or_default().add(mapping, intake.index());
+            intakes.push(intake);
+        }
         let guards: BTreeMap<OriginName, Guard> =
             config.origins.values().map(|origin| (origin.name.clone(), origin.guard)).collect();
         for (account, board) in config.accounts.values().zip(&accepted) {
@@ -165,7 +182,8 @@ impl Engine {
                 board.clone(),
             )
             .await?
-            .guarded(guards.clone());
+            .guarded(guards.clone())
+            .over(trees.remove(&account.name).unwrap_or_default());
             let poll =
                 Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
             engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
@@ -178,15 +196,7 @@ impl Engine {
                 facts.origins.insert(origin.name.clone(), OriginFacts::default());
             });
         }
-        for origin in config.origins.values() {
-            let intake = Intake::new(
-                intake::Settings::from(origin),
-                Arc::new(origin.mapping.clone()),
-                store.clone(),
-                clock.clone(),
-                auto::choose(origin.watch),
-                recorded.clone(),
-            );
+        for (origin, intake) in config.origins.values().zip(intakes) {
             engine.doors.insert(origin.name.clone(), intake.door());
             let (stop, facts, name) = (engine.stop.clone(), facts.clone(), origin.name.clone());
             engine.tasks.spawn(async move {

@@ -6,6 +6,7 @@
 
 pub mod check;
 mod fate;
+mod order;
 pub mod reference;
 pub mod sqlite;
 mod types;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 
 use crate::database::DatabaseError;
 use crate::domain::ask::Target;
-use crate::domain::deploy::DeployId;
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::forecast::History;
@@ -27,8 +28,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
 pub use types::{
-    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, JobAsk, Observation,
-    Pause, Retry, Staged,
+    AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, JobAsk,
+    Observation, Pause, Retry, Staged,
 };
 
 /// How often an intent is asked in vain before it ends failed.
@@ -81,7 +82,9 @@ pub trait Journal: Send + Sync + 'static {
     /// A wish with a `hold` that joins none becomes an intent that waits for a person; one of the same
     /// target and deploy that waits so already stands for it, and only takes its force.
     /// A closed deploy brings forward the `not_before` of pending intents that it opened, but for
-    /// those that wait for something. A hold does as [`hold`](Self::hold).
+    /// those that wait for something, and lets what waits for quota be planned anew, for something wide
+    /// may now stand for both. An open deploy closes those of its origin that are open still:
+    /// their closing was lost in a crash. A hold does as [`hold`](Self::hold).
     /// An operator's wish approves what it becomes or joins, and takes it into the hands of its own
     /// origin, or of none: pausing the first origin holds it up no more.
     async fn accept(
@@ -132,6 +135,8 @@ pub trait Journal: Send + Sync + 'static {
     async fn pauses(&self) -> Result<Vec<Pause>, JournalError>;
 
     /// Returns what the account has to do: at most `limit` intents. Of what is paused nothing is due.
+    /// Before that it lets the stages of closed deploys wait for those before them, and those go that
+    /// have waited for the last.
     async fn due(
         &self,
         account: &AccountName,
@@ -315,6 +320,33 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns what is held, by deploy, the oldest first. Held intents of no deploy are in no set.
     async fn held(&self) -> Result<Vec<HeldSet>, JournalError>;
+
+    /// Returns the deploys of an origin, or of all, newest first, at most `limit`.
+    async fn deploys(
+        &self,
+        origin: Option<&OriginName>,
+        limit: usize,
+    ) -> Result<Vec<Deploy>, JournalError>;
+
+    /// Returns when the last `limit` deploys closed that caused at least `least` refreshes of the
+    /// account, the oldest first.
+    async fn large_deploys(
+        &self,
+        account: &AccountName,
+        least: u64,
+        limit: usize,
+    ) -> Result<Vec<Timestamp>, JournalError>;
+
+    /// Returns a deploy.
+    async fn deploy(&self, deploy: &DeployId) -> Result<Option<Deploy>, JournalError>;
+
+    /// Returns what became of all that these deploys caused, as one: each intent counts once. What
+    /// stands for a superseded intent belongs to its deploys. Names at most `limit` unfinished ones.
+    async fn deploy_report(
+        &self,
+        deploys: &[DeployId],
+        limit: usize,
+    ) -> Result<DeployReport, JournalError>;
 
     /// Forgets what ended more than [`KEPT_DAYS`] ago, at most 1,000 intents; returns how many
     /// intents went. Sums stay.

@@ -234,9 +234,42 @@ impl Attention {
     pub fn of(intent: Intent) -> Self {
         let why = match &intent.state {
             State::Pending { waiting: Some(waiting), .. } => waiting.why.clone(),
-            State::Ended { outcome: Outcome::Failed(why), .. } => why.clone(),
+            State::Ended {
+                outcome: Outcome::Failed(why) | Outcome::Rejected(why) | Outcome::Cancelled(why),
+                ..
+            } => why.clone(),
             _ => String::new(),
         };
         Self { intent, why }
+    }
+}
+
+/// What became of all that one or more deploys caused.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeployReport {
+    /// How many intents stand where: by state, and those that ended by outcome.
+    pub intents: BTreeMap<String, u64>,
+    /// The oldest intents that are neither done nor superseded.
+    pub unfinished: Vec<Attention>,
+    /// How many asks of which action and kind went to the CDN.
+    pub asks: Vec<(Action, Kind, u64)>,
+    /// When the CDN accepted the first ask of these, and when the last.
+    pub accepted: Option<(Timestamp, Timestamp)>,
+    /// When the last intent that ended did.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl DeployReport {
+    /// Returns how many intents have not ended.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        let open = ["pending", "submitting", "submitted"];
+        open.iter().filter_map(|state| self.intents.get(*state)).sum()
+    }
+
+    /// Returns whether each intent is done, or another one stands for it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.intents.keys().all(|state| state == "done" || state == "superseded")
     }
 }

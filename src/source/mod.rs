@@ -35,6 +35,10 @@ struct Held {
     overflowed: bool,
     root: bool,
     anew: Option<Vec<Wish>>,
+    bracket: bool,
+    /// The newest ticket that was given out, and the newest that was drained; for good.
+    ticket: u64,
+    drained: u64,
 }
 
 impl Held {
@@ -85,6 +89,10 @@ pub struct Hints {
     pub root: bool,
     /// Whether an operator asked for a new baseline, and for which refreshes with it.
     pub anew: Option<Vec<Wish>>,
+    /// Whether the store holds another bracket of a deploy than before.
+    pub bracket: bool,
+    /// Somebody waits until all that was written by now is seen: the newest ticket.
+    pub ticket: Option<u64>,
 }
 
 /// Makes the door of an origin, which holds at most `most` different paths.
@@ -123,6 +131,25 @@ impl HintSender {
         self.knock();
     }
 
+    /// Says that the store holds another bracket of a deploy now.
+    pub fn bracket(&self) {
+        self.0.held().bracket = true;
+        self.knock();
+    }
+
+    /// Asks to be told, by [`OriginFacts::seen`](crate::domain::facts::OriginFacts::seen), when all
+    /// that was written by now is seen and belongs to a closed deploy; returns a ticket.
+    #[must_use]
+    pub fn call(&self) -> u64 {
+        let ticket = {
+            let mut held = self.0.held();
+            held.ticket += 1;
+            held.ticket
+        };
+        self.knock();
+        ticket
+    }
+
     /// Wakes whoever waits inside, though there may be nothing at the door.
     pub fn knock(&self) {
         self.0.knocked.notify_one();
@@ -133,29 +160,31 @@ impl HintReceiver {
     /// Takes what came since the last time.
     #[must_use]
     pub fn drain(&self) -> Hints {
-        let held = std::mem::take(&mut *self.0.held());
-        let hints = held
-            .hints
-            .into_iter()
-            .map(|(path, (reach, witness))| Hint { path, reach, witness })
-            .collect();
-        Hints { hints, overflowed: held.overflowed, root: held.root, anew: held.anew }
+        let mut held = self.0.held();
+        let ticket = held.ticket;
+        let rest = Held { ticket, drained: ticket, ..Held::default() };
+        let held = std::mem::replace(&mut *held, rest);
+        Hints {
+            hints: plain(held.hints),
+            overflowed: held.overflowed,
+            root: held.root,
+            anew: held.anew,
+            bracket: held.bracket,
+            ticket: (ticket > held.drained).then_some(ticket),
+        }
     }
 
     /// Takes the hints alone: what else came waits for [`drain`](Self::drain).
     #[must_use]
     pub fn drain_paths(&self) -> Hints {
-        let Hints { hints, overflowed, root, anew } = self.drain();
-        if root || anew.is_some() {
-            let mut held = self.0.held();
-            held.root |= root;
-            if let Some(refreshes) = anew {
-                held.anew.get_or_insert_default().extend(refreshes);
-            }
-            drop(held);
+        let mut held = self.0.held();
+        let hints = std::mem::take(&mut held.hints);
+        let overflowed = std::mem::take(&mut held.overflowed);
+        if held.root || held.anew.is_some() || held.bracket || held.ticket > held.drained {
             self.0.knocked.notify_one();
         }
-        Hints { hints, overflowed, ..Hints::default() }
+        drop(held);
+        Hints { hints: plain(hints), overflowed, ..Hints::default() }
     }
 
     /// Returns whether there is something that should not wait: the root, or an operator.
@@ -169,6 +198,11 @@ impl HintReceiver {
     pub async fn knocked(&self) {
         self.0.knocked.notified().await;
     }
+}
+
+fn plain(hints: BTreeMap<RelPath, (Reach, Witness)>) -> Vec<Hint> {
+    let hints = hints.into_iter();
+    hints.map(|(path, (reach, witness))| Hint { path, reach, witness }).collect()
 }
 
 /// Why an origin's tree can't be looked at; nothing is concluded about its files.
@@ -254,6 +288,19 @@ mod tests {
         sender.look_at_root();
         assert_eq!(receiver.drain(), Hints { root: true, ..Hints::default() });
         assert!(!receiver.drain().root);
+    }
+
+    #[test]
+    fn calls_wait_for_who_asks_for_more_than_hints() {
+        let (sender, receiver) = door(2);
+        assert_eq!((sender.call(), sender.call()), (1, 2));
+        sender.bracket();
+        sender.send(hint("a", Reach::Path));
+        let hints = receiver.drain_paths();
+        assert_eq!(hints, Hints { hints: vec![hint("a", Reach::Path)], ..Hints::default() });
+        assert_eq!(receiver.drain(), Hints { bracket: true, ticket: Some(2), ..Hints::default() });
+        assert_eq!(receiver.drain(), Hints::default());
+        assert_eq!(sender.call(), 3);
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //! outbox in sequence for the journal to accept.
 //! **Invariant:** an index delta and the wishes it causes are committed together or not at all.
 
+mod changes;
 mod removed;
 mod statements;
+
+pub use changes::{Changed, History};
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,6 +17,7 @@ use std::path::PathBuf;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::database::{Database, DatabaseError};
+use crate::domain::deploy::DeployId;
 use crate::domain::index::{Chunk, ChunkWrite};
 use crate::domain::intent::Outgoing;
 use crate::domain::names::{NodeId, OriginName};
@@ -69,6 +73,12 @@ pub struct Record {
     pub removals: Removals,
     /// What follows for the journal, in sequence.
     pub outgoing: Vec<Outgoing>,
+    /// What changed, by deploy.
+    pub changes: Vec<(DeployId, Vec<Changed>)>,
+    /// When this is recorded.
+    pub at: Timestamp,
+    /// Whether the deploy that was held open closes.
+    pub end_bracket: bool,
 }
 
 /// The store of this machine: a cheap handle.
@@ -137,6 +147,7 @@ impl Store {
             .call("store.record", move |tx| {
                 write_index(tx, &record)?;
                 removed::write(tx, &record.origin, &record.removals)?;
+                changes::write(tx, &record)?;
                 send_out(tx, &record.outgoing)
             })
             .await

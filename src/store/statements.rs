@@ -57,3 +57,29 @@ DELETE FROM removed WHERE origin = ?1 AND at < ?2";
 pub(super) const BOUND_REMOVED: &str = "-- store.bound_removed
 DELETE FROM removed WHERE origin = ?1 AND at < (
     SELECT at FROM removed WHERE origin = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2 - 1)";
+
+pub(super) const WRITE_CHANGES: &str = "-- store.write_changes
+INSERT INTO change (origin, deploy, at, changes) VALUES (?1, ?2, ?3, ?4)";
+
+pub(super) const CHANGES: &str = "-- store.changes
+SELECT changes FROM change WHERE deploy = ?1 ORDER BY sequence";
+
+pub(super) const DEPLOYS: &str = "-- store.deploys
+SELECT DISTINCT deploy FROM change WHERE origin = ?1 AND at >= ?2 AND deploy > ?3
+ORDER BY deploy LIMIT ?4";
+
+pub(super) const PRUNE_CHANGES: &str = "-- store.prune_changes
+DELETE FROM change WHERE origin = ?1 AND at < ?2";
+
+pub(super) const BRACKET: &str = "-- store.bracket
+SELECT deploy, began_at, ending FROM bracket WHERE origin = ?1";
+
+pub(super) const BEGIN_BRACKET: &str = "-- store.begin_bracket
+INSERT INTO bracket (origin, deploy, began_at, ending) VALUES (?1, ?2, ?3, 0)
+ON CONFLICT DO NOTHING";
+
+pub(super) const ASK_FOR_END: &str = "-- store.ask_for_end
+UPDATE bracket SET ending = 1 WHERE origin = ?1";
+
+pub(super) const END_BRACKET: &str = "-- store.end_bracket
+DELETE FROM bracket WHERE origin = ?1";

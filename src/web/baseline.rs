@@ -65,6 +65,7 @@ fn wishes(name: &OriginName, origin: &OriginDesk, now: Timestamp) -> Vec<Wish> {
         // It reaches everything and nothing in particular: what changes goes first.
         priority: Priority::Backfill,
         not_before: now.plus(BASELINE_FIRST),
+        stage: crate::domain::stage::Stage::default(),
         hold: None,
         cause: Cause {
             witness: Witness::Operator,

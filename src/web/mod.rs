@@ -28,9 +28,13 @@ use crate::store::Store;
 
 pub mod baseline;
 pub mod decide;
+pub mod deploy;
+pub mod history;
 pub mod pause;
+pub mod report;
 pub mod status;
 pub mod treasury;
+pub mod wait;
 pub mod wishes;
 
 /// What the daemon knows of an account when it answers for it.
@@ -86,6 +90,11 @@ pub fn router(desk: Desk) -> Router {
         .route("/decide", post(decide::answer))
         .route("/pause", post(pause::answer))
         .route("/baseline", post(baseline::answer))
+        .route("/call", post(wait::call))
+        .route("/wait", post(wait::answer))
+        .route("/deploy", post(deploy::answer))
+        .route("/deploys", post(deploy::tell))
+        .route("/history", post(history::answer))
         .with_state(desk)
 }
 

@@ -138,6 +138,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
                 // A person waits for it.
                 priority: if request.backfill { Priority::Backfill } else { Priority::Urgent },
                 not_before: now,
+                stage: crate::domain::stage::Stage::default(),
                 hold: None,
                 cause: Cause {
                     witness: Witness::Operator,

@@ -8,13 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use refreshd::cdn::{Accepted, Cdn, TaskPage, TaskQuery};
 use refreshd::clock::{Clock, ManualClock, SharedClock};
-use refreshd::config::Account;
+use refreshd::config::{Account, Cover};
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
+use refreshd::domain::plan::Policy;
 use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow, TaskStatus};
@@ -27,6 +28,7 @@ use refreshd::engine::step::Step;
 use refreshd::journal::Journal;
 use refreshd::journal::sqlite::SqliteJournal;
 
+mod cover;
 mod guard;
 
 const SITE: &str = "https://www.example.com";
@@ -284,6 +286,7 @@ impl Bench {
             force,
             priority,
             not_before: now,
+            stage: refreshd::domain::stage::Stage::default(),
             hold: None,
             cause: Cause {
                 witness: Witness::Operator,
@@ -361,7 +364,8 @@ fn account(quota: PerKind<u64>) -> Account {
         doubt_gap: Duration::from_secs(60),
         quota,
         rules: Rules::default(),
-        cover: refreshd::config::Cover::default(),
+        // What is not about the cover is easier told by single URLs.
+        cover: Cover { policy: Policy::PerUrl, ..Cover::default() },
     }
 }
 

@@ -31,6 +31,7 @@ async fn leave_held(world: &World, number: u64, urls: &[&str]) -> DeployId {
             force: true,
             priority: Priority::Urgent,
             not_before: Timestamp::EPOCH,
+            stage: refreshd::domain::stage::Stage::default(),
             hold: Some("2 of 3 files went".to_owned()),
             cause: Cause {
                 witness: Witness::Scan,

@@ -16,6 +16,7 @@ use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use refreshd::domain::mapping::{Mapping, Spec};
 use refreshd::domain::path::RelPath;
 use refreshd::domain::settle::Waits;
+use refreshd::domain::stage::Stages;
 use refreshd::domain::watch::Links;
 use refreshd::engine::intake::{Intake, Settings};
 use refreshd::source::HintSender;
@@ -181,7 +182,8 @@ fn settings(digest_rate: u64, root: PathBuf, waits: Waits) -> Settings {
         reconcile_every: Duration::from_secs(3_600),
         poll_every: Duration::from_secs(60),
         digest_rate,
-        guard: Guard::default(),
+        guard: Guard { changed_percent: 80, ..Guard::default() },
+        stages: Stages::default(),
     }
 }
 
@@ -1056,6 +1058,7 @@ async fn a_new_baseline_can_be_asked_for() {
             digest: None,
             deploy: None,
         },
+        stage: refreshd::domain::stage::Stage::default(),
         hold: None,
     };
     let now = world.clock.now();
@@ -1068,4 +1071,5 @@ async fn a_new_baseline_can_be_asked_for() {
     assert_eq!(world.refreshed().await, ["/a"]);
 }
 
+mod brackets;
 mod doubts;

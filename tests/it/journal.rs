@@ -3,6 +3,7 @@
 
 mod cases;
 mod held;
+mod ordered;
 mod pause;
 mod random;
 mod treasury;
@@ -89,6 +90,14 @@ contract!(
     an_alarm_is_news_once_a_day,
     parking_is_visible_and_ends_by_itself,
     old_intents_are_forgotten_and_their_sums_stay,
+    a_stage_waits_until_the_one_before_is_accepted,
+    a_stage_waits_until_the_one_before_is_complete_where_asked,
+    what_is_parked_or_failed_is_not_waited_for,
+    no_stage_waits_for_longer_than_ten_minutes,
+    a_wish_without_an_order_frees_what_waits_for_its_stage,
+    what_changes_again_waits_with_its_last_deploy,
+    a_report_tells_what_became_of_all_that_a_deploy_caused,
+    an_open_deploy_closes_the_one_whose_closing_was_lost,
 );
 
 #[tokio::test]

@@ -32,4 +32,5 @@ mod systemd;
 mod treasury;
 mod trees;
 mod vanish;
+mod wait;
 mod world;

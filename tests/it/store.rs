@@ -36,6 +36,9 @@ fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
         origin_record: None,
         removals: Removals::default(),
         outgoing,
+        changes: Vec::new(),
+        at: Timestamp::EPOCH,
+        end_bracket: false,
     }
 }
 

@@ -69,7 +69,10 @@ impl Bench {
             doubt_gap: Duration::from_secs(60),
             quota: PerKind::from_fn(|_| 1_000_000),
             rules,
-            cover: refreshd::config::Cover::default(),
+            cover: refreshd::config::Cover {
+                policy: refreshd::domain::plan::Policy::PerUrl,
+                ..refreshd::config::Cover::default()
+            },
         };
         let files = CredentialFiles {
             key_id: account.access_key_id_file.clone(),
@@ -107,6 +110,7 @@ impl Bench {
                 deploy: None,
             };
             let wish = Wish {
+                stage: refreshd::domain::stage::Stage::default(),
                 account: "main".into(),
                 action: Action::Refresh,
                 target: target.clone(),

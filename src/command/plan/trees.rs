@@ -67,7 +67,7 @@ impl Census for Trees<'_> {
             for path in files {
                 let urls = origin.mapping.urls(path).made;
                 let urls: Vec<&str> = urls.iter().map(CanonicalUrl::as_str).collect();
-                visit(&urls, 1);
+                visit(&urls, origin.mapping.weight(path));
             }
         }
     }

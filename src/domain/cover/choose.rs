@@ -239,14 +239,16 @@ fn weigh(ways: &[Way], budget: Budget, prices: &Prices, again: Again) -> Way {
 }
 
 impl Shape<'_> {
-    /// Lets a directory stand for the URLs that lie in it directly, where they are `least` at least:
-    /// what a script would do, for comparison. Those with the most URLs come first.
+    /// Lets a directory stand for the URLs that lie in it directly, where they are `least` at least and
+    /// not all have room: what a script would do, for comparison. Those with the most URLs come first.
     #[must_use]
     pub fn over(mut self, least: u64, budget: Budget, census: &dyn Census) -> Choice {
-        self.count(census);
-        let total = self.dirty.len() as u64;
         let mut wide: Vec<Wide> = Vec::new();
-        let mut left = total;
+        let mut left = self.dirty.len() as u64;
+        if left <= budget.urls {
+            return Choice { wide, left };
+        }
+        self.count(census);
         let mut nodes: Vec<(u32, Vec<u32>)> = Vec::new();
         for (at, node) in (0_u32..).zip(&self.nodes) {
             let text = self.text(at);
@@ -262,7 +264,7 @@ impl Shape<'_> {
         }
         nodes.sort_by_key(|(at, members)| (std::cmp::Reverse(members.len()), *at));
         for (at, mut members) in nodes {
-            if wide.len() as u64 >= budget.directories || left <= budget.urls {
+            if wide.len() as u64 >= budget.directories {
                 break;
             }
             members.sort_unstable();

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use crate::domain::time::{Day, Timestamp};
 
-/// How many large change sets are remembered.
-const REMEMBERED: usize = 41;
 /// A set is large that needs this part of a day's URLs by itself, in tenths.
 const LARGE: u64 = 4;
 /// Before anything is known, so many sets are taken to have come …
@@ -24,12 +22,27 @@ pub struct Recurrence {
 }
 
 impl Recurrence {
+    /// How many large change sets are remembered.
+    pub const REMEMBERED: usize = 41;
+
+    /// Returns how many URLs a large change set has at least, of so many allowed a day.
+    #[must_use]
+    pub const fn least(limit: u64) -> u64 {
+        limit.saturating_mul(LARGE) / 10 + 1
+    }
+
+    /// Makes it of the times of earlier large sets, the oldest first.
+    #[must_use]
+    pub fn of(times: Vec<Timestamp>) -> Self {
+        Self { times: times.into() }
+    }
+
     /// Takes a change set in that closed at `at` and has so many URLs, of so many allowed a day.
     /// They must come in the order of time.
     pub fn note(&mut self, at: Timestamp, urls: u64, limit: u64) {
-        if urls.saturating_mul(10) > limit.saturating_mul(LARGE) {
+        if urls >= Self::least(limit) {
             self.times.push_back(at);
-            if self.times.len() > REMEMBERED {
+            if self.times.len() > Self::REMEMBERED {
                 self.times.pop_front();
             }
         }

@@ -10,7 +10,7 @@ use crate::domain::path::RelPath;
 /// A list of globs. Without a `/` inside, a glob matches at any level; `dir/` and `dir/**` mean the
 /// whole tree; `*` and `?` never match a `/`; case matters; `?` is one byte.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Globs {
+pub(crate) struct Globs {
     patterns: Vec<Pattern>,
     set: GlobSet,
 }
@@ -24,7 +24,7 @@ struct Pattern {
 
 impl Globs {
     /// Compiles globs; returns the number of each bad one and why it is bad.
-    pub(super) fn new(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
+    pub(crate) fn new(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
         let mut patterns = Vec::new();
         let mut set = GlobSet::builder();
         let mut errors = Vec::new();
@@ -48,7 +48,7 @@ impl Globs {
     }
 
     /// Returns the first glob that matches a path or a directory that it lies in.
-    pub(super) fn find(&self, path: &RelPath, is_dir: bool) -> Option<&str> {
+    pub(crate) fn find(&self, path: &RelPath, is_dir: bool) -> Option<&str> {
         if self.patterns.is_empty() || path.is_root() {
             return None;
         }

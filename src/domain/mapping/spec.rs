@@ -46,6 +46,8 @@ pub struct Spec {
     pub exclude_defaults: bool,
     /// Globs of paths to be prefetched after they were refreshed.
     pub prefetch: Vec<String>,
+    /// Globs of what many visitors ask for: a wide refresh that hits it costs more.
+    pub popular: Vec<String>,
 }
 
 impl Spec {
@@ -67,6 +69,7 @@ impl Spec {
             exclude: Vec::new(),
             exclude_defaults: true,
             prefetch: Vec::new(),
+            popular: Vec::new(),
         }
     }
 }
@@ -120,6 +123,8 @@ pub enum Field {
     Exclude,
     /// `prefetch`.
     Prefetch,
+    /// `popular`.
+    Popular,
 }
 
 impl Field {
@@ -138,6 +143,7 @@ impl Field {
             Self::Immutable => "immutable",
             Self::Exclude => "exclude",
             Self::Prefetch => "prefetch",
+            Self::Popular => "popular",
         }
     }
 }

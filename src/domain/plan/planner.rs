@@ -9,6 +9,7 @@ use crate::domain::intent::{Action, Intent, Priority, Wait, Waiting};
 use crate::domain::quota::QuotaKind;
 use crate::domain::quota::purse::Purse;
 use crate::domain::task::Ask;
+use crate::domain::time::Timestamp;
 use crate::domain::url::literal_start;
 
 /// A target that is wanted, with the intents that want it. Without members it is carried by another.
@@ -73,6 +74,8 @@ pub(super) struct Planner<'a> {
     /// Places in `wanted` of what goes out.
     planned: Vec<usize>,
     waiting: Vec<(usize, Waiting)>,
+    /// When URLs that wait for quota are planned again at the latest, though the day is not over.
+    pub(super) look_again: Option<Timestamp>,
 }
 
 impl<'a> Planner<'a> {
@@ -83,6 +86,7 @@ impl<'a> Planner<'a> {
             wanted: gather(input.intents),
             planned: Vec::new(),
             waiting: Vec::new(),
+            look_again: None,
         }
     }
 
@@ -206,7 +210,7 @@ impl<'a> Planner<'a> {
         let waiting = Waiting {
             wait: Wait::Quota,
             why: self.purse.why(quota, &room, host),
-            until: Some(room.until),
+            until: self.look_again.into_iter().chain([room.until]).min(),
         };
         self.let_wait(at, &waiting);
         false

@@ -17,6 +17,13 @@ use crate::domain::time::Day;
 /// only revalidated: the origin sends it whole. Our judgement; no source states a figure.
 const FORCED: u64 = 4;
 
+/// What waits is looked at again no sooner than after this.
+const SOONEST: Duration = Duration::from_secs(300);
+
+/// While there is room for all, a wide refresh must save so many URL refreshes at least: it may hit what
+/// no index knows.
+const WORTH_WIDE: u64 = 100;
+
 impl Planner<'_> {
     /// Lets wide asks stand for URLs where the policy finds that worth its price.
     pub(super) fn widen(&mut self, widening: &Widening<'_>) {
@@ -57,23 +64,30 @@ impl Planner<'_> {
             directories: left(QuotaKind::Directory).saturating_sub(open_of(Kind::Directory)),
             regexes: left(QuotaKind::Regex).saturating_sub(open_of(Kind::Regex)),
         };
+        // Backfill takes what is left over: nothing scarce is spent on it.
+        let may_be_carried = |at: usize| {
+            self.wanted[at].can_be_carried() && self.leading(at).priority != Priority::Backfill
+        };
         let (free, bound): (Vec<usize>, Vec<usize>) =
-            open.iter().partition(|at| self.wanted[**at].can_be_carried());
+            open.iter().partition(|at| may_be_carried(**at));
         let budget = Budget { urls: budget.urls.saturating_sub(bound.len() as u64), ..budget };
         // There is room for all of it, and as much again.
-        let directory =
-            self.purse.limit(QuotaKind::Url) / self.purse.limit(QuotaKind::Directory).max(1);
-        if free.len() as u64 * 2 > budget.urls || free.len() as u64 > directory {
-            let texts: Vec<String> =
-                free.iter().map(|at| self.wanted[*at].target.text.clone()).collect();
-            let dirty: Vec<Dirty<'_>> = (free.iter().zip(&texts))
-                .map(|(at, url)| Dirty { url, force: self.wanted[*at].force })
-                .collect();
+        let urls_for_one = self.urls_for_one(QuotaKind::Directory);
+        if free.len() as u64 * 2 > budget.urls || free.len() as u64 > urls_for_one {
+            let wanted = free.iter().map(|at| &self.wanted[*at]);
+            let dirty: Vec<Dirty<'_>> =
+                wanted.map(|one| Dirty { url: &one.target.text, force: one.force }).collect();
             let choice = match widening.policy {
                 Policy::PerUrl => Choice::default(),
                 Policy::Cover => self.cover(&free, &dirty, budget, widening),
                 Policy::Threshold(least) => Shape::of(&dirty).over(least, budget, widening.census),
             };
+            let spent = choice.wide.len() as u64;
+            if choice.left > budget.urls && spent < budget.directories + budget.regexes {
+                // What is kept for later in the day is worth less with every hour of it.
+                let rest = Day::of(self.input.now).next().start().since(self.input.now);
+                self.look_again = Some(self.input.now.plus((rest / 4).max(SOONEST)));
+            }
             for wide in choice.wide {
                 self.stand_for(&free, wide);
             }
@@ -111,9 +125,8 @@ impl Planner<'_> {
         };
         let soft = milliseconds(widening.spare);
         // A day's allowance is worth the same in each kind; all of its URLs, a hundred objects spared.
-        let limit = |kind| self.purse.limit(kind).max(1);
         let url = soft / 100;
-        let worth = |kind| url.saturating_mul(limit(QuotaKind::Url)) / limit(kind);
+        let worth = |kind| url.saturating_mul(self.urls_for_one(kind));
         let prices = Prices {
             soft,
             forced: soft.saturating_mul(FORCED),
@@ -124,6 +137,11 @@ impl Planner<'_> {
         };
         let wait = price(day) / 1_000 * widening.again.1;
         shape.choose(budget, &prices, Again { chance: widening.again.0, wait })
+    }
+
+    /// Returns how many URL refreshes one wide refresh is worth, by what the day allows of each.
+    fn urls_for_one(&self, kind: QuotaKind) -> u64 {
+        (self.purse.limit(QuotaKind::Url) / self.purse.limit(kind).max(1)).max(WORTH_WIDE)
     }
 
     /// Makes a wide ask of what it stands for.

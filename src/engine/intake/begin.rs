@@ -49,6 +49,7 @@ impl Intake {
             self.state = state;
             *self.index_mut() = index.unwrap_or_default();
         }
+        self.take_bracket().await?;
         self.loaded = true;
         Ok(())
     }
@@ -90,6 +91,7 @@ impl Intake {
         }
         self.comparing = None;
         self.filling = None;
+        self.see_again();
         self.compared = false;
         self.backlog.clear();
         self.missing.clear();

@@ -68,7 +68,7 @@ impl Intake {
         if self.subtrees.remove(&RelPath::root()).is_some() {
             (self.next_poll, self.next_reconcile) = (None, None);
             self.begin_comparing(identity, vec![RelPath::root()]);
-        } else if self.next_poll.is_some_and(|at| at <= now) {
+        } else if self.next_poll.is_some_and(|at| at <= now) || self.must_compare() {
             self.next_poll = None;
             let polled = self.polled();
             if !polled.is_empty() {
@@ -122,6 +122,7 @@ impl Intake {
             door.knock();
             result
         });
+        self.comparisons += 1;
         self.comparing = Some(Comparing {
             whole,
             subtrees,
@@ -322,6 +323,7 @@ impl Intake {
         self.compared = true;
         self.next_reconcile = Some(self.next_reconcile());
         self.fill_from = Some(RelPath::root());
+        self.store.prune_changes(&self.settings.origin, self.clock.server_now()).await?;
         let Some(mut state) = self.state.clone() else {
             return Ok(());
         };

@@ -1,6 +1,6 @@
 //! From looks to what is committed.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::task::spawn_blocking;
 use super::judge::{IndexStep, Judgement, judge};
 use super::{CHUNK, Intake, Trouble, tree};
 use crate::domain::change::{Change, ChangeKind};
-use crate::domain::deploy::{Deploy, DeployId};
+use crate::domain::deploy::{Bracket, Deploy, DeployId};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Outgoing, Wish};
+use crate::domain::intent::{Action, Outgoing, Wish};
 use crate::domain::settle::Look;
 use crate::domain::time::Timestamp;
 use crate::source::look::Seen;
-use crate::store::Record;
+use crate::store::{Changed, Record};
 
 /// An open deploy's wishes are planned this long after its deadline even if its closing is lost.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
@@ -52,6 +52,7 @@ impl Intake {
                 return Err(trouble);
             }
         };
+        self.note_overtime();
         let closing = self.settler.closing(self.clock.boot()).is_some();
         if looks.is_empty() && !closing {
             return Ok(heard);
@@ -93,6 +94,7 @@ impl Intake {
             self.rush.closed(is_quiet, self.clock.boot());
             self.settler.closed();
             self.announced = None;
+            self.bracket = None;
         }
         Ok(true)
     }
@@ -228,12 +230,14 @@ impl Intake {
         let mut announced = self.announced.clone();
         let mut late: Vec<Arc<Deploy>> = Vec::new();
         let mut outgoing = Vec::new();
-        let mut deploys: BTreeSet<DeployId> = BTreeSet::new();
+        let mut changes: BTreeMap<DeployId, Vec<Changed>> = BTreeMap::new();
         let mut is_held_anew = false;
         for (witness, judgement) in judged {
             let Some((change, deploy)) = judgement.change else {
                 continue;
             };
+            let pair = (change.kind, change.path.clone());
+            changes.entry(deploy.id.clone()).or_default().push(pair);
             let is_open = self.settler.is_open(&deploy);
             let not_before = if is_open { self.deadline(&deploy) } else { now };
             let origin = &self.settings.origin;
@@ -250,10 +254,6 @@ impl Intake {
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
-            deploys.insert(deploy.id.clone());
-            if mapped.made.is_empty() {
-                continue;
-            }
             if !is_open {
                 if !late.iter().any(|known| known.id == deploy.id) {
                     late.push(deploy);
@@ -262,17 +262,18 @@ impl Intake {
                 announced = Some(deploy.id.clone());
                 outgoing.push(Outgoing::Deploy(Deploy::clone(&deploy)));
             }
-            outgoing.extend(
-                mapped
-                    .made
-                    .into_iter()
-                    .map(|wish| Outgoing::Wish(Wish { hold: held.clone(), ..wish })),
-            );
+            let stage = self.settings.stages.of(&change.path);
+            outgoing.extend(mapped.made.into_iter().map(|wish| {
+                // What is gone is dropped at once, and a prefetch comes after its refresh anyway.
+                let is_staged = !is_removed && wish.action == Action::Refresh;
+                let stage = if is_staged { stage } else { wish.stage };
+                Outgoing::Wish(Wish { hold: held.clone(), stage, ..wish })
+            }));
         }
         if let Some(why) = self.rush.held().filter(|_| is_held_anew) {
             // What was recorded before of these deploys is not planned yet.
             let hold = |deploy| Outgoing::Hold { deploy, why: why.to_owned() };
-            outgoing.extend(deploys.into_iter().map(hold));
+            outgoing.extend(changes.keys().cloned().map(hold));
         }
         let ending = |deploy: &Arc<Deploy>| {
             Outgoing::Deploy(Deploy { closed_at: Some(now), ..Deploy::clone(deploy) })
@@ -283,7 +284,9 @@ impl Intake {
         outgoing.extend(closing.filter(|deploy| is_announced(&deploy.id)).map(ending));
         let closes = closing.is_some();
         let chunks = self.index_mut().take_writes();
-        (Record { chunks, outgoing, ..self.blank() }, closes)
+        let changes = changes.into_iter().collect();
+        let end_bracket = closes && self.bracket.is_some();
+        (Record { chunks, outgoing, changes, end_bracket, ..self.blank() }, closes)
     }
 
     /// Counts a change; returns whether what the rush brings is held from now on.
@@ -299,8 +302,9 @@ impl Intake {
     fn deadline(&self, deploy: &Deploy) -> Timestamp {
         let left = self.settler.dirty() + self.backlog.len();
         let looking = LOOKING * u32::try_from(left).unwrap_or(u32::MAX);
-        let open = self.settings.waits.deploy_deadline + DEADLINE_GRACE + looking;
-        deploy.opened_at.plus(open)
+        let bracket = self.bracket.as_ref().filter(|bracket| bracket.deploy == deploy.id);
+        let usual = deploy.opened_at.plus(self.settings.waits.deploy_deadline);
+        bracket.map_or(usual, Bracket::until).plus(DEADLINE_GRACE + looking)
     }
 
     /// Records, and tells who forwards. After a failure the index is read back.
@@ -311,7 +315,7 @@ impl Intake {
         }
         if let Some(state) = &mut record.origin_record {
             state.files = self.held().files();
-        } else if !news {
+        } else if !news && record.changes.is_empty() && !record.end_bracket {
             return Ok(());
         }
         let state = record.origin_record.clone();

@@ -2,6 +2,7 @@
 
 use super::Intake;
 use super::compare::Comparing;
+use crate::domain::deploy::Bracket;
 use crate::domain::facts::{OriginFacts, OriginState, PolledFacts, Unmapped};
 use crate::domain::path::RelPath;
 
@@ -27,6 +28,9 @@ impl Intake {
                 + self.backlog.len()
                 + self.missing.len()
                 + self.subtrees.len()) as u64,
+            seen: self.called.served,
+            deploy: self.settler.open().map(|deploy| deploy.id.clone()),
+            held_open_until: self.bracket.as_ref().map(Bracket::until),
             note: notes.join("; "),
             ..self.facts.clone()
         };

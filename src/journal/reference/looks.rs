@@ -255,6 +255,8 @@ impl Memory {
             }
         }
         self.batches.retain(|_, kept| !is_old(kept));
+        self.caused.retain(|(_, intent)| !gone.contains(intent));
+        self.deploys.retain(|_, deploy| deploy.closed_at.is_none_or(|at| at >= before));
         let charged: BTreeSet<(AccountName, Day, QuotaKind)> = self.debited();
         self.corrected.retain(|key, _| key.1 >= day || charged.contains(key));
         Ok(gone.len() as u64)

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ask::{Kind, Target};
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::hint::Witness;
 use crate::domain::intent::{
     Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait, Waiting, Wish,
 };
 use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::QuotaKind;
+use crate::domain::stage::{Order, Stage};
 use crate::domain::task::{Batch, BatchKey, Fence, TaskId, TaskStatus};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::JournalError;
@@ -26,6 +28,9 @@ pub(super) struct Memory {
     pub(super) limits: BTreeMap<(AccountName, QuotaKind), u64>,
     pub(super) pauses: BTreeMap<(AccountName, Option<OriginName>), (Timestamp, String)>,
     pub(super) alarms: BTreeSet<(AccountName, Day, QuotaKind, u64)>,
+    pub(super) deploys: BTreeMap<DeployId, Deploy>,
+    /// Which intents a deploy caused, and what stands for those superseded.
+    pub(super) caused: BTreeSet<(DeployId, IntentId)>,
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
 
@@ -36,6 +41,7 @@ pub(super) struct Row {
     pub(super) not_before: Timestamp,
     pub(super) attempt: u32,
     pub(super) origin: Option<OriginName>,
+    pub(super) stage: Stage,
     pub(super) overlapped: bool,
     pub(super) causes: Vec<Cause>,
 }
@@ -173,6 +179,19 @@ impl Memory {
                 row.not_before = row.not_before.min(wish.not_before);
                 row.set_pending(None);
             }
+            let is_staged = row.wait() == Some(Wait::Stage);
+            if wish.stage.order == Order::Any {
+                row.stage.order = Order::Any;
+                if is_staged {
+                    row.not_before = wish.not_before;
+                    row.set_pending(None);
+                }
+            } else if is_staged && wish.cause.deploy.is_some() {
+                row.intent.deploy.clone_from(&wish.cause.deploy);
+                row.stage = wish.stage;
+            }
+            let caused = wish.cause.deploy.clone().map(|deploy| (deploy, row.intent.id));
+            self.caused.extend(caused);
             return false;
         }
         if wish.hold.is_some() {
@@ -209,9 +228,11 @@ impl Memory {
             not_before: wish.not_before,
             attempt: 0,
             origin: wish.cause.origin.clone(),
+            stage: wish.stage,
             overlapped: false,
             causes: vec![wish.cause.clone()],
         });
+        self.caused.extend(wish.cause.deploy.clone().map(|deploy| (deploy, IntentId(self.next))));
         true
     }
 
@@ -293,14 +314,10 @@ impl Memory {
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<(), JournalError> {
-        let word = match &outcome {
-            Outcome::Done => "done",
-            Outcome::Failed(_) => "failed",
-            Outcome::Superseded(_) => "superseded",
-            Outcome::Rejected(_) => "rejected",
-            Outcome::Cancelled(_) => "cancelled",
-        };
-        *self.tally.entry(word).or_default() += 1;
+        if let Outcome::Superseded(by) = outcome {
+            self.stand_for(id, by);
+        }
+        *self.tally.entry(outcome.as_str()).or_default() += 1;
         let row = self.row(id)?;
         row.overlapped = false;
         row.intent.state = State::Ended { at: now, outcome };
@@ -331,6 +348,7 @@ impl Memory {
                 force: false,
                 priority: Priority::Normal,
                 not_before: now,
+                stage: crate::domain::stage::Stage::default(),
                 hold: None,
                 cause,
             };

@@ -2,6 +2,7 @@
 //! suite holds every other journal against it.
 
 mod decide;
+mod deploys;
 mod looks;
 mod memory;
 mod pause;
@@ -14,11 +15,11 @@ use async_trait::async_trait;
 
 use super::check::Snapshot;
 use super::{
-    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, Journal, JournalError,
-    Observation, Pause, Retry, Staged,
+    AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, Journal,
+    JournalError, Observation, Pause, Retry, Staged,
 };
 use crate::domain::ask::Target;
-use crate::domain::deploy::DeployId;
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::forecast::History;
@@ -280,6 +281,35 @@ impl Journal for ReferenceJournal {
 
     async fn held(&self) -> Result<Vec<HeldSet>, JournalError> {
         self.verb(Memory::held)
+    }
+
+    async fn deploys(
+        &self,
+        origin: Option<&OriginName>,
+        limit: usize,
+    ) -> Result<Vec<Deploy>, JournalError> {
+        self.verb(|memory| memory.deploys(origin, limit))
+    }
+
+    async fn large_deploys(
+        &self,
+        account: &AccountName,
+        least: u64,
+        limit: usize,
+    ) -> Result<Vec<Timestamp>, JournalError> {
+        self.verb(|memory| memory.large_deploys(account, least, limit))
+    }
+
+    async fn deploy(&self, deploy: &DeployId) -> Result<Option<Deploy>, JournalError> {
+        self.verb(|memory| memory.deploy(deploy))
+    }
+
+    async fn deploy_report(
+        &self,
+        deploys: &[DeployId],
+        limit: usize,
+    ) -> Result<DeployReport, JournalError> {
+        self.verb(|memory| memory.deploy_report(deploys, limit))
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {

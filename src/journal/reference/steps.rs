@@ -110,16 +110,7 @@ impl Memory {
             match item {
                 Outgoing::Wish(wish) if self.enter(wish, now) => result.created += 1,
                 Outgoing::Wish(_) => result.absorbed += 1,
-                Outgoing::Deploy(deploy) if deploy.closed_at.is_some() => {
-                    for row in &mut self.intents {
-                        let opened = row.intent.deploy.as_ref() == Some(&deploy.id);
-                        if opened && row.is_pending() && row.wait().is_none() {
-                            row.not_before = row.not_before.min(now);
-                            row.set_pending(None);
-                        }
-                    }
-                }
-                Outgoing::Deploy(_) => {}
+                Outgoing::Deploy(deploy) => self.take_deploy(deploy, now),
                 Outgoing::Hold { deploy, why } => {
                     self.hold(deploy, why)?;
                 }
@@ -135,6 +126,7 @@ impl Memory {
         now: Timestamp,
         limit: usize,
     ) -> Answer<Due> {
+        self.keep_order(account, now);
         let ready: Vec<_> = self
             .intents
             .iter()

@@ -2,12 +2,15 @@
 
 use rusqlite::{Transaction, params};
 
+use super::deploys::{self, caused};
 use super::doubt::RELEASE_ALL;
 use super::hold::hold;
+use super::order;
 use super::rows::{first, run, to_json};
-use crate::domain::deploy::{Deploy, DeployId};
+use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Cause, Outgoing, Wait, Wish};
 use crate::domain::names::{NodeId, OriginName};
+use crate::domain::stage::After;
 use crate::domain::time::Timestamp;
 use crate::journal::{AcceptedWishes, JournalError, MAX_CAUSES};
 
@@ -17,14 +20,6 @@ SELECT through FROM accepted WHERE node = ?1";
 const SET_THROUGH: &str = "-- journal.set_through
 INSERT INTO accepted (node, through) VALUES (?1, ?2)
 ON CONFLICT DO UPDATE SET through = excluded.through";
-
-const OPEN_DEPLOY: &str = "-- journal.open_deploy
-INSERT INTO deploy (id, origin, opened_at, closed_at) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT DO UPDATE SET closed_at = coalesce(closed_at, excluded.closed_at)";
-
-const BRING_FORWARD: &str = "-- journal.bring_forward
-UPDATE intent SET not_before = min(not_before, ?2)
-WHERE deploy = ?1 AND state = 'pending' AND wait IS NULL";
 
 const FREE_TWIN: &str = "-- journal.free_twin
 SELECT id, causes FROM intent
@@ -44,8 +39,8 @@ WHERE id = ?1 AND wait = 'quota' AND priority > ?2";
 const CREATE: &str = "-- journal.create
 INSERT INTO intent
 (account, action, kind, target, force, created_at, deploy, origin, approved, causes, state,
-not_before, wait, wait_why, priority)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 'pending', ?10, ?11, ?12, ?13)";
+not_before, wait, wait_why, priority, stage, stage_complete)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 'pending', ?10, ?11, ?12, ?13, ?14, ?15)";
 
 const HELD_TWIN: &str = "-- journal.held_twin
 SELECT id FROM intent WHERE account = ?1 AND action = ?2 AND kind = ?3 AND target = ?4
@@ -85,24 +80,13 @@ pub(super) fn accept(
         match item {
             Outgoing::Wish(wish) if enter(tx, wish, now)? => result.created += 1,
             Outgoing::Wish(_) => result.absorbed += 1,
-            Outgoing::Deploy(deploy) => take_deploy(tx, deploy, now)?,
+            Outgoing::Deploy(deploy) => deploys::take(tx, deploy, now)?,
             Outgoing::Hold { deploy, why } => hold(tx, deploy, why).map(drop)?,
         }
     }
     let through = result.through.cast_signed();
     run(tx, SET_THROUGH, params![node.as_str(), through])?;
     Ok(result)
-}
-
-fn take_deploy(tx: &Transaction<'_>, deploy: &Deploy, now: Timestamp) -> Result<(), JournalError> {
-    let (id, origin) = (deploy.id.as_str(), deploy.origin.as_str());
-    let closed_at = deploy.closed_at.map(Timestamp::as_micros);
-    let row = params![id, origin, deploy.opened_at.as_micros(), closed_at];
-    run(tx, OPEN_DEPLOY, row)?;
-    if closed_at.is_some() {
-        run(tx, BRING_FORWARD, params![id, now.as_micros()])?;
-    }
-    Ok(())
 }
 
 /// Returns the number of the free pending intent of a target, and how many causes it has.
@@ -132,7 +116,9 @@ pub(super) fn enter(
     if let Some((id, causes)) = free_twin(tx, key)? {
         run(tx, PRESS, params![id, rank, not_before])?;
         run(tx, JOIN, params![id, wish.force, not_before, rank, approved, origin])?;
+        order::join(tx, id, wish)?;
         add_cause(tx, id, causes + 1, &wish.cause)?;
+        caused(tx, wish.cause.deploy.as_ref(), id)?;
         return Ok(false);
     }
     let deploy = wish.cause.deploy.as_ref().map(DeployId::as_str);
@@ -147,12 +133,16 @@ pub(super) fn enter(
     let (account, action, kind, target) = key;
     let at = now.as_micros();
     let (force, why) = (wish.force, &wish.hold);
+    let (stage, complete) = (wish.stage.order.number(), wish.stage.after == After::Complete);
+    #[rustfmt::skip]
     let row = params![
         account, action, kind, target, force, at, deploy, origin, approved, not_before, wait, why,
-        rank
+        rank, stage, complete,
     ];
     run(tx, CREATE, row)?;
-    add_cause(tx, tx.last_insert_rowid(), 1, &wish.cause)?;
+    let id = tx.last_insert_rowid();
+    add_cause(tx, id, 1, &wish.cause)?;
+    caused(tx, wish.cause.deploy.as_ref(), id)?;
     Ok(true)
 }
 

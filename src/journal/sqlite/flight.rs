@@ -3,6 +3,7 @@
 use rusqlite::{Row, Transaction, params};
 
 use super::accept::{enter, free_twin};
+use super::deploys::stand_for;
 use super::rows::{account, action, all, first, run, target};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::hint::Witness;
@@ -164,7 +165,10 @@ pub(super) fn finish(
     let (word, why, by) = match outcome {
         Outcome::Done => ("done", None, None),
         Outcome::Failed(why) => ("failed", Some(why), None),
-        Outcome::Superseded(by) => ("superseded", None, Some(by.0)),
+        Outcome::Superseded(by) => {
+            stand_for(tx, intent.id, by.0)?;
+            ("superseded", None, Some(by.0))
+        }
         Outcome::Rejected(why) => ("rejected", Some(why), None),
         Outcome::Cancelled(why) => ("cancelled", Some(why), None),
     };
@@ -222,6 +226,7 @@ fn again(account: &AccountName, target: &Target, now: Timestamp) -> Wish {
         force: false,
         priority: Priority::Normal,
         not_before: now,
+        stage: crate::domain::stage::Stage::default(),
         hold: None,
         cause: Cause {
             witness: Witness::Schedule,

@@ -8,10 +8,12 @@ mod answers;
 mod batches;
 mod debit;
 mod decide;
+mod deploys;
 mod doubt;
 mod flight;
 mod hold;
 mod look;
+mod order;
 mod pause;
 mod plan;
 mod poll;
@@ -26,12 +28,12 @@ use async_trait::async_trait;
 
 use super::check::Snapshot;
 use super::{
-    AcceptedWishes, Attention, Counts, Decision, Doubt, Due, HeldSet, Job, Journal, JournalError,
-    Observation, Pause, Retry, Staged,
+    AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, Journal,
+    JournalError, Observation, Pause, Retry, Staged,
 };
 use crate::database::{Database, DatabaseError};
 use crate::domain::ask::Target;
-use crate::domain::deploy::DeployId;
+use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
 use crate::domain::names::{AccountName, NodeId, OriginName};
 use crate::domain::quota::forecast::History;
@@ -364,6 +366,45 @@ impl Journal for SqliteJournal {
 
     async fn held(&self) -> Result<Vec<HeldSet>, JournalError> {
         self.database.call("journal.held", decide::held).await
+    }
+
+    async fn deploys(
+        &self,
+        origin: Option<&OriginName>,
+        limit: usize,
+    ) -> Result<Vec<Deploy>, JournalError> {
+        let origin = origin.cloned();
+        self.database
+            .call("journal.deploys", move |tx| deploys::deploys(tx, origin.as_ref(), limit))
+            .await
+    }
+
+    async fn large_deploys(
+        &self,
+        account: &AccountName,
+        least: u64,
+        limit: usize,
+    ) -> Result<Vec<Timestamp>, JournalError> {
+        let account = account.clone();
+        self.database
+            .call("journal.large_deploys", move |tx| deploys::large(tx, &account, least, limit))
+            .await
+    }
+
+    async fn deploy(&self, deploy: &DeployId) -> Result<Option<Deploy>, JournalError> {
+        let deploy = deploy.clone();
+        self.database.call("journal.deploy", move |tx| deploys::deploy(tx, &deploy)).await
+    }
+
+    async fn deploy_report(
+        &self,
+        deploys: &[DeployId],
+        limit: usize,
+    ) -> Result<DeployReport, JournalError> {
+        let deploys = deploys.to_vec();
+        self.database
+            .call("journal.deploy_report", move |tx| deploys::report(tx, &deploys, limit))
+            .await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {

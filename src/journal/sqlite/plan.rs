@@ -6,6 +6,7 @@ use rusqlite::{Transaction, params};
 
 use super::flight::{by_id, pend};
 use super::hold::is_approved;
+use super::order::keep_order;
 use super::pause::is_paused;
 use super::rows::{action, all, bounded, first, intent, intents, maybe_time, target, word};
 use crate::domain::ask::{Kind, Target};
@@ -47,6 +48,7 @@ pub(super) fn due(
     now: Timestamp,
     limit: usize,
 ) -> Result<Due, JournalError> {
+    keep_order(tx, account, now)?;
     let name = account.as_str();
     let at = now.as_micros();
     let mut intents = Vec::new();
@@ -99,6 +101,7 @@ pub(super) fn park(
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::STAGED;
     use super::*;
     use crate::database::{Database, DatabaseError};
 
@@ -110,6 +113,7 @@ mod tests {
             (NEXT, "intent_due"),
             (WIDE_REFRESHES, "intent_open"),
             (SAME_REFRESH, "intent_open"),
+            (STAGED, "intent_staged"),
         ] {
             let steps = database
                 .call("test", move |tx| {

@@ -28,13 +28,14 @@ impl Bench {
     }
 
     /// Records changes as an intake does: they are planned once the deploy is closed.
-    async fn change(&mut self, number: u64, targets: impl IntoIterator<Item = Target>) {
+    pub(super) async fn change(&mut self, number: u64, targets: impl IntoIterator<Item = Target>) {
         let now = self.clock.server_now();
         let mut announced =
             Deploy { id: deploy(number), origin: "www".into(), opened_at: now, closed_at: None };
         self.send(Outgoing::Deploy(announced.clone())).await;
         for target in targets {
             let wish = Wish {
+                stage: refreshd::domain::stage::Stage::default(),
                 account: "main".into(),
                 action: Action::Refresh,
                 target,

@@ -9,6 +9,7 @@ use refreshd::domain::verdict::Verdict;
 use refreshd::journal::{JournalError, MAX_ATTEMPTS, Observation, Staged};
 
 pub(crate) use super::held::*;
+pub(crate) use super::ordered::*;
 pub(crate) use super::pause::*;
 pub(crate) use super::treasury::*;
 use super::world::{HOUR, SECOND, World, cause, directory, later, url, wish};

@@ -10,6 +10,7 @@ use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, IntentId, Outgoing, Priority, Wait, Waiting, Wish};
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::{PerKind, Reported};
+use refreshd::domain::stage::{After, Order, Stage};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::Timestamp;
 use refreshd::domain::verdict::Verdict;
@@ -107,6 +108,10 @@ impl Pair {
                 force: number.is_multiple_of(5),
                 priority: Priority::ALL[usize::from(number / 32 % 3)],
                 not_before: self.now.plus(u32::from(c % 4) * SECOND),
+                stage: Stage {
+                    order: Order::ALL[usize::from(number / 8 % 4)],
+                    after: if c.is_multiple_of(7) { After::Complete } else { After::Accepted },
+                },
                 hold: (c % 5 == 1).then(|| format!("a person decides on {number}")),
                 cause,
             };
@@ -123,7 +128,7 @@ impl Pair {
                 id: deploy,
                 origin: "www".into(),
                 opened_at: self.now,
-                closed_at: Some(self.now),
+                closed_at: (c < 230).then_some(self.now),
             };
             items.push((self.sequence, Outgoing::Deploy(deploy)));
         }
@@ -286,6 +291,10 @@ impl Pair {
         let _ = both!(self.attention(5));
         let _ = both!(self.held());
         let _ = both!(self.pauses());
+        let deploys = both!(self.deploys(None, 9)).expect("deploys");
+        let deploys: Vec<DeployId> = deploys.into_iter().map(|deploy| deploy.id).collect();
+        let _ = both!(self.deploy_report(&deploys, 5));
+        let _ = both!(self.deploy_report(&deploys[..deploys.len().min(1)], 50));
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
         let _ = both!(self.spending(&self.account, self.now));

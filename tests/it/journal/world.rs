@@ -53,6 +53,7 @@ pub(crate) fn wish(text: &str) -> Wish {
         force: false,
         priority: Priority::Normal,
         not_before: Timestamp::EPOCH,
+        stage: refreshd::domain::stage::Stage::default(),
         hold: None,
         cause: cause(Timestamp::EPOCH),
     }

@@ -1,0 +1,225 @@
+//! `refreshd deploy`: holding a deploy open, and what became of one.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::domain::deploy::DeployId;
+use crate::domain::names::OriginName;
+use crate::domain::time::Timestamp;
+use crate::web::deploy::{Bound, Question, Request};
+
+use super::words::count;
+use super::{ConfigArg, Exit, Failed, Printer, check, control};
+
+/// Arguments of `refreshd deploy`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Step {
+    /// Hold the deploy of an origin open, for at most 30 minutes: all until its end is one plan.
+    Begin(Of),
+    /// Let it close, once all that was written by now is seen.
+    End(Of),
+    /// Show what changed in a deploy, what the CDN was asked, and what became of that.
+    Show(Show),
+    /// List the newest deploys.
+    List(List),
+}
+
+#[derive(Debug, clap::Args)]
+struct Of {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Of which origin.
+    #[arg(value_name = "ORIGIN")]
+    origin: String,
+    /// Write the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Which deploy.
+    #[arg(value_name = "ID")]
+    deploy: String,
+    /// Write the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Of which origin; of all if none is named.
+    #[arg(value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// Write the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tells the daemon, or asks it.
+pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Failed> {
+    match args.step {
+        Step::Begin(of) => bound(of, Bound::Begin, printer).await,
+        Step::End(of) => bound(of, Bound::End, printer).await,
+        Step::Show(show) => {
+            let deploy = Some(DeployId::from_text(show.deploy));
+            let question = Question { origin: None, deploy };
+            ask(&show.config, &question, show.json, printer).await
+        }
+        Step::List(list) => {
+            let origin = list.origin.as_deref().map(OriginName::from);
+            ask(&list.config, &Question { origin, deploy: None }, list.json, printer).await
+        }
+    }
+}
+
+async fn bound(of: Of, bound: Bound, printer: &mut Printer) -> Result<Exit, Failed> {
+    let config = check::load(&of.config, printer)?;
+    let request = Request { origin: OriginName::from(of.origin.as_str()), bound };
+    let (code, answer) = control::ask(&config, "/deploy", Some(&request)).await?;
+    let deploy = answer["deploy"].as_str().unwrap_or_default();
+    if of.json {
+        printer.json(&answer);
+    } else if code != 202 {
+        printer.problem(&control::problem(&answer));
+    } else if bound == Bound::Begin {
+        let until = answer["until"].as_i64().map(Timestamp::from_micros).unwrap_or_default();
+        printer.line(&format!(
+            "{deploy} is held open until {until} at the latest; end it: refreshd deploy end {}",
+            request.origin
+        ));
+    } else {
+        printer.line(&format!("{deploy} closes once all that was written by now is seen"));
+    }
+    Ok(exit(code))
+}
+
+const fn exit(code: u16) -> Exit {
+    match code {
+        200 | 202 => Exit::Ok,
+        503 => Exit::Io,
+        _ => Exit::No,
+    }
+}
+
+async fn ask(
+    config: &ConfigArg,
+    question: &Question,
+    json: bool,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
+    let config = check::load(config, printer)?;
+    let (code, answer) = control::ask(&config, "/deploys", Some(question)).await?;
+    if json {
+        printer.json(&answer);
+    } else if code != 200 {
+        printer.problem(&control::problem(&answer));
+    } else if let Some(deploys) = answer["deploys"].as_array().filter(|_| question.deploy.is_none())
+    {
+        for report in deploys {
+            printer.line(summary(report).lines().next().unwrap_or_default());
+        }
+    } else {
+        printer.line(shown(&answer).trim_end());
+    }
+    Ok(exit(code))
+}
+
+/// Says what became of deploys: a line, and one for each intent that is not done.
+pub(super) fn summary(report: &Value) -> String {
+    let deploys = report["deploys"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let first = deploys.first().unwrap_or(&Value::Null);
+    let (id, origin) = (first["id"].as_str(), first["origin"].as_str());
+    let mut text = format!("{}: deploy {}", origin.unwrap_or_default(), id.unwrap_or_default());
+    if deploys.len() > 1 {
+        let before = count(deploys.len() as u64 - 1, "deploy");
+        let _ = write!(text, ", with {before} it goes on from,");
+    }
+    let standing: Vec<String> = report["intents"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(stands, number)| format!("{number} {stands}"))
+        .collect();
+    let is_done = report["done"] == true;
+    let is_open = deploys.iter().any(|deploy| deploy["closed_at"].is_null());
+    text.push_str(match (is_open, is_done) {
+        (true, _) => " is open: ",
+        (false, true) => " is done: ",
+        (false, false) => " is not done: ",
+    });
+    text.push_str(if standing.is_empty() { "nothing to ask for" } else { "" });
+    text.push_str(&standing.join(", "));
+    let seconds = &report["seconds"];
+    if let Some(seconds) = seconds["ended"].as_f64().filter(|_| is_done) {
+        let _ = write!(text, ", after {seconds:.1} s");
+    }
+    let unfinished = report["unfinished"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for one in unfinished {
+        let said = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        let _ = write!(text, "\n  {} {}: {}", said("action"), said("target"), said("stands"));
+        if let Some(why) = one["why"].as_str().filter(|why| !why.is_empty()) {
+            let _ = write!(text, ": {why}");
+        }
+    }
+    let all: u64 = report["intents"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(stands, _)| !matches!(stands.as_str(), "done" | "superseded"))
+        .filter_map(|(_, number)| number.as_u64())
+        .sum();
+    if all > unfinished.len() as u64 {
+        let _ = write!(text, "\n  and {} more", all - unfinished.len() as u64);
+    }
+    text
+}
+
+/// Says all about one deploy.
+fn shown(answer: &Value) -> String {
+    let mut text = summary(answer);
+    let deploy = &answer["deploys"][0];
+    let time = |key: &str| deploy[key].as_i64().map(Timestamp::from_micros);
+    let opened = time("opened_at").unwrap_or_default();
+    let closed = time("closed_at").map_or("open still".to_owned(), |at| format!("closed {at}"));
+    let _ = write!(text, "\nopened {opened}, {closed}");
+    let seconds = &answer["seconds"];
+    let after = [
+        ("closed", "closed"),
+        ("first_accepted", "first accepted"),
+        ("last_accepted", "last accepted"),
+        ("ended", "last ended"),
+    ]
+    .into_iter()
+    .filter_map(|(key, said)| Some(format!("{said} {:.1} s", seconds[key].as_f64()?)));
+    let after: Vec<String> = after.collect();
+    if !after.is_empty() {
+        let _ = write!(text, "\nafter its opening: {}", after.join(", "));
+    }
+    for asks in answer["asks"].as_array().into_iter().flatten() {
+        let said = |key: &str| asks[key].as_str().unwrap_or_default().to_owned();
+        let _ = write!(text, "\nasked: {} {} {}", asks["asks"], said("kind"), said("action"));
+    }
+    let number = answer["changed"].as_u64().unwrap_or_default();
+    let changes = answer["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let _ = write!(text, "\nchanged: {}", count(number, "path"));
+    for change in changes {
+        let said = |at: usize| change[at].as_str().unwrap_or_default().to_owned();
+        let _ = write!(text, "\n  {} {}", said(0), said(1));
+    }
+    if number > changes.len() as u64 {
+        let _ = write!(text, "\n  and {} more", number - changes.len() as u64);
+    }
+    text
+}

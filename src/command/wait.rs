@@ -1,0 +1,167 @@
+//! `refreshd wait`: a step of a build that ends once all that was written before it is fresh.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::SharedClock;
+use crate::config::{Config, read_duration};
+use crate::domain::deploy::DeployId;
+use crate::domain::names::OriginName;
+use crate::domain::time::Timestamp;
+use crate::web::wait::{Call, Ticket};
+
+use super::deploy::summary;
+use super::{ConfigArg, Exit, Failed, Printer, check, control};
+
+/// Arguments of `refreshd wait`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Which deploy: an id, or the latest with what was cut from it by `deploy_deadline`.
+    #[arg(long, value_name = "ID", default_value = LATEST)]
+    deploy: String,
+    /// Of which origin; of all if none is named.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// How long to wait at most.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = timeout)]
+    timeout: Duration,
+    /// Write the answer as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+const LATEST: &str = "latest";
+/// How often the daemon is asked: from the first to the second, doubling.
+const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How long a daemon that is started anew may take until it answers.
+const RESTART: Duration = Duration::from_secs(60);
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    read_duration(text).map_err(|why| format!("the duration {why}; write it like 90s or 15m"))
+}
+
+/// How a wait for one origin stands.
+struct Waiting {
+    ticket: Ticket,
+    progress: Value,
+}
+
+impl Waiting {
+    fn is_over(&self, left: Duration) -> bool {
+        let progress = &self.progress;
+        let report = &progress["report"];
+        progress["seen"] == true && (report.is_null() || report["open"] == 0)
+            || is_hopeless(progress, left)
+    }
+
+    fn is_done(&self) -> bool {
+        let report = &self.progress["report"];
+        self.progress["seen"] == true && (report.is_null() || report["done"] == true)
+    }
+}
+
+/// Waits; exit 0 once all is done, 1 when it isn't in time or ended otherwise, with what isn't done.
+pub(super) async fn run(
+    args: Args,
+    clock: SharedClock,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
+    let config = check::load(&args.config, printer)?;
+    let deadline = clock.boot() + args.timeout;
+    let deploy = (args.deploy != LATEST).then(|| DeployId::from_text(args.deploy.clone()));
+    let call = Call { origin: args.origin.as_deref().map(OriginName::from), deploy };
+    let mut all = begin(&config, &call).await?;
+    let (mut every, mut silent_since) = (EVERY.0, None);
+    loop {
+        let left = deadline.saturating_sub(clock.boot());
+        match ask(&config, &call, &mut all).await {
+            Ok(()) => silent_since = None,
+            // It may be started anew; what was recorded goes on then.
+            Err(failed) if failed.exit == Exit::Unavailable => {
+                let since = *silent_since.get_or_insert(clock.boot());
+                if left.is_zero() || clock.boot() > since + RESTART {
+                    return Err(failed);
+                }
+            }
+            Err(failed) => return Err(failed),
+        }
+        let is_over = silent_since.is_none() && all.iter().all(|one| one.is_over(left));
+        if is_over || left.is_zero() {
+            break;
+        }
+        tokio::time::sleep(every.min(left)).await;
+        every = (every * 2).min(EVERY.1);
+    }
+    let is_done = all.iter().all(Waiting::is_done);
+    if args.json {
+        let origins: serde_json::Map<String, Value> =
+            all.into_iter().map(|one| (one.ticket.origin.to_string(), one.progress)).collect();
+        printer.json(&json!({ "done": is_done, "origins": origins }));
+    } else {
+        for one in &all {
+            tell(one, printer);
+        }
+    }
+    Ok(if is_done { Exit::Ok } else { Exit::No })
+}
+
+/// Calls the daemon: from now on it makes sure that all written by now is seen.
+async fn begin(config: &Config, call: &Call) -> Result<Vec<Waiting>, Failed> {
+    let (code, answer) = control::ask(config, "/call", Some(call)).await?;
+    if code != 202 {
+        let exit = if code == 503 { Exit::Io } else { Exit::No };
+        return Err(Failed::new(exit, control::problem(&answer)));
+    }
+    let tickets: Vec<Ticket> = serde_json::from_value(answer["tickets"].clone())
+        .map_err(|error| Failed::new(Exit::Io, format!("the daemon's answer is odd: {error}")))?;
+    Ok(tickets.into_iter().map(|ticket| Waiting { ticket, progress: Value::Null }).collect())
+}
+
+async fn ask(config: &Config, call: &Call, all: &mut Vec<Waiting>) -> Result<(), Failed> {
+    for one in all.iter_mut() {
+        let (code, answer) = control::ask(config, "/wait", Some(&one.ticket)).await?;
+        match code {
+            200 => one.progress = answer,
+            410 => {
+                *all = begin(config, call).await?;
+                return Ok(());
+            }
+            _ => return Err(Failed::new(Exit::Io, control::problem(&answer))),
+        }
+    }
+    Ok(())
+}
+
+/// Whether all that is open is known to wait for longer than there is time.
+fn is_hopeless(progress: &Value, left: Duration) -> bool {
+    let Some(unfinished) = progress["report"]["unfinished"].as_array() else {
+        return false;
+    };
+    let end = progress["now"].as_i64().map(|now| Timestamp::from_micros(now).plus(left));
+    let is_ended =
+        |one: &Value| matches!(one["stands"].as_str(), Some("failed" | "rejected" | "cancelled"));
+    let is_late = |one: &Value| {
+        let until = one["until"].as_i64().map(Timestamp::from_micros);
+        one["stands"] == "quota" && until > end
+    };
+    let open = unfinished.iter().filter(|one| !is_ended(one)).count();
+    progress["report"]["open"] == open && unfinished.iter().all(|one| is_ended(one) || is_late(one))
+}
+
+/// Says how a wait ended.
+fn tell(one: &Waiting, printer: &mut Printer) {
+    let (origin, report) = (&one.ticket.origin, &one.progress["report"]);
+    if one.progress["seen"] != true {
+        let note = one.progress["note"].as_str().unwrap_or("the daemon does not answer");
+        printer.problem(&format!("{origin}: not all that was written is seen yet: {note}"));
+    } else if report.is_null() {
+        printer.line(&format!("{origin}: nothing changed since the baseline"));
+    } else if one.is_done() {
+        printer.line(&summary(report));
+    } else {
+        printer.problem(&summary(report));
+    }
+}

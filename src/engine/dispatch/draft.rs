@@ -1,0 +1,73 @@
+//! From what is due to a plan.
+
+use std::collections::BTreeMap;
+
+use super::Dispatch;
+use crate::domain::cover::Recurrence;
+use crate::domain::deploy::DeployId;
+use crate::domain::intent::{Action, Intent};
+use crate::domain::plan::{self, Limits, Plan, Widening};
+use crate::domain::quota::QuotaKind;
+use crate::domain::quota::purse::Purse;
+use crate::domain::time::Timestamp;
+use crate::journal::Due;
+
+/// How many large deploys are known by name, so that none is counted twice.
+const SEEN: usize = 100;
+
+impl Dispatch {
+    /// Makes a plan, beside the other tasks: it may have to count all that lives.
+    pub(super) async fn draft(
+        &mut self,
+        due: Due,
+        purse: Purse,
+        now: Timestamp,
+    ) -> (Plan, Due, Purse) {
+        self.note_large(&due.intents, now);
+        let again = self.recurrence.again(now);
+        let (trees, cover) = (self.trees.clone(), self.account.cover.clone());
+        let limits = Limits { batch: self.account.batch };
+        let plan = move || {
+            let widening = Widening {
+                policy: cover.policy,
+                census: &trees,
+                spare: cover.spare,
+                again,
+                expressions: &cover.expressions,
+            };
+            let plan = plan::plan(&plan::Input {
+                now,
+                intents: &due.intents,
+                open_refreshes: &due.open_refreshes,
+                in_flight: &due.in_flight,
+                purse: &purse,
+                limits,
+                widening,
+            });
+            (plan, due, purse)
+        };
+        match tokio::task::spawn_blocking(plan).await {
+            Ok(made) => made,
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
+    }
+
+    /// Remembers each large deploy when it is planned first.
+    fn note_large(&mut self, intents: &[Intent], now: Timestamp) {
+        let mut urls: BTreeMap<&DeployId, u64> = BTreeMap::new();
+        for intent in intents.iter().filter(|intent| intent.action == Action::Refresh) {
+            if let Some(deploy) = &intent.deploy {
+                *urls.entry(deploy).or_default() += 1;
+            }
+        }
+        let limit = self.account.quota[QuotaKind::Url];
+        for (deploy, urls) in urls {
+            if urls >= Recurrence::least(limit) && self.seen.insert(deploy.clone()) {
+                self.recurrence.note(now, urls, limit);
+            }
+        }
+        while self.seen.len() > SEEN {
+            self.seen.pop_first();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What became of deploys, as an answer shows it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::ask::Kind;
+use crate::domain::deploy::{Deploy, DeployId};
+use crate::domain::intent::{Action, State};
+use crate::domain::time::Timestamp;
+use crate::journal::{Attention, DeployReport, Journal, JournalError};
+
+/// Unfinished intents that one answer names; the counts tell of all.
+const NAMED: usize = 100;
+
+/// What became of all that one or more deploys of an origin caused.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The deploys, the newest first.
+    pub deploys: Vec<Deploy>,
+    /// Whether all of it is done.
+    pub done: bool,
+    /// How many intents have not ended.
+    pub open: u64,
+    /// How many intents stand where: by state, and those that ended by outcome.
+    pub intents: BTreeMap<String, u64>,
+    /// What went to the CDN.
+    pub asks: Vec<Asks>,
+    /// The oldest intents that are not done, with why.
+    pub unfinished: Vec<Unfinished>,
+    /// How long it took since the first deploy opened.
+    pub seconds: Seconds,
+}
+
+/// How many asks of a kind went to the CDN.
+#[derive(Debug, Serialize)]
+pub struct Asks {
+    /// Refresh or prefetch.
+    pub action: Action,
+    /// Of which kind.
+    pub kind: Kind,
+    /// How many.
+    pub asks: u64,
+}
+
+/// An intent that is not done.
+#[derive(Debug, Serialize)]
+pub struct Unfinished {
+    /// Refresh or prefetch.
+    pub action: Action,
+    /// What for.
+    pub target: String,
+    /// Where it stands: a state or an outcome.
+    pub stands: &'static str,
+    /// Why; empty when it is merely under way.
+    pub why: String,
+    /// When it is looked at again, where that is known.
+    pub until: Option<Timestamp>,
+}
+
+/// Seconds since the first deploy opened; none for what has not happened.
+#[derive(Debug, Serialize)]
+pub struct Seconds {
+    /// Until the last deploy closed.
+    pub closed: Option<f64>,
+    /// Until the CDN accepted the first ask.
+    pub first_accepted: Option<f64>,
+    /// Until it accepted the last.
+    pub last_accepted: Option<f64>,
+    /// Until the last intent that ended did.
+    pub ended: Option<f64>,
+}
+
+impl Report {
+    /// Reads what became of deploys, which stand newest first.
+    pub(super) async fn read(
+        journal: &dyn Journal,
+        deploys: &[Deploy],
+    ) -> Result<Self, JournalError> {
+        let ids: Vec<DeployId> = deploys.iter().map(|deploy| deploy.id.clone()).collect();
+        let report = journal.deploy_report(&ids, NAMED).await?;
+        Ok(Self::of(deploys.to_vec(), report))
+    }
+
+    fn of(deploys: Vec<Deploy>, report: DeployReport) -> Self {
+        let opened_at = deploys.iter().map(|deploy| deploy.opened_at).min().unwrap_or_default();
+        let seconds = |at: Timestamp| at.since(opened_at).as_secs_f64();
+        let closed_at: Option<Vec<Timestamp>> =
+            deploys.iter().map(|deploy| deploy.closed_at).collect();
+        let seconds = Seconds {
+            closed: closed_at.and_then(|at| at.into_iter().max()).map(seconds),
+            first_accepted: report.accepted.map(|(first, _)| seconds(first)),
+            last_accepted: report.accepted.map(|(_, last)| seconds(last)),
+            ended: report.ended_at.map(seconds),
+        };
+        let asks = report.asks.iter();
+        Self {
+            done: report.is_done(),
+            open: report.open(),
+            asks: asks.map(|&(action, kind, asks)| Asks { action, kind, asks }).collect(),
+            unfinished: report.unfinished.into_iter().map(Unfinished::from).collect(),
+            intents: report.intents,
+            deploys,
+            seconds,
+        }
+    }
+}
+
+impl From<Attention> for Unfinished {
+    fn from(shown: Attention) -> Self {
+        let (stands, until) = match &shown.intent.state {
+            State::Pending { waiting: Some(waiting), .. } => (waiting.wait.as_str(), waiting.until),
+            State::Pending { waiting: None, .. } => ("pending", None),
+            State::Submitting => ("submitting", None),
+            State::Submitted => ("submitted", None),
+            State::Ended { outcome, .. } => (outcome.as_str(), None),
+        };
+        Self {
+            action: shown.intent.action,
+            target: shown.intent.target.to_string(),
+            stands,
+            why: shown.why,
+            until,
+        }
+    }
+}
