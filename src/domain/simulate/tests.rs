@@ -53,7 +53,7 @@ proptest! {
         let limits =
             PerKind::from_fn(|kind| if kind == QuotaKind::Url { urls } else { others });
         let shares = BTreeMap::from([("www".into(), own_share), ("blog".into(), other_share)]);
-        let rules = Rules { reserve, wide_per_hour, shares };
+        let rules = Rules { reserve, shares, wide_per_hour };
         let terms = Terms {
             origin: &origin,
             mapping: &mapping,
