@@ -94,7 +94,10 @@ async fn wait_sees_a_root_that_was_swapped_and_a_tree_that_is_polled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_names_what_cannot_be_done_in_time() {
     let world = World::new().await;
-    world.configure("[account.main.quota]\nurl = 1\nignore_params = 0", "");
+    world.configure(
+        "[account.main.quota]\nurl = 1\ndirectory = 0\nregex = 0\nignore_params = 0",
+        "",
+    );
     let _daemon = world.start();
     world.wait_ready();
     world.write("a.html", "one");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tree::{Shape, root_length};
 use crate::domain::ask::{Kind, Target};
+use crate::domain::guard::is_root;
 use crate::domain::url::literal_start;
 
 /// How many expressions are tried: each costs a pass over all changed URLs.
@@ -97,7 +98,9 @@ impl Pattern {
 impl Shape<'_> {
     /// Finds expressions that may stand for many changed URLs, besides the operator's.
     pub fn propose(&mut self, templates: &[Target]) {
-        let templates = templates.iter().filter(|target| target.kind == Kind::Regex);
+        // A whole domain, only a person refreshes.
+        let templates =
+            templates.iter().filter(|target| target.kind == Kind::Regex && !is_root(target));
         let written = templates.filter_map(|target| Pattern::written(&target.text));
         let mut proposed: Vec<Proposal> = written
             .map(|pattern| {

@@ -184,6 +184,13 @@ impl<'a> Planner<'a> {
         open
     }
 
+    /// Plans one ask if the purse allows it, else lets it wait.
+    pub(super) fn afford_one(&mut self, at: usize, quota: QuotaKind) {
+        if self.pay(at, quota) {
+            self.planned.push(at);
+        }
+    }
+
     /// Returns what decides whose turn it is: the lower goes first.
     pub(super) fn turn(&self, at: usize) -> (Priority, u32, usize) {
         let one = &self.wanted[at];
