@@ -147,7 +147,9 @@ async fn ask(config: &Config, call: &Call, all: &mut Vec<Waiting>) -> Result<(),
             200 => one.take(answer),
             410 => {
                 let mut anew = begin(config, call).await?;
-                anew.iter_mut().for_each(|one| one.go_on_from(all));
+                for one in &mut anew {
+                    one.go_on_from(all);
+                }
                 *all = anew;
                 return Ok(());
             }

@@ -164,20 +164,20 @@ mod tests {
         let texts = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>();
         let stages =
             Stages::new(texts(&ASSETS), texts(&FEEDS), After::Accepted).expect("they are valid");
-        let staged = |file: &str, url: &str| {
+        let order = |file: &str, url: &str| {
             let target = Target::new(Kind::Url, format!("https://a.example/{url}"));
             stages.of(&target, &RelPath::new(file).expect("valid")).order
         };
-        let of = |file: &str| staged(file, file);
+        let of = |file: &str| order(file, file);
         assert_eq!(of("css/site.css"), Order::Assets);
         assert_eq!(of("docs/index.html"), Order::Pages);
         assert_eq!(of("data"), Order::Pages);
         assert_eq!(of("sw.js"), Order::Feeds);
         assert_eq!(of("blog/feed.xml"), Order::Feeds);
-        assert_eq!(staged("posts/a.md", "feed.xml"), Order::Feeds);
-        assert_eq!(staged("posts/a.md", "posts/a/"), Order::Pages);
-        assert_eq!(staged("app.js.br", "app.js?v=1"), Order::Assets);
-        assert_eq!(staged("sw.js", "%73w.js/"), Order::Feeds);
+        assert_eq!(order("posts/a.md", "feed.xml"), Order::Feeds);
+        assert_eq!(order("posts/a.md", "posts/a/"), Order::Pages);
+        assert_eq!(order("app.js.br", "app.js?v=1"), Order::Assets);
+        assert_eq!(order("a.md", "%73w.js"), Order::Feeds);
         assert_eq!(Order::ALL.map(Order::number), [0, 1, 2, 3]);
         let bad = Stages::new(texts(&["ok", "["]), texts(&["!x"]), After::Accepted);
         let bad = bad.expect_err("both are bad").into_iter().map(|(last, item, _)| (last, item));
