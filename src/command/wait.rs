@@ -33,7 +33,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-const LATEST: &str = "latest";
+pub(super) const LATEST: &str = "latest";
 /// How often the daemon is asked: from the first to the second, doubling.
 const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How long a daemon that is started anew may take until it answers.
@@ -161,18 +161,21 @@ async fn ask(config: &Config, call: &Call, all: &mut Vec<Waiting>) -> Result<(),
 
 /// Whether all that is open is known to wait for longer than there is time.
 fn is_hopeless(progress: &Value, left: Duration) -> bool {
-    let Some(unfinished) = progress["report"]["unfinished"].as_array() else {
-        return false;
-    };
+    let reasons = progress["report"]["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
     let end = progress["now"].as_i64().map(|now| Timestamp::from_micros(now).plus(left));
-    let is_ended =
-        |one: &Value| matches!(one["stands"].as_str(), Some("failed" | "rejected" | "cancelled"));
     let is_late = |one: &Value| {
         let until = one["until"].as_i64().map(Timestamp::from_micros);
         one["stands"] == "quota" && until > end
     };
-    let open = unfinished.iter().filter(|one| !is_ended(one)).count();
-    progress["report"]["open"] == open && unfinished.iter().all(|one| is_ended(one) || is_late(one))
+    let waits_for_late = reasons.iter().any(|one| one["action"] == "refresh" && is_late(one));
+    let without_hope = reasons.iter().filter(|one| match one["stands"].as_str() {
+        // A prefetch after its refresh.
+        Some("refresh") => waits_for_late,
+        Some("quota") => is_late(one),
+        _ => false,
+    });
+    let without_hope: u64 = without_hope.filter_map(|one| one["intents"].as_u64()).sum();
+    progress["report"]["open"] == without_hope
 }
 
 /// Says how a wait ended.
