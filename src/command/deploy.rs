@@ -170,7 +170,9 @@ pub(super) fn summary(report: &Value) -> String {
         .as_object()
         .into_iter()
         .flatten()
-        .map(|(stands, number)| format!("{} {stands}", grouped(number.as_u64().unwrap_or_default())))
+        .map(|(stands, number)| {
+            format!("{} {stands}", grouped(number.as_u64().unwrap_or_default()))
+        })
         .collect();
     let is_done = report["done"] == true;
     let is_open = deploys.iter().any(|deploy| deploy["closed_at"].is_null());

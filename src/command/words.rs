@@ -71,7 +71,10 @@ mod tests {
         assert_eq!(count(2_000, "directory"), "2,000 directories");
         assert_eq!(count(0, "file"), "0 files");
         assert_eq!(count(2, "deploy"), "2 deploys");
-        assert_eq!(["refresh", "prefetch"].map(|word| count(2, word)), ["2 refreshes", "2 prefetches"]);
+        assert_eq!(
+            ["refresh", "prefetch"].map(|word| count(2, word)),
+            ["2 refreshes", "2 prefetches"]
+        );
         let sizes = [0, 999, 1_000, 3_450_000, 20_000_000, 7_900_000_000_000];
         assert_eq!(sizes.map(size), ["0 B", "999 B", "1.0 kB", "3.4 MB", "20 MB", "7.9 TB"]);
         assert_eq!([59, 200, 7_500].map(span), ["59 s", "3 min 20 s", "2 h 5 min"]);

@@ -27,9 +27,9 @@ impl Memory {
             (Some(_), State::Ended { outcome: Outcome::Done | Outcome::Superseded(_), .. }) => {
                 false
             }
-            (Some(deploys), _) => deploys
-                .iter()
-                .any(|deploy| self.caused.contains(&(deploy.clone(), row.intent.id))),
+            (Some(deploys), _) => {
+                deploys.iter().any(|deploy| self.caused.contains(&(deploy.clone(), row.intent.id)))
+            }
         };
         let mut reasons = BTreeMap::new();
         for row in self.intents.iter().filter(is_told) {
