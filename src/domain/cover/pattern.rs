@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tree::{Shape, root_length};
 use crate::domain::ask::{Kind, Target};
+use crate::domain::guard::is_root;
 use crate::domain::url::literal_start;
 
 /// How many expressions are tried: each costs a pass over all changed URLs.
@@ -73,6 +74,14 @@ impl Pattern {
         }
     }
 
+    /// Returns what all that it matches begins with.
+    pub(super) fn start(&self) -> &str {
+        match self {
+            Self::Span { start, .. } => start,
+            Self::Written(_, text) => literal_start(text),
+        }
+    }
+
     /// Returns the expression as a target.
     pub(super) fn target(&self) -> Target {
         Target::new(
@@ -89,7 +98,9 @@ impl Pattern {
 impl Shape<'_> {
     /// Finds expressions that may stand for many changed URLs, besides the operator's.
     pub fn propose(&mut self, templates: &[Target]) {
-        let templates = templates.iter().filter(|target| target.kind == Kind::Regex);
+        // A whole domain, only a person refreshes.
+        let templates =
+            templates.iter().filter(|target| target.kind == Kind::Regex && !is_root(target));
         let written = templates.filter_map(|target| Pattern::written(&target.text));
         let mut proposed: Vec<Proposal> = written
             .map(|pattern| {
@@ -120,16 +131,16 @@ impl Shape<'_> {
             .step_by(step)
             .map(|at| self.dirty[*at as usize].url)
             .collect();
-        let least = (sample.len() / WORTH).max(8);
+        let enough = (sample.len() / WORTH).max(8);
         let Some(root) = sample.first().map(|url| root_length(url)) else {
             return Vec::new();
         };
-        let beginnings = frequent(&sample, least, BEGINNINGS);
+        let beginnings = frequent(&sample, enough, BEGINNINGS);
         let mut backwards: Vec<String> =
             sample.iter().map(|url| url[root.min(url.len())..].chars().rev().collect()).collect();
         backwards.sort_unstable();
         let backwards: Vec<&str> = backwards.iter().map(String::as_str).collect();
-        let endings = frequent(&backwards, least, ENDINGS);
+        let endings = frequent(&backwards, enough, ENDINGS);
         let mut pairs: Vec<Proposal> = Vec::new();
         let mut seen: BTreeSet<Vec<bool>> = BTreeSet::new();
         for beginning in &beginnings {
@@ -148,7 +159,7 @@ impl Shape<'_> {
                         sample.iter().map(|url| pattern.matches(url)).collect();
                     let count = matched.iter().filter(|matched| **matched).count();
                     // Of those that match the same, the first has the longest beginning.
-                    if count >= least && seen.insert(matched) {
+                    if count >= enough && seen.insert(matched) {
                         pairs.push(Proposal { pattern, count: count * step, live: 0 });
                     }
                 }

@@ -11,7 +11,8 @@ use crate::domain::cover::{Again, Budget, Choice, Dirty, Prices, Shape, Wide};
 use crate::domain::intent::{Action, Priority};
 use crate::domain::names::OriginName;
 use crate::domain::quota::QuotaKind;
-use crate::domain::time::Day;
+use crate::domain::quota::purse::Bound;
+use crate::domain::time::{Day, Timestamp};
 
 /// An object that is dropped though it did not change costs so many times what one costs that is
 /// only revalidated: the origin sends it whole. Our judgement; no source states a figure.
@@ -27,10 +28,13 @@ const WORTH_WIDE: u64 = 100;
 impl Planner<'_> {
     /// Lets wide asks stand for URLs where the policy finds that worth its price.
     pub(super) fn widen(&mut self, widening: &Widening<'_>) {
-        let kinds = [Kind::Url, Kind::Directory, Kind::Regex];
-        if widening.policy == Policy::PerUrl
-            || kinds.into_iter().any(|kind| self.in_flight(Action::Refresh, kind))
-        {
+        let in_flight = |kind| self.in_flight(Action::Refresh, kind);
+        if widening.policy == Policy::PerUrl || in_flight(Kind::Url) {
+            return;
+        }
+        if in_flight(Kind::Directory) || in_flight(Kind::Regex) {
+            // What finds no room meanwhile may go widely once that is no longer in doubt.
+            self.look_again = Some(self.input.now.plus(SOONEST));
             return;
         }
         let open: Vec<usize> = self.open(Action::Refresh, Kind::Url).collect();
@@ -52,24 +56,35 @@ impl Planner<'_> {
         let Some(first) = open.first() else {
             return;
         };
-        let lead = self.leading(*first);
-        let (origin, host) =
-            (lead.cause.origin.as_ref(), self.wanted[*first].target.host().to_owned());
-        let left = |kind| self.purse.left(kind, Priority::Normal, origin, &host);
+        let origin = self.leading(*first).cause.origin.as_ref();
+        // A minute's limits are soon over: nothing is widened for them.
+        let today = |kind, priority: Priority| self.purse.room_today(kind, priority, origin).left;
+        let left = |kind| today(kind, Priority::Normal);
+        let hour = self.purse.hour().map_or(u64::MAX, |hour| hour.left);
         let open_of = |kind| self.open(Action::Refresh, kind).count() as u64;
-        let singles = left(QuotaKind::IgnoreParams).saturating_sub(open_of(Kind::IgnoreParams));
-        let urls = left(QuotaKind::Url);
+        let count = |priority| {
+            open.iter().filter(|at| self.leading(**at).priority == priority).count() as u64
+        };
+        let singles = if self.in_flight(Action::Refresh, Kind::IgnoreParams) {
+            0
+        } else {
+            left(QuotaKind::IgnoreParams).saturating_sub(open_of(Kind::IgnoreParams))
+        };
+        // What presses is not widened for want of what is kept for it.
+        let reserved = today(QuotaKind::Url, Priority::Urgent).min(count(Priority::Urgent));
+        let urls = left(QuotaKind::Url).max(reserved);
         let budget = Budget {
             urls: urls + singles,
-            directories: left(QuotaKind::Directory).saturating_sub(open_of(Kind::Directory)),
-            regexes: left(QuotaKind::Regex).saturating_sub(open_of(Kind::Regex)),
+            directories: left(QuotaKind::Directory)
+                .saturating_sub(open_of(Kind::Directory))
+                .min(hour),
+            regexes: left(QuotaKind::Regex).saturating_sub(open_of(Kind::Regex)).min(hour),
         };
-        // Backfill takes what is left over: nothing scarce is spent on it.
-        let may_be_carried = |at: usize| {
-            self.wanted[at].can_be_carried() && self.leading(at).priority != Priority::Backfill
-        };
+        // Backfill takes what is left over: nothing scarce is spent on it, and nothing else is
+        // widened to make room for it.
+        let changes = open.iter().filter(|at| self.leading(**at).priority != Priority::Backfill);
         let (free, bound): (Vec<usize>, Vec<usize>) =
-            open.iter().partition(|at| may_be_carried(**at));
+            changes.partition(|at| self.wanted[**at].can_be_carried());
         let budget = Budget { urls: budget.urls.saturating_sub(bound.len() as u64), ..budget };
         // There is room for all of it, and as much again.
         let urls_for_one = self.urls_for_one(QuotaKind::Directory);
@@ -82,14 +97,21 @@ impl Planner<'_> {
                 Policy::Cover => self.cover(&free, &dirty, budget, widening),
                 Policy::Threshold(least) => Shape::of(&dirty).over(least, budget, widening.census),
             };
-            let spent = choice.wide.len() as u64;
-            if choice.left > budget.urls && spent < budget.directories + budget.regexes {
+            let is_short = choice.left > budget.urls;
+            if is_short && (choice.wide.len() as u64) < budget.directories + budget.regexes {
                 // What is kept for later in the day is worth less with every hour of it.
                 let rest = Day::of(self.input.now).next().start().since(self.input.now);
-                self.look_again = Some(self.input.now.plus((rest / 4).max(SOONEST)));
+                self.plan_again_at(self.input.now.plus(rest / 4));
             }
-            for wide in choice.wide {
-                self.stand_for(&free, wide);
+            let mut wide = choice.wide;
+            wide.sort_by_key(|wide| std::cmp::Reverse(wide.members.len()));
+            let mut is_full = false;
+            for wide in wide {
+                is_full |= !self.stand_for(&free, wide);
+            }
+            let is_full = is_full || is_short;
+            if let Some(hour) = self.purse.hour().filter(|hour| is_full && hour.left == 0) {
+                self.plan_again_at(hour.until);
             }
         }
         if widening.policy == Policy::Cover {
@@ -144,8 +166,24 @@ impl Planner<'_> {
         (self.purse.limit(QuotaKind::Url) / self.purse.limit(kind).max(1)).max(WORTH_WIDE)
     }
 
-    /// Makes a wide ask of what it stands for.
-    fn stand_for(&mut self, free: &[usize], wide: Wide) {
+    fn plan_again_at(&mut self, at: Timestamp) {
+        let at = at.max(self.input.now.plus(SOONEST));
+        self.look_again = self.look_again.into_iter().chain([at]).min();
+    }
+
+    /// Makes a wide ask of what it stands for, unless that finds no room: then its URLs go, or wait, by
+    /// themselves.
+    fn stand_for(&mut self, free: &[usize], wide: Wide) -> bool {
+        let quota = QuotaKind::of(Action::Refresh, wide.target.kind);
+        let members = wide.members.iter().map(|at| self.leading(free[*at as usize]));
+        let Some(leading) = members.min_by_key(|intent| intent.priority) else {
+            return true;
+        };
+        let origin = leading.cause.origin.as_ref();
+        let room = self.purse.room(quota, leading.priority, origin, wide.target.host());
+        if room.left == 0 && room.bound != Bound::Minute {
+            return false;
+        }
         let mut one = Wanted {
             action: Action::Refresh,
             target: Cow::Owned(wide.target),
@@ -163,6 +201,8 @@ impl Planner<'_> {
             one.oldest = one.oldest.min(narrow.oldest);
         }
         self.wanted.push(one);
+        self.afford_one(self.wanted.len() - 1, quota);
+        true
     }
 
     /// Lets paths with few URLs left go before those with many: so that fewer paths wait.
@@ -192,7 +232,8 @@ impl Planner<'_> {
         let urls = usize::try_from(urls).unwrap_or(usize::MAX);
         let mut taken: HashMap<String, usize> = HashMap::new();
         for at in open.into_iter().skip(urls) {
-            if !self.wanted[at].can_be_carried() {
+            let is_backfill = self.leading(at).priority == Priority::Backfill;
+            if is_backfill || !self.wanted[at].can_be_carried() {
                 continue;
             }
             let text = without_query(&self.wanted[at].target.text).to_owned();
@@ -211,3 +252,6 @@ impl Planner<'_> {
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

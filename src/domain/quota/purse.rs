@@ -129,6 +129,16 @@ pub struct Room {
     pub until: Timestamp,
 }
 
+impl Room {
+    /// Lets something else stand against more, too.
+    fn narrow(&mut self, left: u64, bound: Bound, until: Timestamp) {
+        let longer = left == 0 && self.left == 0 && until > self.until;
+        if left < self.left || longer {
+            *self = Self { left, bound, until };
+        }
+    }
+}
+
 /// What one host had in the last minute.
 #[derive(Clone, Copy, Debug, Default)]
 struct Minute {
@@ -262,18 +272,34 @@ impl Purse {
         origin: Option<&OriginName>,
         host: &str,
     ) -> Room {
+        let mut room = self.room_today(kind, priority, origin);
+        if let Some(limit) = minute_limit(kind) {
+            let minute = self.hosts.get(host).copied().unwrap_or_default();
+            let left = limit.saturating_sub(minute.used[kind]);
+            let until = minute.newest.max(self.now.minus(MINUTE)).plus(MINUTE);
+            room.narrow(left, Bound::Minute, until);
+        }
+        if let Some(hour) = self.hour().filter(|_| is_wide(kind)) {
+            room.narrow(hour.left, hour.bound, hour.until);
+        }
+        room
+    }
+
+    /// Returns how many asks of a kind may still go out today, a minute's and an hour's limits left
+    /// aside.
+    #[must_use]
+    pub fn room_today(
+        &self,
+        kind: QuotaKind,
+        priority: Priority,
+        origin: Option<&OriginName>,
+    ) -> Room {
         let pot = &self.pots[kind];
         let mut room = Room { left: pot.rest, bound: Bound::Day, until: self.turn };
-        let mut narrow = |left: u64, bound, until| {
-            let longer = left == 0 && room.left == 0 && until > room.until;
-            if left < room.left || longer {
-                room = Room { left, bound, until };
-            }
-        };
         let mut open = pot.rest;
         if priority != Priority::Urgent {
             open = open.saturating_sub(pot.reserve);
-            narrow(open, Bound::Reserve, self.turn);
+            room.narrow(open, Bound::Reserve, self.turn);
         }
         if pot.promised > 0 {
             let own = origin.and_then(|origin| self.shares.get(origin)).map_or(0, |own| own[kind]);
@@ -281,23 +307,25 @@ impl Purse {
             // Rounded up: what is left is never out of everybody's reach.
             let part = (u128::from(open) * u128::from(own)).div_ceil(u128::from(pot.promised));
             open = beyond.max(u64::try_from(part).unwrap_or(open)).min(open);
-            narrow(open, Bound::Share, self.turn);
+            room.narrow(open, Bound::Share, self.turn);
         }
         if priority == Priority::Backfill {
             let paced = (pot.rest.saturating_sub(pot.reserve)).saturating_sub(pot.keep);
-            narrow(paced, Bound::Pace, next_pace(self.now));
-        }
-        if let Some(limit) = minute_limit(kind) {
-            let minute = self.hosts.get(host).copied().unwrap_or_default();
-            let left = limit.saturating_sub(minute.used[kind]);
-            narrow(left, Bound::Minute, minute.newest.max(self.now.minus(MINUTE)).plus(MINUTE));
-        }
-        if let Some(cap) = self.cap.filter(|_| is_wide(kind)) {
-            let begun: u64 = self.wide.iter().map(|(_, count)| count).sum();
-            let oldest = self.wide.first().map_or(self.now, |(at, _)| *at);
-            narrow(cap.saturating_sub(begun), Bound::Hour, oldest.plus(HOUR));
+            room.narrow(paced, Bound::Pace, next_pace(self.now));
         }
         room
+    }
+
+    /// Returns how many wide refreshes may still begin within the hour; none without a cap.
+    #[must_use]
+    pub fn hour(&self) -> Option<Room> {
+        let begun: u64 = self.wide.iter().map(|(_, count)| count).sum();
+        let oldest = self.wide.first().map_or(self.now, |(at, _)| *at);
+        self.cap.map(|cap| Room {
+            left: cap.saturating_sub(begun),
+            bound: Bound::Hour,
+            until: oldest.plus(HOUR),
+        })
     }
 
     /// Returns whether origins have shares: then what one may spend another may not.
