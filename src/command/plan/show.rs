@@ -28,7 +28,7 @@ pub(super) fn show(answer: &Answer, source: Source, printer: &mut Printer) {
             .line(&format!("held for a person: changes of origin {}: {}", held.origin, held.why));
     }
     if !answer.held.is_empty() {
-        printer.line("  once that person approves, this is asked:");
+        printer.line("  once a person approves, this is asked:");
     }
     for group in groups(&answer.batches) {
         show_group(&group, printer);
