@@ -9,8 +9,9 @@ use crate::domain::names::OriginName;
 use crate::domain::time::Timestamp;
 use crate::web::deploy::{Bound, Question, Request};
 
-use super::words::count;
-use super::{ConfigArg, Exit, Failed, Printer, check, control};
+use super::wait::LATEST;
+use super::words::{count, grouped};
+use super::{ConfigArg, Exit, Failed, Printer, check, control, reasons};
 
 /// Arguments of `refreshd deploy`.
 #[derive(Debug, clap::Args)]
@@ -47,9 +48,9 @@ struct Of {
 struct Show {
     #[command(flatten)]
     config: ConfigArg,
-    /// Which deploy.
+    /// Which deploy; the newest if none is named.
     #[arg(value_name = "ID")]
-    deploy: String,
+    deploy: Option<String>,
     /// Write the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -73,8 +74,11 @@ pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Faile
         Step::Begin(of) => bound(of, Bound::Begin, printer).await,
         Step::End(of) => bound(of, Bound::End, printer).await,
         Step::Show(show) => {
-            let deploy = Some(DeployId::from_text(show.deploy));
-            let question = Question { origin: None, deploy };
+            let deploy = match show.deploy {
+                Some(deploy) if deploy != LATEST => DeployId::from_text(deploy),
+                _ => newest(&show.config, printer).await?,
+            };
+            let question = Question { origin: None, deploy: Some(deploy) };
             ask(&show.config, &question, show.json, printer).await
         }
         Step::List(list) => {
@@ -113,6 +117,19 @@ const fn exit(code: u16) -> Exit {
     }
 }
 
+/// Asks for the newest deploy of all origins.
+async fn newest(config: &ConfigArg, printer: &mut Printer) -> Result<DeployId, Failed> {
+    let config = check::load(config, printer)?;
+    let question = Question { origin: None, deploy: None };
+    let (code, answer) = control::ask(&config, "/deploys", Some(&question)).await?;
+    if code != 200 {
+        return Err(Failed::new(exit(code), control::problem(&answer)));
+    }
+    let id = answer["deploys"][0]["deploys"][0]["id"].as_str();
+    let none = || Failed::new(Exit::No, "there was no deploy yet");
+    id.map(|id| DeployId::from_text(id.to_owned())).ok_or_else(none)
+}
+
 async fn ask(
     config: &ConfigArg,
     question: &Question,
@@ -128,7 +145,10 @@ async fn ask(
     } else if let Some(deploys) = answer["deploys"].as_array().filter(|_| question.deploy.is_none())
     {
         for report in deploys {
-            printer.line(summary(report).lines().next().unwrap_or_default());
+            let opened = report["deploys"][0]["opened_at"].as_i64().unwrap_or_default();
+            let said = summary(report);
+            let line = said.lines().next().unwrap_or_default();
+            printer.line(&format!("{} {line}", Timestamp::from_micros(opened)));
         }
     } else {
         printer.line(shown(&answer).trim_end());
@@ -136,7 +156,7 @@ async fn ask(
     Ok(exit(code))
 }
 
-/// Says what became of deploys: a line, and one for each intent that is not done.
+/// Says what became of deploys: a line, and one for each reason why intents are not done.
 pub(super) fn summary(report: &Value) -> String {
     let deploys = report["deploys"].as_array().map(Vec::as_slice).unwrap_or_default();
     let first = deploys.first().unwrap_or(&Value::Null);
@@ -150,7 +170,9 @@ pub(super) fn summary(report: &Value) -> String {
         .as_object()
         .into_iter()
         .flatten()
-        .map(|(stands, number)| format!("{number} {stands}"))
+        .map(|(stands, number)| {
+            format!("{} {stands}", grouped(number.as_u64().unwrap_or_default()))
+        })
         .collect();
     let is_done = report["done"] == true;
     let is_open = deploys.iter().any(|deploy| deploy["closed_at"].is_null());
@@ -165,25 +187,20 @@ pub(super) fn summary(report: &Value) -> String {
     if let Some(seconds) = seconds["ended"].as_f64().filter(|_| is_done) {
         let _ = write!(text, ", after {seconds:.1} s");
     }
-    let unfinished = report["unfinished"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for one in unfinished {
-        let said = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
-        let _ = write!(text, "\n  {} {}: {}", said("action"), said("target"), said("stands"));
-        if let Some(why) = one["why"].as_str().filter(|why| !why.is_empty()) {
-            let _ = write!(text, ": {why}");
-        }
-    }
-    let all: u64 = report["intents"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(stands, _)| !matches!(stands.as_str(), "done" | "superseded"))
-        .filter_map(|(_, number)| number.as_u64())
-        .sum();
-    if all > unfinished.len() as u64 {
-        let _ = write!(text, "\n  and {} more", all - unfinished.len() as u64);
+    let told = reasons::lines(&report["reasons"], Some(unfinished(report)));
+    if !told.is_empty() {
+        let _ = write!(text, "\n{}", told.trim_end());
     }
     text
+}
+
+/// Returns how many intents are neither done nor superseded.
+fn unfinished(report: &Value) -> u64 {
+    let standing = report["intents"].as_object().into_iter().flatten();
+    standing
+        .filter(|(stands, _)| !matches!(stands.as_str(), "done" | "superseded"))
+        .filter_map(|(_, number)| number.as_u64())
+        .sum()
 }
 
 /// Says all about one deploy.
@@ -209,7 +226,9 @@ fn shown(answer: &Value) -> String {
     }
     for asks in answer["asks"].as_array().into_iter().flatten() {
         let said = |key: &str| asks[key].as_str().unwrap_or_default().to_owned();
-        let _ = write!(text, "\nasked: {} {} {}", asks["asks"], said("kind"), said("action"));
+        let what = count(asks["asks"].as_u64().unwrap_or_default(), &said("action"));
+        let what = what.replacen(' ', &format!(" {} ", said("kind")), 1);
+        let _ = write!(text, "\nasked: {what}");
     }
     let number = answer["changed"].as_u64().unwrap_or_default();
     let changes = answer["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -219,7 +238,7 @@ fn shown(answer: &Value) -> String {
         let _ = write!(text, "\n  {} {}", said(0), said(1));
     }
     if number > changes.len() as u64 {
-        let _ = write!(text, "\n  and {} more", number - changes.len() as u64);
+        let _ = write!(text, "\n  and {} more", grouped(number - changes.len() as u64));
     }
     text
 }

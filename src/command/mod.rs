@@ -25,6 +25,7 @@ mod index;
 mod pause;
 mod plan;
 mod printer;
+mod reasons;
 mod run;
 mod sandbox;
 mod simulate;

@@ -23,6 +23,7 @@ use answer::{Answer, HeldSet, Unmapped};
 use today::{Source, Today};
 use trees::Trees;
 
+use super::words::count;
 use super::{ConfigArg, Exit, Failed, Printer, check};
 
 mod answer;
@@ -75,6 +76,7 @@ pub(super) async fn run(
     };
     let mapped = map(&paths, &config, now);
     let mut answer = Answer { unmapped: mapped.unmapped, ..Answer::default() };
+    answer.notes.extend(gone(&mapped.changed));
     for (name, wishes) in mapped.wishes {
         let Some(account) = config.accounts.get(&name) else { continue };
         let today = Today::of(account, source, &config, &clock).await?;
@@ -86,6 +88,21 @@ pub(super) async fn run(
         show::show(&answer, source, printer);
     }
     Ok(Exit::Ok)
+}
+
+/// Says which paths aren't there: whoever meant another folder sees it.
+fn gone(changed: &BTreeMap<OriginName, BTreeMap<RelPath, bool>>) -> Option<String> {
+    let mut gone = changed.iter().flat_map(|(origin, paths)| {
+        paths.iter().filter(|(_, is_gone)| **is_gone).map(move |(path, _)| (origin, path))
+    });
+    let (origin, path) = gone.next()?;
+    Some(match 1 + gone.count() {
+        1 => format!("{path} isn't there in origin {origin}: taken as removed"),
+        all => {
+            let all = count(all as u64, "path");
+            format!("{all} aren't there, such as {path} in origin {origin}: taken as removed")
+        }
+    })
 }
 
 fn read_paths(arguments: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
@@ -110,7 +127,13 @@ fn map(paths: &[PathBuf], config: &Config, now: Timestamp) -> Mapped {
         let mut reasons = Vec::new();
         let mut is_asked = false;
         let mut is_known = false;
+        // A relative path is that of the origins that have it; of all when none does.
+        let is_there = |origin: &Origin| origin.root.join(path).symlink_metadata().is_ok();
+        let is_anywhere = config.origins.values().any(is_there);
         for (number, origin) in (0..).zip(config.origins.values()) {
+            if is_anywhere && !is_there(origin) {
+                continue;
+            }
             // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
             let full: PathBuf = origin.root.join(path).components().collect();
             let Some(relative) = RelPath::below(&origin.root, &full) else {

@@ -127,7 +127,9 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
             });
         };
         if *policy == Policy::Cover && !args.spare.is_empty() {
-            args.spare.iter().for_each(|spare| add(Some(spare)));
+            for spare in &args.spare {
+                add(Some(spare));
+            }
         } else {
             add(None);
         }

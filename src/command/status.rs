@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 
-use super::words::{config_option, count, size};
-use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, pause, treasury};
+use super::words::{config_option, count, grouped, size, span};
+use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, pause, reasons, treasury};
 
 /// Arguments of `refreshd status`.
 #[derive(Debug, clap::Args)]
@@ -71,17 +71,17 @@ fn render(status: &Value, config: &Config) -> String {
     let _ = writeln!(
         text,
         "intents: {} pending, {} submitting, {} submitted, {} done, {} failed",
-        intents["pending"],
-        intents["submitting"],
-        intents["submitted"],
-        intents["done"],
-        intents["failed"]
+        number(&intents["pending"]),
+        number(&intents["submitting"]),
+        number(&intents["submitted"]),
+        number(&intents["done"]),
+        number(&intents["failed"])
     );
     if intents["rejected"].as_u64().is_some_and(|rejected| rejected > 0) {
         let _ = writeln!(text, "  rejected by a person: {}", intents["rejected"]);
     }
-    for (wait, number) in entries(&intents["waiting"]) {
-        let _ = writeln!(text, "  waiting for {wait}: {number}");
+    for (wait, waiting) in entries(&intents["waiting"]) {
+        let _ = writeln!(text, "  waiting for {wait}: {}", number(waiting));
     }
     if status["intents"]["unknown"].as_u64().is_some_and(|batches| batches > 0) {
         let _ = writeln!(
@@ -102,23 +102,14 @@ fn render(status: &Value, config: &Config) -> String {
             let _ = writeln!(text, "account {account}: {note}");
         }
     }
-    if status["oldest_open_seconds"].as_u64().is_some_and(|seconds| seconds > 0) {
-        let _ = writeln!(text, "oldest open intent: {} s", status["oldest_open_seconds"]);
+    if let Some(seconds) = status["oldest_open_seconds"].as_u64().filter(|seconds| *seconds > 0) {
+        let _ = writeln!(text, "oldest open intent: {} old", span(seconds));
     }
     text.push_str(&pause::paused(status, config));
     text.push_str(&decide::held(status, config));
-    let shown = status["attention"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if !shown.is_empty() {
-        let _ = writeln!(text, "to know:");
-    }
-    for intent in shown {
-        let _ = writeln!(
-            text,
-            "  {} {}: {}",
-            word(&intent["action"]),
-            word(&intent["target"]),
-            word(&intent["why"])
-        );
+    let told = reasons::lines(&status["reasons"], None);
+    if !told.is_empty() {
+        let _ = write!(text, "to know:\n{told}");
     }
     for (name, origin) in entries(&status["origins"]) {
         for unmapped in origin["unmapped"].as_array().into_iter().flatten() {
@@ -157,6 +148,10 @@ fn baseline(micros: &Value) -> String {
     micros.as_i64().map_or_else(String::new, |micros| {
         format!(", baseline at {}, changes before unknown", Timestamp::from_micros(micros))
     })
+}
+
+fn number(value: &Value) -> String {
+    grouped(value.as_u64().unwrap_or_default())
 }
 
 fn word(value: &Value) -> &str {

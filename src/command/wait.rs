@@ -33,7 +33,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-const LATEST: &str = "latest";
+pub(super) const LATEST: &str = "latest";
 /// How often the daemon is asked: from the first to the second, doubling.
 const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How long a daemon that is started anew may take until it answers.
@@ -50,6 +50,26 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// Takes an answer. The latest deploy is what it was when all was seen: one that comes later is
+    /// no reason to forget it.
+    fn take(&mut self, progress: Value) {
+        if self.ticket.deploys.is_empty() && progress["seen"] == true {
+            let deploys = progress["report"]["deploys"].as_array().into_iter().flatten();
+            let ids = deploys.filter_map(|deploy| deploy["id"].as_str());
+            self.ticket.deploys = ids.map(|id| DeployId::from_text(id.to_owned())).collect();
+        }
+        self.progress = progress;
+    }
+
+    /// Takes over from a call of another process which deploys are waited for, and since when.
+    fn go_on_from(&mut self, before: &[Self]) {
+        let same = |one: &&Self| one.ticket.origin == self.ticket.origin;
+        if let Some(one) = before.iter().find(same) {
+            self.ticket.deploys.clone_from(&one.ticket.deploys);
+            self.ticket.since = one.ticket.since;
+        }
+    }
+
     fn is_over(&self, left: Duration) -> bool {
         let progress = &self.progress;
         let report = &progress["report"];
@@ -124,9 +144,13 @@ async fn ask(config: &Config, call: &Call, all: &mut Vec<Waiting>) -> Result<(),
     for one in all.iter_mut() {
         let (code, answer) = control::ask(config, "/wait", Some(&one.ticket)).await?;
         match code {
-            200 => one.progress = answer,
+            200 => one.take(answer),
             410 => {
-                *all = begin(config, call).await?;
+                let mut anew = begin(config, call).await?;
+                for one in &mut anew {
+                    one.go_on_from(all);
+                }
+                *all = anew;
                 return Ok(());
             }
             _ => return Err(Failed::new(Exit::Io, control::problem(&answer))),
@@ -137,18 +161,21 @@ async fn ask(config: &Config, call: &Call, all: &mut Vec<Waiting>) -> Result<(),
 
 /// Whether all that is open is known to wait for longer than there is time.
 fn is_hopeless(progress: &Value, left: Duration) -> bool {
-    let Some(unfinished) = progress["report"]["unfinished"].as_array() else {
-        return false;
-    };
+    let reasons = progress["report"]["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
     let end = progress["now"].as_i64().map(|now| Timestamp::from_micros(now).plus(left));
-    let is_ended =
-        |one: &Value| matches!(one["stands"].as_str(), Some("failed" | "rejected" | "cancelled"));
     let is_late = |one: &Value| {
         let until = one["until"].as_i64().map(Timestamp::from_micros);
         one["stands"] == "quota" && until > end
     };
-    let open = unfinished.iter().filter(|one| !is_ended(one)).count();
-    progress["report"]["open"] == open && unfinished.iter().all(|one| is_ended(one) || is_late(one))
+    let waits_for_late = reasons.iter().any(|one| one["action"] == "refresh" && is_late(one));
+    let without_hope = reasons.iter().filter(|one| match one["stands"].as_str() {
+        // A prefetch after its refresh.
+        Some("refresh") => waits_for_late,
+        Some("quota") => is_late(one),
+        _ => false,
+    });
+    let without_hope: u64 = without_hope.filter_map(|one| one["intents"].as_u64()).sum();
+    progress["report"]["open"] == without_hope
 }
 
 /// Says how a wait ended.
@@ -163,5 +190,36 @@ fn tell(one: &Waiting, printer: &mut Printer) {
         printer.line(&summary(report));
     } else {
         printer.problem(&summary(report));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deploy_that_comes_later_does_not_stand_for_the_one_that_is_waited_for() {
+        let ticket = |pid| Ticket {
+            origin: "www".into(),
+            ticket: 1,
+            pid,
+            deploys: Vec::new(),
+            since: Timestamp::from_seconds(i64::from(pid)),
+        };
+        let mut one = Waiting { ticket: ticket(1), progress: Value::Null };
+        let answer =
+            |seen: bool, id: &str| json!({"seen": seen, "report": {"deploys": [{"id": id}]}});
+        one.take(answer(false, "d0"));
+        assert_eq!(one.ticket.deploys, []);
+        one.take(answer(true, "d1"));
+        one.take(answer(true, "d2"));
+        let first = [DeployId::from_text("d1".to_owned())];
+        assert_eq!(one.ticket.deploys, first);
+        let mut anew = Waiting { ticket: ticket(2), progress: Value::Null };
+        anew.go_on_from(&[one]);
+        assert_eq!(
+            (anew.ticket.deploys, anew.ticket.since),
+            (first.to_vec(), Timestamp::from_seconds(1))
+        );
     }
 }

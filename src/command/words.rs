@@ -6,8 +6,9 @@ use std::path::Path;
 pub(super) fn count(number: u64, word: &str) -> String {
     let plural = match (number, word.strip_suffix('y')) {
         (1, _) => word.to_owned(),
-        (_, Some(stem)) => format!("{stem}ies"),
-        (_, None) => format!("{word}s"),
+        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if word.ends_with("sh") || word.ends_with("ch") => format!("{word}es"),
+        _ => format!("{word}s"),
     };
     format!("{} {plural}", grouped(number))
 }
@@ -69,6 +70,11 @@ mod tests {
         assert_eq!(count(1, "directory"), "1 directory");
         assert_eq!(count(2_000, "directory"), "2,000 directories");
         assert_eq!(count(0, "file"), "0 files");
+        assert_eq!(count(2, "deploy"), "2 deploys");
+        assert_eq!(
+            ["refresh", "prefetch"].map(|word| count(2, word)),
+            ["2 refreshes", "2 prefetches"]
+        );
         let sizes = [0, 999, 1_000, 3_450_000, 20_000_000, 7_900_000_000_000];
         assert_eq!(sizes.map(size), ["0 B", "999 B", "1.0 kB", "3.4 MB", "20 MB", "7.9 TB"]);
         assert_eq!([59, 200, 7_500].map(span), ["59 s", "3 min 20 s", "2 h 5 min"]);

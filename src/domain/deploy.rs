@@ -11,7 +11,7 @@ use super::time::Timestamp;
 /// How long a deploy may be held open by `refreshd deploy begin`.
 pub const LONGEST_BRACKET: Duration = Duration::from_secs(30 * 60);
 
-/// A deploy that opens this soon after another one closed goes on where that was cut by its deadline.
+/// What begins this soon after a deploy closed goes on where that was cut by its deadline.
 const GOES_ON: Duration = Duration::from_secs(5);
 
 /// The name of a deploy: `d` and the hexadecimal microseconds of its opening, then four random
@@ -85,18 +85,22 @@ impl Bracket {
     }
 }
 
-/// Returns the deploys that make up the latest one: it, and before it those that were merely cut from
-/// it by their deadline, without a quiet moment. `newest_first` are those of one origin.
+/// Returns the deploys that make up the latest one for who asks since `since`: the newest, and those
+/// that were open while it or the asking began, or merely cut from it by their deadline, without a
+/// quiet moment. A removal is believed late and closes its deploy anew, so that others may lie
+/// between. `newest_first` are those of one origin.
 #[must_use]
-pub fn latest(newest_first: &[Deploy]) -> &[Deploy] {
-    let goes_on = |pair: &&[Deploy]| match pair {
-        [later, earlier] => {
-            earlier.closed_at.is_none_or(|closed_at| later.opened_at <= closed_at.plus(GOES_ON))
+pub fn latest(newest_first: &[Deploy], since: Timestamp) -> &[Deploy] {
+    let mut began = since;
+    let mut count = 0;
+    for (number, deploy) in (1..).zip(newest_first) {
+        let goes_on = deploy.closed_at.is_none_or(|closed_at| began <= closed_at.plus(GOES_ON));
+        if number == 1 || goes_on {
+            began = began.min(deploy.opened_at);
+            count = number;
         }
-        _ => false,
-    };
-    let more = newest_first.windows(2).take_while(goes_on).count();
-    newest_first.get(..=more).unwrap_or_default()
+    }
+    newest_first.get(..count).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -111,9 +115,18 @@ mod tests {
             opened_at: Timestamp::from_seconds(opened),
             closed_at: closed.map(Timestamp::from_seconds),
         };
-        assert_eq!(latest(&[]), []);
+        let latest = |deploys: &[Deploy], since: i64| {
+            super::latest(deploys, Timestamp::from_seconds(since)).len()
+        };
+        assert_eq!(latest(&[], 130), 0);
         let three = [deploy(120, Some(121)), deploy(110, Some(120)), deploy(100, Some(104))];
-        assert_eq!(latest(&three), &three[..2]);
-        assert_eq!(latest(&three[2..]), &three[2..]);
+        assert_eq!((latest(&three, 130), latest(&three[2..], 130)), (2, 1));
+        assert_eq!(latest(&[deploy(120, None), deploy(110, Some(112))], 130), 1);
+        // What was removed in the oldest was believed when the others had closed.
+        let late = [deploy(120, Some(121)), deploy(110, Some(112)), deploy(100, Some(130))];
+        assert_eq!(latest(&late, 140), 3);
+        // Another one came since it was asked for.
+        let other = [deploy(120, Some(121)), deploy(100, Some(104)), deploy(90, Some(91))];
+        assert_eq!((latest(&other, 105), latest(&other, 110)), (2, 1));
     }
 }

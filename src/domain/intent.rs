@@ -311,6 +311,21 @@ pub enum State {
     },
 }
 
+impl State {
+    /// Says where an intent stands, and until when if that is known: its state, or rather what it waits
+    /// for, or how it ended.
+    #[must_use]
+    pub const fn stands(&self) -> (&'static str, Option<Timestamp>) {
+        match self {
+            Self::Pending { waiting: Some(waiting), .. } => (waiting.wait.as_str(), waiting.until),
+            Self::Pending { waiting: None, .. } => ("pending", None),
+            Self::Submitting => ("submitting", None),
+            Self::Submitted => ("submitted", None),
+            Self::Ended { outcome, .. } => (outcome.as_str(), None),
+        }
+    }
+}
+
 /// One durable wish: (account, action, target) must become fresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {

@@ -121,7 +121,7 @@ impl Mapping {
         let mut check = Check::default();
         let bases = check.bases(&spec.domains);
         check.names(&spec);
-        let variants = check.globs(Field::Variants, None, &spec.variants);
+        let variants = check.variants(&spec.variants);
         let short_ttl = check.globs(Field::ShortTtl, None, &spec.short_ttl);
         let immutable = check.globs(Field::Immutable, None, &spec.immutable);
         let prefetch = check.globs(Field::Prefetch, None, &spec.prefetch);

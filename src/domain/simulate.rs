@@ -310,7 +310,11 @@ impl World<'_> {
         let limits = self.terms.limits;
         let allowances =
             PerKind::from_fn(|kind| Allowance { limit: limits[kind], used: used[kind] });
-        let spending = Spending { recent: self.recent.clone(), ..Spending::default() };
+        let spending = Spending {
+            origins: BTreeMap::from([(self.terms.origin.clone(), used)]),
+            recent: self.recent.clone(),
+            ..Spending::default()
+        };
         let purse = Purse::new(now, &allowances, self.terms.rules, &spending, &PerKind::default());
         let plan = plan::plan(&plan::Input {
             now,

@@ -3,8 +3,10 @@
 //! A page that is fresh before its style sheet is looks broken, and a feed that is fresh before its
 //! pages leads to old ones. So assets go first, then pages, then what lists them.
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
+use super::ask::Target;
 use super::mapping::globs::Globs;
 use super::path::RelPath;
 
@@ -130,35 +132,52 @@ impl Stages {
         }
     }
 
-    /// Returns the stage of a path that is there. What is to go last does though it is an asset.
+    /// Returns the stage of a target that a file which is there has: by what is served, for a rewrite
+    /// makes a feed of a page's source; else by the file.
     #[must_use]
-    pub fn of(&self, path: &RelPath) -> Stage {
-        let order = if self.feeds.find(path, false).is_some() {
-            Order::Feeds
-        } else if self.assets.find(path, false).is_some() {
-            Order::Assets
-        } else {
-            Order::Pages
-        };
+    pub fn of(&self, target: &Target, path: &RelPath) -> Stage {
+        let served = served(&target.text).and_then(|served| self.order(&served));
+        let order = served.or_else(|| self.order(path)).unwrap_or(Order::Pages);
         Stage { order, after: self.after }
     }
+
+    /// Returns what globs say of a path. What is to go last does though it is an asset.
+    fn order(&self, path: &RelPath) -> Option<Order> {
+        let listed = |globs: &Globs, order| globs.find(path, false).map(|_| order);
+        listed(&self.feeds, Order::Feeds).or_else(|| listed(&self.assets, Order::Assets))
+    }
+}
+
+/// Returns the path of a URL, unless it is a directory's.
+fn served(url: &str) -> Option<RelPath> {
+    let path = url.splitn(4, '/').nth(3)?.split('?').next()?;
+    RelPath::new(percent_decode_str(path).collect::<Vec<u8>>()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ask::Kind;
 
     #[test]
     fn assets_go_first_and_what_lists_pages_last() {
         let texts = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>();
         let stages =
             Stages::new(texts(&ASSETS), texts(&FEEDS), After::Accepted).expect("they are valid");
-        let of = |text: &str| stages.of(&RelPath::new(text).expect("valid")).order;
+        let order = |file: &str, url: &str| {
+            let target = Target::new(Kind::Url, format!("https://a.example/{url}"));
+            stages.of(&target, &RelPath::new(file).expect("valid")).order
+        };
+        let of = |file: &str| order(file, file);
         assert_eq!(of("css/site.css"), Order::Assets);
         assert_eq!(of("docs/index.html"), Order::Pages);
         assert_eq!(of("data"), Order::Pages);
         assert_eq!(of("sw.js"), Order::Feeds);
         assert_eq!(of("blog/feed.xml"), Order::Feeds);
+        assert_eq!(order("posts/a.md", "feed.xml"), Order::Feeds);
+        assert_eq!(order("posts/a.md", "posts/a/"), Order::Pages);
+        assert_eq!(order("app.js.br", "app.js?v=1"), Order::Assets);
+        assert_eq!(order("a.md", "%73w.js"), Order::Feeds);
         assert_eq!(Order::ALL.map(Order::number), [0, 1, 2, 3]);
         let bad = Stages::new(texts(&["ok", "["]), texts(&["!x"]), After::Accepted);
         let bad = bad.expect_err("both are bad").into_iter().map(|(last, item, _)| (last, item));

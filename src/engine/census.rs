@@ -7,6 +7,7 @@ use crate::domain::cover::{Census, Visit};
 use crate::domain::index::Index;
 use crate::domain::mapping::Mapping;
 use crate::domain::path::RelPath;
+use crate::domain::url::CanonicalUrl;
 
 /// The trees that an account's domains serve.
 #[derive(Clone, Default)]
@@ -37,7 +38,7 @@ impl Census for Trees {
                 for name in names {
                     let Ok(path) = directory.join(&name) else { continue };
                     let urls = mapping.urls(&path).made;
-                    let urls: Vec<&str> = urls.iter().map(|url| url.as_str()).collect();
+                    let urls: Vec<&str> = urls.iter().map(CanonicalUrl::as_str).collect();
                     visit(&urls, mapping.weight(&path));
                 }
             }

@@ -309,6 +309,7 @@ impl Dispatch {
                     batch.asks = batch.asks.len(),
                     batch.action = %batch.action,
                     batch.kind = %batch.kind,
+                    batch.first = batch.asks.first().map_or("", |ask| ask.target.text.as_str()),
                     job.tasks = accepted.tasks.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(","),
                     api.request_id = accepted.request_id,
                     "the CDN accepted a batch"

@@ -29,7 +29,7 @@ use crate::domain::verdict::Verdict;
 
 pub use types::{
     AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, JobAsk,
-    Observation, Pause, Retry, Staged,
+    Observation, Pause, Reason, Retry, Staged,
 };
 
 /// How often an intent is asked in vain before it ends failed.
@@ -305,6 +305,15 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns waiting and failed intents, newest first, at most `limit`; what [`held`](Self::held)
     /// shows is not among them.
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError>;
+
+    /// Returns why intents are not done, counted by reason: what failed first, then what is most; at
+    /// most `limit` reasons. Of what these deploys caused, or, of all, what
+    /// [`attention`](Self::attention) tells of.
+    async fn reasons(
+        &self,
+        deploys: Option<&[DeployId]>,
+        limit: usize,
+    ) -> Result<Vec<Reason>, JournalError>;
 
     /// Returns the intents of a target, newest first, with their causes: `refreshd why` and tests.
     async fn history(

@@ -245,6 +245,23 @@ impl Attention {
     }
 }
 
+/// Intents that are not done for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// What they are to do.
+    pub action: Action,
+    /// Where they stand: a state, a wait or an outcome.
+    pub stands: String,
+    /// Why; empty when they are merely under way.
+    pub why: String,
+    /// How many.
+    pub number: u64,
+    /// When the first of them is looked at again; none unless that is known of all.
+    pub until: Option<Timestamp>,
+    /// What the oldest is for.
+    pub target: Target,
+}
+
 /// What became of all that one or more deploys caused.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DeployReport {

@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use crate::domain::ask::Kind;
 use crate::domain::deploy::{Deploy, DeployId};
-use crate::domain::intent::{Action, State};
+use crate::domain::intent::Action;
 use crate::domain::time::Timestamp;
-use crate::journal::{Attention, DeployReport, Journal, JournalError};
+use crate::journal::{Attention, DeployReport, Journal, JournalError, Reason};
 
 /// Unfinished intents that one answer names; the counts tell of all.
 const NAMED: usize = 100;
+/// Reasons that one answer tells.
+pub(super) const REASONS: usize = 50;
 
 /// What became of all that one or more deploys of an origin caused.
 #[derive(Debug, Serialize)]
@@ -26,6 +28,8 @@ pub struct Report {
     pub intents: BTreeMap<String, u64>,
     /// What went to the CDN.
     pub asks: Vec<Asks>,
+    /// Why intents are not done, what failed first, then what is most.
+    pub reasons: Vec<Alike>,
     /// The oldest intents that are not done, with why.
     pub unfinished: Vec<Unfinished>,
     /// How long it took since the first deploy opened.
@@ -41,6 +45,23 @@ pub struct Asks {
     pub kind: Kind,
     /// How many.
     pub asks: u64,
+}
+
+/// Intents that are not done for the same reason.
+#[derive(Debug, Serialize)]
+pub struct Alike {
+    /// Refresh or prefetch.
+    pub action: Action,
+    /// Where they stand: a state, a wait or an outcome.
+    pub stands: String,
+    /// Why; empty when they are merely under way.
+    pub why: String,
+    /// How many.
+    pub intents: u64,
+    /// When the first of them is looked at again; none unless that is known of all.
+    pub until: Option<Timestamp>,
+    /// What the oldest is for.
+    pub target: String,
 }
 
 /// An intent that is not done.
@@ -79,10 +100,11 @@ impl Report {
     ) -> Result<Self, JournalError> {
         let ids: Vec<DeployId> = deploys.iter().map(|deploy| deploy.id.clone()).collect();
         let report = journal.deploy_report(&ids, NAMED).await?;
-        Ok(Self::of(deploys.to_vec(), report))
+        let reasons = journal.reasons(Some(&ids), REASONS).await?;
+        Ok(Self::of(deploys.to_vec(), report, reasons))
     }
 
-    fn of(deploys: Vec<Deploy>, report: DeployReport) -> Self {
+    fn of(deploys: Vec<Deploy>, report: DeployReport, reasons: Vec<Reason>) -> Self {
         let opened_at = deploys.iter().map(|deploy| deploy.opened_at).min().unwrap_or_default();
         let seconds = |at: Timestamp| at.since(opened_at).as_secs_f64();
         let closed_at: Option<Vec<Timestamp>> =
@@ -98,6 +120,7 @@ impl Report {
             done: report.is_done(),
             open: report.open(),
             asks: asks.map(|&(action, kind, asks)| Asks { action, kind, asks }).collect(),
+            reasons: reasons.into_iter().map(Alike::from).collect(),
             unfinished: report.unfinished.into_iter().map(Unfinished::from).collect(),
             intents: report.intents,
             deploys,
@@ -106,15 +129,22 @@ impl Report {
     }
 }
 
+impl From<Reason> for Alike {
+    fn from(reason: Reason) -> Self {
+        Self {
+            action: reason.action,
+            stands: reason.stands,
+            why: reason.why,
+            intents: reason.number,
+            until: reason.until,
+            target: reason.target.to_string(),
+        }
+    }
+}
+
 impl From<Attention> for Unfinished {
     fn from(shown: Attention) -> Self {
-        let (stands, until) = match &shown.intent.state {
-            State::Pending { waiting: Some(waiting), .. } => (waiting.wait.as_str(), waiting.until),
-            State::Pending { waiting: None, .. } => ("pending", None),
-            State::Submitting => ("submitting", None),
-            State::Submitted => ("submitted", None),
-            State::Ended { outcome, .. } => (outcome.as_str(), None),
-        };
+        let (stands, until) = shown.intent.state.stands();
         Self {
             action: shown.intent.action,
             target: shown.intent.target.to_string(),

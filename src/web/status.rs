@@ -15,6 +15,7 @@ use crate::journal::{Counts, JournalError, Pause};
 
 use super::Desk;
 use super::decide::Held;
+use super::report::{Alike, REASONS};
 use super::treasury::{self, Treasury};
 
 /// Waiting and failed intents that one answer names; the counts tell of all.
@@ -49,6 +50,8 @@ pub struct Status {
     pub paused: Vec<Pause>,
     /// What waits for a person, by deploy, the oldest first.
     pub held: Vec<Held>,
+    /// Why intents wait or failed, but for those held: what failed first, then what is most.
+    pub reasons: Vec<Alike>,
     /// Waiting and failed intents, but for those held, newest first, with their reasons.
     pub attention: Vec<Shown>,
 }
@@ -106,6 +109,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
         quota.insert(name.clone(), by_kind);
     }
     let attention = desk.journal.attention(ATTENTION).await?;
+    let reasons = desk.journal.reasons(None, REASONS).await?;
     // What leaves the outbox meanwhile is among the intents then: nothing on its way is in neither.
     let outbox = desk.store.outbox_len().await.unwrap_or_default();
     Ok(Status {
@@ -126,6 +130,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
             .map_or(0, |oldest| now.since(oldest).as_secs()),
         paused: desk.journal.pauses().await?,
         held: desk.journal.held().await?.into_iter().map(Held::from).collect(),
+        reasons: reasons.into_iter().map(Alike::from).collect(),
         attention: attention
             .into_iter()
             .map(|shown| Shown {

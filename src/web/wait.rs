@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::deploy::{self, DeployId};
 use crate::domain::facts::{OriginFacts, OriginState};
 use crate::domain::names::OriginName;
+use crate::domain::time::Timestamp;
 use crate::journal::JournalError;
 
 use super::report::Report;
@@ -42,8 +43,10 @@ pub struct Ticket {
     pub ticket: u64,
     /// Which process gave it out: another one knows nothing of it.
     pub pid: u32,
-    /// Which deploy; the latest if none is named.
-    pub deploy: Option<DeployId>,
+    /// Which deploys; the latest if none is named.
+    pub deploys: Vec<DeployId>,
+    /// When it was first called: what was open then belongs to the latest.
+    pub since: Timestamp,
 }
 
 /// How far it is.
@@ -54,7 +57,7 @@ struct Progress {
     /// What it waits for if not.
     note: String,
     /// The time, by the CDN's clock.
-    now: crate::domain::time::Timestamp,
+    now: Timestamp,
     /// What became of the deploy; none when nothing was ever deployed.
     report: Option<Report>,
 }
@@ -88,7 +91,8 @@ pub async fn call(State(desk): State<Desk>, Json(request): Json<Call>) -> Respon
         origin: name.clone(),
         ticket: known.door.call(),
         pid: std::process::id(),
-        deploy: request.deploy.clone(),
+        deploys: request.deploy.iter().cloned().collect(),
+        since: desk.clock.server_now(),
     };
     let tickets: Vec<Ticket> =
         desk.origins.iter().filter(|(name, _)| wanted(name)).map(ticket).collect();
@@ -133,12 +137,14 @@ async fn progress(desk: &Desk, ticket: &Ticket) -> Result<Progress, JournalError
     if desk.store.outbox_len().await.unwrap_or(1) > 0 {
         return Ok(unseen("what was seen is being written down".to_owned()));
     }
-    let deploys = if let Some(deploy) = &ticket.deploy {
-        desk.journal.deploy(deploy).await?.into_iter().collect()
-    } else {
+    let mut deploys = Vec::new();
+    for deploy in &ticket.deploys {
+        deploys.extend(desk.journal.deploy(deploy).await?);
+    }
+    if ticket.deploys.is_empty() {
         let all = desk.journal.deploys(Some(&ticket.origin), MOST_DEPLOYS).await?;
-        deploy::latest(&all).to_vec()
-    };
+        deploys = deploy::latest(&all, ticket.since).to_vec();
+    }
     let report = if deploys.is_empty() {
         None
     } else {

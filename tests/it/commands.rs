@@ -139,7 +139,7 @@ async fn a_baseline_refreshes_all_that_may_have_changed_where_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_vanishes_at_once_waits_until_a_person_approves_or_rejects_it() {
     let world = World::new().await;
-    world.configure("", "delete_settle = \"4s\"");
+    world.configure("[account.main.cover]\nwiden = false", "delete_settle = \"4s\"");
     for number in 0..1_300 {
         world.write(&format!("d{}/{number}", number / 600), "one");
     }

@@ -328,7 +328,7 @@ fn the_demo_ends_with_one_json_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_quota_parks_is_shown_and_goes_out_once_it_is_raised() {
     let world = World::new().await;
-    world.configure("[account.main.quota]\nurl = 5", "");
+    world.configure("[account.main.quota]\nurl = 5\nregex = 0\nignore_params = 0", "");
     let daemon = world.start();
     world.wait_ready();
     for number in 0..12 {

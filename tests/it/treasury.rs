@@ -229,10 +229,7 @@ async fn the_reserve_pays_for_urgent_work_and_a_restart_forgets_nothing() {
     bench.turn().await;
     assert_eq!(bench.count(&format!("{SITE}/normal/")), 90);
     let reasons = bench.reasons().await;
-    assert!(
-        reasons[0].starts_with("the last 10 of today's URL refreshes (100) are kept"),
-        "{reasons:?}"
-    );
+    assert!(reasons[0].starts_with("10 of today's 100 URL refreshes are kept"), "{reasons:?}");
     bench.restart().await;
     bench.wish("www", Priority::Urgent, &urls("urgent", 4)).await;
     bench.turn().await;

@@ -1,5 +1,7 @@
 //! Waiting for what was written, deploys that are held open, and their reports, by the real binary.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::process::Output;
 
@@ -94,7 +96,10 @@ async fn wait_sees_a_root_that_was_swapped_and_a_tree_that_is_polled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_names_what_cannot_be_done_in_time() {
     let world = World::new().await;
-    world.configure("[account.main.quota]\nurl = 1", "");
+    world.configure(
+        "[account.main.quota]\nurl = 1\ndirectory = 0\nregex = 0\nignore_params = 0",
+        "",
+    );
     let _daemon = world.start();
     world.wait_ready();
     world.write("a.html", "one");
@@ -205,4 +210,32 @@ async fn assets_are_accepted_before_pages_and_pages_before_feeds() {
         ];
         assert_eq!(batches, expected, "{after}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_history_tells_can_be_simulated() {
+    let world = World::new().await;
+    world.configure("", "settle = \"200ms\"\ndelete_settle = \"1s\"");
+    world.write("gone.html", "one");
+    let _daemon = world.start();
+    world.wait_ready();
+    for name in ["a \"quoted\".html", "100%.html", "ü/index.html", "app.3f9c1a7b.js", "tab\t.html"]
+    {
+        world.write(name, "one");
+    }
+    let bytes = OsStr::from_bytes(b"\xff\xfe.html");
+    std::fs::write(world.root().join(bytes), "one").expect("written");
+    run(&world, &["wait"], 0);
+    std::fs::remove_file(world.root().join("gone.html")).expect("removed");
+    std::fs::remove_file(world.root().join("app.3f9c1a7b.js")).expect("removed");
+    run(&world, &["wait"], 0);
+    world.write("app.3f9c1a7b.js", "two");
+    run(&world, &["wait"], 0);
+    let said = run(&world, &["history"], 0);
+    let file = world.path("history.jsonl");
+    std::fs::write(&file, &said).expect("written");
+    let file = file.to_str().expect("text");
+    let report = json(&world, &["simulate", "--history", file, "--json"], 0);
+    assert_eq!(report["changes"], 9);
+    assert_eq!(report["spent"]["url"].as_u64(), Some(world.targets().len() as u64));
 }

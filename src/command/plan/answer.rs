@@ -72,7 +72,7 @@ pub(super) struct Parked {
     pub(super) url: String,
     pub(super) waits: Vec<&'static str>,
     pub(super) why: String,
-    /// When it goes out, as far as that is known.
+    /// When it goes out or is planned again, as far as that is known.
     pub(super) until: Option<String>,
 }
 

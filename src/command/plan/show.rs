@@ -28,7 +28,7 @@ pub(super) fn show(answer: &Answer, source: Source, printer: &mut Printer) {
             .line(&format!("held for a person: changes of origin {}: {}", held.origin, held.why));
     }
     if !answer.held.is_empty() {
-        printer.line("  once that person approves, this is asked:");
+        printer.line("  once a person approves, this is asked:");
     }
     for group in groups(&answer.batches) {
         show_group(&group, printer);
@@ -106,14 +106,18 @@ fn show_group(group: &Group<'_>, printer: &mut Printer) {
 }
 
 fn show_waiting(answer: &Answer, printer: &mut Printer) {
-    let mut by_reason: BTreeMap<(&str, &str), Vec<&Parked>> = BTreeMap::new();
+    let mut by_reason: BTreeMap<_, Vec<&Parked>> = BTreeMap::new();
     for parked in &answer.waiting {
-        by_reason.entry((parked.action, &parked.why)).or_default().push(parked);
+        let reason = (parked.action, &parked.why, &parked.until);
+        by_reason.entry(reason).or_default().push(parked);
     }
-    for ((action, why), parked) in by_reason {
+    for ((action, why, until), parked) in by_reason {
         let number = parked.len();
         let plural = if number == 1 { "" } else { "es" };
-        printer.line(&format!("waits, {} {action}{plural}: {why}", grouped(number as u64)));
+        // Some are planned again before the time that the reason names.
+        let again = until.as_ref().filter(|until| !why.contains(until.as_str()));
+        let again = again.map(|until| format!("; planned again at {until}")).unwrap_or_default();
+        printer.line(&format!("waits, {} {action}{plural}: {why}{again}", grouped(number as u64)));
         for one in parked.iter().take(SHOWN) {
             printer.line(&format!("  {}", one.url));
         }

@@ -10,6 +10,7 @@ use crate::domain::cover::{Census, Visit};
 use crate::domain::index::Index;
 use crate::domain::names::OriginName;
 use crate::domain::path::RelPath;
+use crate::domain::url::CanonicalUrl;
 use crate::source::Unavailable;
 use crate::source::root::Root;
 use crate::source::scan::{Comparison, Scan, THREADS, scan};
@@ -65,8 +66,8 @@ impl Census for Trees<'_> {
         for (origin, files) in self.origins.iter().zip(&self.walked().files) {
             for path in files {
                 let urls = origin.mapping.urls(path).made;
-                let urls: Vec<&str> = urls.iter().map(|url| url.as_str()).collect();
-                visit(&urls, 1);
+                let urls: Vec<&str> = urls.iter().map(CanonicalUrl::as_str).collect();
+                visit(&urls, origin.mapping.weight(path));
             }
         }
     }

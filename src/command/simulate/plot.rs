@@ -43,7 +43,7 @@ pub(super) fn draw(answers: &[Answer]) -> String {
         font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
         SIZE.0, SIZE.1
     );
-    let middle = (LEFT + RIGHT) / 2.0;
+    let middle = f64::midpoint(LEFT, RIGHT);
     text(&mut svg, LEFT, 24.0, "start", "Mean lag of a change, from its time to its acceptance");
     text(&mut svg, middle, BOTTOM + 50.0, "middle", "Unchanged objects hit, in all");
     for (lag, name) in marks.iter().filter(|(lag, _)| (low..=high).contains(lag)) {

@@ -9,7 +9,7 @@ use super::tree::Shape;
 use super::{Budget, Census, Prices, Wide, directory};
 
 /// With more changed URLs than this fewer expressions are tried, for each costs a pass over them.
-const PASSES: usize = 4_000_000;
+const PASSES: usize = 2_000_000;
 
 /// The prospect of as large a change set as this one later today: what is spent now is missing then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -41,14 +41,8 @@ struct Way {
     point: usize,
 }
 
-/// Expressions taken together, and what can be made of the rest.
-struct Set {
-    /// (Place of the proposal among the best, whether copies are dropped.)
-    patterns: Vec<(usize, bool)>,
-    covered: Vec<bool>,
-    cost: u64,
-    fronts: Fronts,
-}
+/// An expression that is taken: its place among the best, and whether copies are dropped.
+type Taken = (usize, bool);
 
 impl Shape<'_> {
     /// Decides what is asked for widely. Deterministic.
@@ -56,127 +50,123 @@ impl Shape<'_> {
     pub fn choose(&self, budget: Budget, prices: &Prices, again: Again) -> Choice {
         let total = self.dirty.len() as u64;
         let lone = Choice { wide: Vec::new(), left: total };
-        // There is room for all, even if as many change once more, and no directory saves its price.
-        let is_roomy =
-            total.saturating_mul(2) <= budget.urls || (again.chance == 0 && total <= budget.urls);
-        if is_roomy && total.saturating_mul(prices.url) <= prices.directory {
+        // There is room for all, even if as many change once more.
+        if total.saturating_mul(2) <= budget.urls || (again.chance == 0 && total <= budget.urls) {
             return lone;
         }
         let best = self.best_proposals();
-        let mut sets = vec![self.set(Vec::new(), vec![false; self.dirty.len()], 0, budget, prices)];
-        let mut ways = self.ways(&sets[0], 0);
-        let mut tries = PASSES / self.dirty.len().max(1);
+        let mut sets: Vec<Vec<Taken>> = vec![Vec::new()];
+        let mut reached = vec![0; self.dirty.len()];
+        let mut ways = self.ways(&best, &sets, &reached, budget, prices);
         prune(&mut ways);
         let mut chosen = weigh(&ways, budget, prices, again);
+        let mut tries = PASSES / self.dirty.len().max(1);
         let any_forced = self.dirty.iter().any(|dirty| dirty.force);
         for _ in 0..budget.regexes {
-            let base = chosen.set;
-            let mut better = false;
-            for (at, proposal) in best.iter().enumerate() {
-                for force in [false, true] {
-                    if tries == 0
-                        || (force && !any_forced)
-                        || sets[base].patterns.iter().any(|(known, _)| *known == at)
-                    {
-                        continue;
-                    }
-                    tries -= 1;
-                    let mut covered = sets[base].covered.clone();
-                    let mut news = false;
-                    for (dirty, covered) in self.dirty.iter().zip(&mut covered) {
-                        if !*covered
-                            && (force || !dirty.force)
-                            && proposal.pattern.matches(dirty.url)
-                        {
-                            (*covered, news) = (true, true);
-                        }
-                    }
-                    if !news {
-                        continue;
-                    }
-                    let price = if force { prices.forced } else { prices.soft };
-                    let cost = sets[base].cost.saturating_add(proposal.live.saturating_mul(price));
-                    let patterns =
-                        sets[base].patterns.iter().copied().chain([(at, force)]).collect();
-                    let set = self.set(patterns, covered, cost, budget, prices);
-                    ways.extend(self.ways(&set, sets.len()));
-                    sets.push(set);
-                    better = true;
+            let base = sets[chosen.set].clone();
+            let unused = (0..best.len()).filter(|at| base.iter().all(|(taken, _)| taken != at));
+            let more = unused.flat_map(|at| [(at, false), (at, true)]);
+            for one in more.filter(|(_, force)| any_forced || !force).take(tries) {
+                tries -= 1;
+                let mut reached = reached.clone();
+                if self.reach(&best, one, &mut reached) {
+                    sets.push(base.iter().copied().chain([one]).collect());
+                    ways.extend(self.ways(&best, &sets, &reached, budget, prices));
                 }
-            }
-            if !better {
-                break;
             }
             prune(&mut ways);
             chosen = weigh(&ways, budget, prices, again);
-            if chosen.set == base || sets[chosen.set].patterns.len() <= sets[base].patterns.len() {
+            if sets[chosen.set].len() <= base.len() {
                 break;
             }
+            reached = self.reached(&best, &sets[chosen.set]);
         }
-        self.spell_out(&sets[chosen.set], chosen, &best)
+        self.spell_out(&best, &sets[chosen.set], chosen, budget, prices)
     }
 
-    fn set(
+    /// Returns what can be made of the directories beside the last of the sets, which reached so much.
+    fn ways(
         &self,
-        patterns: Vec<(usize, bool)>,
-        covered: Vec<bool>,
-        cost: u64,
+        best: &[&Proposal],
+        sets: &[Vec<Taken>],
+        reached: &[u8],
         budget: Budget,
         prices: &Prices,
-    ) -> Set {
-        let fronts = Fronts::of(items(self, prices, &covered), budget.directories);
-        Set { patterns, covered, cost, fronts }
-    }
-
-    fn ways(&self, set: &Set, number: usize) -> Vec<Way> {
-        let open = set.covered.iter().filter(|covered| !**covered).count() as u64;
+    ) -> Vec<Way> {
+        let number = sets.len() - 1;
+        let open = reached.iter().filter(|by| **by == 0).count() as u64;
+        let cost = |(at, force): &Taken| {
+            best[*at].live.saturating_mul(if *force { prices.forced } else { prices.soft })
+        };
+        let cost = sets[number].iter().map(cost).fold(0, u64::saturating_add);
+        let fronts = Fronts::of(items(self, prices, reached), budget.directories);
         let way = |(point, found): (usize, &Point)| Way {
-            regexes: set.patterns.len() as u64,
+            regexes: sets[number].len() as u64,
             directories: u64::from(found.directories),
             left: open - found.covered,
-            cost: set.cost.saturating_add(found.cost),
+            cost: cost.saturating_add(found.cost),
             set: number,
             point,
         };
-        set.fronts.points().iter().enumerate().map(way).collect()
+        fronts.points().iter().enumerate().map(way).collect()
     }
 
-    fn spell_out(&self, set: &Set, way: Way, best: &[&Proposal]) -> Choice {
-        let mut taken = vec![false; self.dirty.len()];
+    /// Notes which URLs an expression stands for, of those that none stands for yet: by its place
+    /// among the best, from 1. Returns whether there are any.
+    fn reach(&self, best: &[&Proposal], (at, force): Taken, reached: &mut [u8]) -> bool {
+        let mut any = false;
+        for (dirty, by) in self.dirty.iter().zip(reached) {
+            if *by == 0 && (force || !dirty.force) && best[at].pattern.matches(dirty.url) {
+                (*by, any) = (name(at), true);
+            }
+        }
+        any
+    }
+
+    fn reached(&self, best: &[&Proposal], set: &[Taken]) -> Vec<u8> {
+        let mut reached = vec![0; self.dirty.len()];
+        for one in set {
+            self.reach(best, *one, &mut reached);
+        }
+        reached
+    }
+
+    fn spell_out(
+        &self,
+        best: &[&Proposal],
+        set: &[Taken],
+        way: Way,
+        budget: Budget,
+        prices: &Prices,
+    ) -> Choice {
+        let reached = self.reached(best, set);
         let mut wide = Vec::new();
-        for (at, force) in &set.patterns {
-            let proposal = best[*at];
-            let members: Vec<u32> = (0..)
-                .zip(self.dirty)
-                .filter(|(at, dirty)| {
-                    !taken[*at as usize]
-                        && (*force || !dirty.force)
-                        && proposal.pattern.matches(dirty.url)
-                })
-                .map(|(at, _): (u32, _)| at)
-                .collect();
-            members.iter().for_each(|at| taken[*at as usize] = true);
-            let (target, collateral) = (proposal.pattern.target(), proposal.live);
+        for (at, force) in set {
+            let by = (0..).zip(&reached).filter(|(_, by)| **by == name(*at));
+            let members: Vec<u32> = by.map(|(place, _)| place).collect();
+            let (target, collateral) = (best[*at].pattern.target(), best[*at].live);
             wide.push(Wide { target, force: *force, members, collateral });
         }
-        for (at, ask) in set.fronts.chosen(way.point) {
+        let fronts = Fronts::of(items(self, prices, &reached), budget.directories);
+        for (at, ask) in fronts.chosen(way.point) {
             let node = &self.nodes[at as usize];
             let force = ask == Ask::Forced;
             let range = &self.order[node.first as usize..node.last as usize];
-            let reached =
-                |at: &&u32| !taken[**at as usize] && (force || !self.dirty[**at as usize].force);
-            let mut members: Vec<u32> = range.iter().filter(reached).copied().collect();
+            let is_member = |at: &&u32| {
+                reached[**at as usize] == 0 && (force || !self.dirty[**at as usize].force)
+            };
+            let mut members: Vec<u32> = range.iter().filter(is_member).copied().collect();
             members.sort_unstable();
-            members.iter().for_each(|at| taken[*at as usize] = true);
-            wide.push(Wide {
-                target: directory(self.text(at)),
-                force,
-                members,
-                collateral: node.live,
-            });
+            let (target, collateral) = (directory(self.text(at)), node.live);
+            wide.push(Wide { target, force, members, collateral });
         }
         Choice { wide, left: way.left }
     }
+}
+
+/// Returns how [`Shape::reach`] notes an expression; there are few.
+fn name(at: usize) -> u8 {
+    u8::try_from(at + 1).unwrap_or(u8::MAX)
 }
 
 /// Drops each way that another of as many asks or fewer beats.
@@ -258,7 +248,7 @@ impl Shape<'_> {
                 !dirty.force && !dirty.url[text.len()..].contains('/')
             };
             let members: Vec<u32> = range.iter().filter(within).copied().collect();
-            if !self.is_root(at) && members.len() as u64 >= least {
+            if !node.is_root && members.len() as u64 >= least {
                 nodes.push((at, members));
             }
         }

@@ -1,9 +1,16 @@
 //! The front: for each number of directories, what covers how many URLs at which cost.
 
+use std::collections::BTreeSet;
+
 use super::priced::{Ask, Item, best};
+use super::tree::to_u32;
 
 /// From so many directories on, only those are weighed that some price chooses.
 const WEIGHED: usize = 192;
+/// At so many worths of a URL …
+const LEVELS: usize = 12;
+/// … and of so many directories, those that save most there.
+const GAINFUL: usize = 4_096;
 /// How many points of a front are kept, times items: this bounds time and memory.
 const POINTS: usize = 196_608;
 
@@ -94,20 +101,32 @@ fn undominated(mut points: Vec<Point>) -> Vec<Point> {
             point.ask.is_some(),
         )
     });
-    // What is known so far: (covered, cost), both rising.
-    let mut stairs: Vec<(u64, u64)> = Vec::new();
-    points.retain(|point| {
-        let at = stairs.partition_point(|(covered, _)| *covered < point.covered);
-        if stairs.get(at).is_some_and(|(_, cost)| *cost <= point.cost) {
-            return false;
+    let mut kept = Vec::with_capacity(points.len());
+    // What so many directories and fewer reach at least: (covered, cost), both falling.
+    let mut known: Vec<(u64, u64)> = Vec::new();
+    for group in points.chunk_by(|one, other| one.directories == other.directories) {
+        let mut merged = Vec::with_capacity(known.len() + group.len());
+        let mut known_before = known.into_iter().peekable();
+        let mut least = u64::MAX;
+        for point in group {
+            while let Some((covered, cost)) =
+                known_before.next_if(|(covered, _)| *covered >= point.covered)
+            {
+                if cost < least {
+                    least = cost;
+                    merged.push((covered, cost));
+                }
+            }
+            if point.cost < least {
+                least = point.cost;
+                merged.push((point.covered, point.cost));
+                kept.push(*point);
+            }
         }
-        // It beats those before it that cost as much or more.
-        let begin = stairs[..at].partition_point(|(_, cost)| *cost < point.cost);
-        let same = stairs.get(at).is_some_and(|(covered, _)| *covered == point.covered);
-        stairs.splice(begin..at + usize::from(same), [(point.covered, point.cost)]);
-        true
-    });
-    points
+        merged.extend(known_before.filter(|(_, cost)| *cost < least));
+        known = merged;
+    }
+    kept
 }
 
 /// Keeps at most `most` points, spread evenly.
@@ -121,61 +140,59 @@ fn thinned(points: Vec<Point>, most: usize) -> Vec<Point> {
 
 /// Keeps the items that the exact choice takes at some prices at which few enough are taken.
 fn worth_weighing(items: &[Item], directories: u64) -> Vec<Item> {
-    let mut wanted = vec![false; items.len()];
-    let mut number = 0;
     // What a URL must be worth for an item to be taken, from cheap to dear.
-    let mut worth: Vec<u64> =
-        items.iter().map(|item| item.soft.1.checked_div(item.soft.0).unwrap_or(u64::MAX)).collect();
-    worth.sort_unstable();
-    let step = (worth.len() / 12).max(1);
-    let top = worth.iter().rev().find(|worth| **worth < u64::MAX).copied().unwrap_or(0);
-    let levels = worth
-        .into_iter()
-        .step_by(step)
-        .chain([top])
-        .map(|worth| worth.saturating_mul(2).saturating_add(1));
-    let mut levels: Vec<u64> =
-        levels.filter(|worth| *worth <= top.saturating_mul(2).saturating_add(1)).collect();
+    let worth = |item: &Item| item.soft.1.checked_div(item.soft.0);
+    let mut levels: Vec<u64> = items.iter().filter_map(worth).collect();
+    levels.sort_unstable();
+    let step = (levels.len() / LEVELS).max(1);
+    let top = levels.last().copied().unwrap_or(0);
+    let mut levels: Vec<u64> = levels.into_iter().step_by(step).chain([top]).collect();
     levels.dedup();
     let most = usize::try_from(directories).unwrap_or(usize::MAX).clamp(1, WEIGHED / 2);
+    let mut nodes: BTreeSet<u32> = BTreeSet::new();
     for url in levels {
+        let url = url.saturating_mul(2).saturating_add(1);
+        let gain = |item: &Item| {
+            let gain = |(urls, cost): (u64, u64)| urls.saturating_mul(url).saturating_sub(cost);
+            gain(item.soft).max(item.forced.map_or(0, gain))
+        };
+        // What gains little is taken at no price at which few enough are: told by a sample.
+        let step = (items.len() / GAINFUL).max(1);
+        let mut gains: Vec<u64> = items.iter().step_by(step).map(gain).collect();
+        let nth = gains.len().saturating_sub((GAINFUL / step).max(1));
+        let least = *gains.select_nth_unstable(nth).1;
+        let gainful = kept(items, |item| gain(item) >= least.max(1));
         // The least price of a directory at which not too many are taken.
-        let largest = items
-            .iter()
-            .map(|item| item.soft.0.max(item.forced.map_or(0, |forced| forced.0)))
-            .max();
-        let (mut low, mut high) = (0_u64, url.saturating_mul(largest.unwrap_or(0)));
-        while low < high {
+        let (mut low, mut high) = (0, gainful.iter().map(gain).max().unwrap_or(0));
+        while high - low > high / 64 {
             let middle = low + (high - low) / 2;
-            if best(items, url, middle).len() <= most {
+            if best(&gainful, url, middle).len() <= most {
                 high = middle;
             } else {
                 low = middle + 1;
             }
-            if high - low <= high / 64 {
-                break;
-            }
         }
-        for (at, _) in best(items, url, high) {
-            let at = at as usize;
-            number += usize::from(!wanted[at]);
-            wanted[at] = true;
-        }
-        if number >= WEIGHED {
+        nodes.extend(best(&gainful, url, high).iter().map(|(at, _)| gainful[*at as usize].node));
+        if nodes.len() >= WEIGHED {
             break;
         }
     }
-    let mut kept: Vec<Item> = Vec::with_capacity(number);
-    let mut place = vec![0_u32; items.len() + 1];
-    for (at, item) in items.iter().enumerate() {
-        place[at] = kept.len() as u32;
-        if wanted[at] {
+    kept(items, |item| nodes.contains(&item.node))
+}
+
+/// Keeps some items, each with what lies below it.
+fn kept(items: &[Item], is_wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
+    let mut kept: Vec<Item> = Vec::new();
+    let mut places: Vec<u32> = Vec::with_capacity(items.len() + 1);
+    for item in items {
+        places.push(to_u32(kept.len()));
+        if is_wanted(item) {
             kept.push(*item);
         }
     }
-    place[items.len()] = kept.len() as u32;
+    places.push(to_u32(kept.len()));
     for item in &mut kept {
-        item.next = place[item.next as usize];
+        item.next = places[item.next as usize];
     }
     kept
 }

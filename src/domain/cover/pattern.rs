@@ -74,6 +74,14 @@ impl Pattern {
         }
     }
 
+    /// Returns what all that it matches begins with.
+    pub(super) fn start(&self) -> &str {
+        match self {
+            Self::Span { start, .. } => start,
+            Self::Written(_, text) => literal_start(text),
+        }
+    }
+
     /// Returns the expression as a target.
     pub(super) fn target(&self) -> Target {
         Target::new(
@@ -123,16 +131,16 @@ impl Shape<'_> {
             .step_by(step)
             .map(|at| self.dirty[*at as usize].url)
             .collect();
-        let least = (sample.len() / WORTH).max(8);
+        let enough = (sample.len() / WORTH).max(8);
         let Some(root) = sample.first().map(|url| root_length(url)) else {
             return Vec::new();
         };
-        let beginnings = frequent(&sample, least, BEGINNINGS);
+        let beginnings = frequent(&sample, enough, BEGINNINGS);
         let mut backwards: Vec<String> =
             sample.iter().map(|url| url[root.min(url.len())..].chars().rev().collect()).collect();
         backwards.sort_unstable();
         let backwards: Vec<&str> = backwards.iter().map(String::as_str).collect();
-        let endings = frequent(&backwards, least, ENDINGS);
+        let endings = frequent(&backwards, enough, ENDINGS);
         let mut pairs: Vec<Proposal> = Vec::new();
         let mut seen: BTreeSet<Vec<bool>> = BTreeSet::new();
         for beginning in &beginnings {
@@ -151,7 +159,7 @@ impl Shape<'_> {
                         sample.iter().map(|url| pattern.matches(url)).collect();
                     let count = matched.iter().filter(|matched| **matched).count();
                     // Of those that match the same, the first has the longest beginning.
-                    if count >= least && seen.insert(matched) {
+                    if count >= enough && seen.insert(matched) {
                         pairs.push(Proposal { pattern, count: count * step, live: 0 });
                     }
                 }

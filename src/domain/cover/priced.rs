@@ -1,7 +1,7 @@
 //! Which directories are chosen when every URL and every directory has a price.
 
 use super::Prices;
-use super::tree::Shape;
+use super::tree::{Shape, to_u32};
 
 /// What choosing a directory comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,32 +23,35 @@ pub(super) enum Ask {
     Forced,
 }
 
-/// The directories that may be chosen, in preorder; `covered` tells what an expression took already.
-pub(super) fn items(shape: &Shape<'_>, prices: &Prices, covered: &[bool]) -> Vec<Item> {
-    let mut forced = vec![0_u32; shape.order.len() + 1];
-    let mut soft = vec![0_u32; shape.order.len() + 1];
-    for (place, at) in shape.order.iter().enumerate() {
-        let dirty = &shape.dirty[*at as usize];
-        let open = covered.get(*at as usize) != Some(&true);
-        soft[place + 1] = soft[place] + u32::from(open && !dirty.force);
-        forced[place + 1] = forced[place] + u32::from(open && dirty.force);
+/// The directories that may be chosen, in preorder; `reached` tells which URLs an
+/// expression stands for already: those that aren't 0.
+pub(super) fn items(shape: &Shape<'_>, prices: &Prices, reached: &[u8]) -> Vec<Item> {
+    // How many of the URLs up to a place are soft, and how many must be dropped.
+    let mut sums: Vec<(u32, u32)> = Vec::with_capacity(shape.order.len() + 1);
+    let (mut soft, mut forced) = (0, 0);
+    sums.push((soft, forced));
+    for at in &shape.order {
+        if reached.get(*at as usize).is_none_or(|by| *by == 0) {
+            let force = shape.dirty[*at as usize].force;
+            soft += u32::from(!force);
+            forced += u32::from(force);
+        }
+        sums.push((soft, forced));
     }
-    let within =
-        |sums: &[u32], first: u32, last: u32| u64::from(sums[last as usize] - sums[first as usize]);
     let mut items: Vec<Item> = Vec::new();
     let mut open: Vec<u32> = Vec::new();
     for (at, node) in (0..).zip(&shape.nodes) {
         while let Some(last) =
             open.pop_if(|last| shape.nodes[items[*last as usize].node as usize].end <= at)
         {
-            items[last as usize].next = items.len() as u32;
+            items[last as usize].next = to_u32(items.len());
         }
-        let (soft, forced) =
-            (within(&soft, node.first, node.last), within(&forced, node.first, node.last));
-        if shape.is_root(at) || soft + forced < 2 {
+        let (before, after) = (sums[node.first as usize], sums[node.last as usize]);
+        let (soft, forced) = (u64::from(after.0 - before.0), u64::from(after.1 - before.1));
+        if node.is_root || soft + forced < 2 {
             continue;
         }
-        open.push(items.len() as u32);
+        open.push(to_u32(items.len()));
         items.push(Item {
             node: at,
             next: 0,
@@ -56,7 +59,7 @@ pub(super) fn items(shape: &Shape<'_>, prices: &Prices, covered: &[bool]) -> Vec
             forced: (forced > 0).then(|| (soft + forced, node.live.saturating_mul(prices.forced))),
         });
     }
-    let end = items.len() as u32;
+    let end = to_u32(items.len());
     for last in open {
         items[last as usize].next = end;
     }
@@ -86,7 +89,7 @@ pub(super) fn best(items: &[Item], url: u64, directory: u64) -> Vec<(u32, Ask)> 
     while let Some(item) = items.get(at) {
         match asks[at] {
             Some(ask) => {
-                chosen.push((at as u32, ask));
+                chosen.push((to_u32(at), ask));
                 at = item.next as usize;
             }
             None => at += 1,

@@ -72,7 +72,7 @@ impl Recurrence {
             }
         }
         let chance = (followed * 1_000 + ASSUMED * ASSUMED_FOLLOWED * 100) / (judged + ASSUMED);
-        (chance, if followed > 0 { left / followed } else { USUAL_REST })
+        (chance, left.checked_div(followed).unwrap_or(USUAL_REST))
     }
 }
 

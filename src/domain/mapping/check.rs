@@ -66,6 +66,21 @@ impl Check {
         })
     }
 
+    /// Checks the globs of files that are another form of one.
+    pub(super) fn variants(&mut self, texts: &[String]) -> Globs {
+        let globs = self.globs(Field::Variants, None, texts);
+        for item in globs.trees() {
+            let text = &texts[item];
+            let tree = text.trim_end_matches('*').trim_end_matches('/');
+            let why = format!(
+                "`{text}` means a whole tree, and no ending of a file: write one such as \
+                 `{tree}/**/*.gz`"
+            );
+            self.refuse(Field::Variants, None, Some(item), why);
+        }
+        globs
+    }
+
     pub(super) fn rewrite(&mut self, rule: usize, spec: &RewriteSpec) -> Option<Rewrite> {
         let rule = Some(rule);
         let from = Pattern::new(&spec.from);

@@ -67,6 +67,18 @@ impl Globs {
         }
         None
     }
+
+    /// Returns the first glob that matches a file itself, whatever it lies in.
+    pub(crate) fn find_file(&self, path: &RelPath) -> Option<&str> {
+        let hits = self.set.matches(path.as_path());
+        let mut patterns = hits.iter().map(|hit| &self.patterns[*hit]);
+        patterns.find(|pattern| !pattern.tree).map(|pattern| pattern.text.as_str())
+    }
+
+    /// Returns the numbers of the globs that mean a tree.
+    pub(super) fn trees(&self) -> impl Iterator<Item = usize> {
+        (0..).zip(&self.patterns).filter(|(_, pattern)| pattern.tree).map(|(item, _)| item)
+    }
 }
 
 /// Says what is wrong with a glob, if anything is.

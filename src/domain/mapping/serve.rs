@@ -137,7 +137,10 @@ impl Mapping {
     /// Makes of another form of a file that file.
     fn drop_variants(&self, served: &mut Served<'_>, notes: &mut Notes) {
         let mut is_variant = false;
-        while let Some(glob) = find(&self.variants, served) {
+        // By its own name: what lies in a directory `www.example.de` is not German for that.
+        while let Some((path, false)) = served.place()
+            && let Some(glob) = self.variants.find_file(&path)
+        {
             let start = served.path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
             let dot = served.path[start..].iter().rposition(|byte| *byte == b'.');
             let Some(dot) = dot.filter(|dot| *dot > 0) else { break };

@@ -48,11 +48,15 @@ impl Template {
             Some((path, query)) => (path, Some(query)),
             None => (rest, None),
         };
-        if text.contains(|odd: char| odd == '#' || odd.is_control())
-            || path.split('/').any(|part| matches!(part, "." | ".."))
+        let is_odd = |part: &str| {
+            let part: Vec<u8> = percent_decode(part.as_bytes()).collect();
+            matches!(&part[..], b"." | b"..") || part.contains(&b'/') || part.contains(&0)
+        };
+        if text.contains(|odd: char| odd == '#' || odd.is_control()) || path.split('/').any(is_odd)
         {
             return Err(format!(
-                "`{text}` is no URL: it has a `#`, a `.` or `..` part, or a control character"
+                "`{text}` is no URL of a file: it has a `#`, a `.` or `..` part, a control character \
+                 or a `%2F`"
             ));
         }
         let mut path = pieces(path, text, wildcards)?;

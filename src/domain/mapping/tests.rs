@@ -471,3 +471,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_directory_makes_no_file_another_form_of_one() {
+    let mapping = mapping(|spec| spec.variants = vec!["*.de".into(), "*.br".into()]);
+    let file = "https://www.example.com/www.example.de/app.js";
+    assert_eq!(urls(&mapping, "www.example.de/app.js"), [file]);
+    assert_eq!(urls(&mapping, "www.example.de/app.js.br"), [file]);
+    let mut spec = spec();
+    spec.variants = vec!["*.br".into(), "packed/**".into()];
+    let [error] = Mapping::new(spec).expect_err("a tree").try_into().expect("one");
+    assert_eq!((error.field, error.item), (Field::Variants, Some(1)));
+    assert!(error.why.contains("`packed/**/*.gz`"), "{}", error.why);
+}
+
+#[test]
+fn what_a_rewrite_can_never_ask_for_is_refused_at_once() {
+    for to in ["/%2e%2e/{1}", "/a/%2E", "/a%2Fb/{1}", "/a%00{1}"] {
+        let mut spec = spec();
+        let rewrite = RewriteSpec { from: "x/*".into(), to: vec![to.into()], only: false };
+        spec.rewrites = vec![rewrite];
+        let [error] = Mapping::new(spec).expect_err(to).try_into().expect("one");
+        assert_eq!((error.field, error.item), (Field::RewriteTo, Some(0)), "{to}");
+    }
+}

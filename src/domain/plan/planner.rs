@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
 
 use super::{Input, Plan, PlannedBatch, below, cut, say};
 use crate::domain::ask::{Kind, Target};
@@ -214,11 +215,14 @@ impl<'a> Planner<'a> {
             self.wanted[at].planned = true;
             return true;
         }
-        let waiting = Waiting {
-            wait: Wait::Quota,
-            why: self.purse.why(quota, &room, host),
-            until: self.look_again.into_iter().chain([room.until]).min(),
-        };
+        let mut why = self.purse.why(quota, &room, host);
+        let mut until = room.until;
+        if let Some(sooner) = self.look_again.filter(|at| quota == QuotaKind::Url && *at < until) {
+            until = sooner;
+            let _ =
+                write!(why, "; sooner if a directory or regex becomes worth it, looked at {until}");
+        }
+        let waiting = Waiting { wait: Wait::Quota, why, until: Some(until) };
         self.let_wait(at, &waiting);
         false
     }

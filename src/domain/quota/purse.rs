@@ -366,8 +366,8 @@ impl Purse {
                 format!("{state}; {after_midnight}")
             }
             Bound::Reserve => format!(
-                "the last {reserve} of today's {what} ({limit}) are kept for urgent work; \
-                {after_midnight}"
+                "{reserve} of today's {limit} {what} {kept} for urgent work; {after_midnight}",
+                kept = if reserve == 1 { "is kept" } else { "are kept" },
             ),
             Bound::Share => format!(
                 "what is left of today's {what} ({limit}) is the share of other origins; \

@@ -42,6 +42,7 @@ proptest! {
         history in any_history(),
         (urls, others) in (1..30_u64, 0..4_u64),
         reserve in prop_oneof![Just(0_u64), Just(5), Just(40)],
+        (own_share, other_share) in (0..50_u64, 0..50_u64),
         wide_per_hour in prop_oneof![Just(None), Just(Some(1_u64))],
         policy in prop_oneof![
             Just(Policy::Cover), Just(Policy::PerUrl), (1..6_u64).prop_map(Policy::Threshold)
@@ -51,7 +52,8 @@ proptest! {
         let (origin, mapping) = (OriginName::from("www"), mapping());
         let limits =
             PerKind::from_fn(|kind| if kind == QuotaKind::Url { urls } else { others });
-        let rules = Rules { reserve, wide_per_hour, ..Rules::default() };
+        let shares = BTreeMap::from([("www".into(), own_share), ("blog".into(), other_share)]);
+        let rules = Rules { reserve, shares, wide_per_hour };
         let terms = Terms {
             origin: &origin,
             mapping: &mapping,

@@ -102,7 +102,7 @@ impl Treasurer {
             tracing::warn!(
                 account = %self.account.name, quota.kind = %kind, quota.percent = percent,
                 quota.used = allowance.used, quota.limit = allowance.limit,
-                "{percent} % of today's {what} are spent, {} are left until 00:00 UTC+8 ({turn}){runs_out}",
+                "{percent} % of today's {what} are spent; left until 00:00 UTC+8 ({turn}): {}{runs_out}",
                 allowance.left()
             );
         }

@@ -24,6 +24,10 @@ impl Intake {
                 break;
             }
         }
+        if collapsed {
+            // Marks are forgotten that somebody may wait for.
+            self.see_again();
+        }
         if hints.overflowed || collapsed {
             tracing::warn!(
                 origin = %self.settings.origin,

@@ -262,11 +262,12 @@ impl Intake {
                 announced = Some(deploy.id.clone());
                 outgoing.push(Outgoing::Deploy(Deploy::clone(&deploy)));
             }
-            let stage = self.settings.stages.of(&change.path);
             outgoing.extend(mapped.made.into_iter().map(|wish| {
                 // What is gone is dropped at once, and a prefetch comes after its refresh anyway.
                 let is_staged = !is_removed && wish.action == Action::Refresh;
-                let stage = if is_staged { stage } else { wish.stage };
+                let stages = is_staged.then_some(&self.settings.stages);
+                let stage =
+                    stages.map_or(wish.stage, |stages| stages.of(&wish.target, &change.path));
                 Outgoing::Wish(Wish { hold: held.clone(), stage, ..wish })
             }));
         }

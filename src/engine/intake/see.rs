@@ -84,7 +84,7 @@ impl Intake {
         self.seeing.as_ref().is_some_and(|seeing| seeing.comparisons > self.comparisons)
     }
 
-    /// Begins anew, once there is a watch again, what was under way.
+    /// Begins anew, once the tree is watched and compared, what was under way.
     pub(super) fn see_again(&mut self) {
         if let Some(seeing) = self.seeing.take() {
             self.called.ticket = self.called.ticket.or(seeing.ticket);
@@ -102,12 +102,11 @@ impl Intake {
             // What was polled is watched by now.
             seeing.comparisons = seeing.comparisons.min(self.comparisons);
         }
-        let has_compared = self.comparing.is_none()
-            && self.comparisons >= seeing.comparisons
-            && self.subtrees.is_empty()
-            && self.backlog.is_empty()
-            && self.missing.is_empty();
-        let has_settled = |since| self.subtrees.is_empty() && self.settler.has_settled(since);
+        let is_marked =
+            self.subtrees.is_empty() && self.backlog.is_empty() && self.missing.is_empty();
+        let has_compared =
+            self.comparing.is_none() && self.comparisons >= seeing.comparisons && is_marked;
+        let has_settled = |since| is_marked && self.settler.has_settled(since);
         let open = self.settler.open().map(|deploy| &deploy.id);
         let progress = match &seeing.progress {
             Progress::Finding if has_compared => Progress::Settling(now),

@@ -29,7 +29,7 @@ impl Memory {
     /// Writes down that a deploy opened or closed.
     pub(super) fn take_deploy(&mut self, deploy: &Deploy, now: Timestamp) {
         let known = self.deploys.entry(deploy.id.clone()).or_insert_with(|| deploy.clone());
-        known.closed_at = known.closed_at.or(deploy.closed_at);
+        known.closed_at = known.closed_at.max(deploy.closed_at);
         if deploy.closed_at.is_none() {
             for other in self.deploys.values_mut() {
                 if other.origin == deploy.origin && other.id != deploy.id {

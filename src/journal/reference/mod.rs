@@ -6,6 +6,7 @@ mod deploys;
 mod looks;
 mod memory;
 mod pause;
+mod reasons;
 mod steps;
 
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use super::check::Snapshot;
 use super::{
     AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, Journal,
-    JournalError, Observation, Pause, Retry, Staged,
+    JournalError, Observation, Pause, Reason, Retry, Staged,
 };
 use crate::domain::ask::Target;
 use crate::domain::deploy::{Deploy, DeployId};
@@ -263,6 +264,14 @@ impl Journal for ReferenceJournal {
 
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError> {
         self.verb(|memory| memory.attention(limit))
+    }
+
+    async fn reasons(
+        &self,
+        deploys: Option<&[DeployId]>,
+        limit: usize,
+    ) -> Result<Vec<Reason>, JournalError> {
+        self.verb(|memory| memory.reasons(deploys, limit))
     }
 
     async fn history(

@@ -16,7 +16,8 @@ use crate::journal::{Attention, DeployReport, JournalError};
 
 const OPEN: &str = "-- journal.open_deploy
 INSERT INTO deploy (id, origin, opened_at, closed_at) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT DO UPDATE SET closed_at = coalesce(closed_at, excluded.closed_at)";
+ON CONFLICT DO UPDATE SET
+    closed_at = coalesce(max(closed_at, excluded.closed_at), closed_at, excluded.closed_at)";
 
 const CLOSE_LOST: &str = "-- journal.close_lost
 UPDATE deploy SET closed_at = ?3 WHERE origin = ?2 AND closed_at IS NULL AND id <> ?1";

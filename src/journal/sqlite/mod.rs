@@ -19,6 +19,7 @@ mod plan;
 mod poll;
 mod prune;
 mod quota;
+mod reasons;
 mod rows;
 mod stage;
 
@@ -29,7 +30,7 @@ use async_trait::async_trait;
 use super::check::Snapshot;
 use super::{
     AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, Journal,
-    JournalError, Observation, Pause, Retry, Staged,
+    JournalError, Observation, Pause, Reason, Retry, Staged,
 };
 use crate::database::{Database, DatabaseError};
 use crate::domain::ask::Target;
@@ -344,6 +345,17 @@ impl Journal for SqliteJournal {
 
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError> {
         self.database.call("journal.attention", move |tx| look::attention(tx, limit)).await
+    }
+
+    async fn reasons(
+        &self,
+        deploys: Option<&[DeployId]>,
+        limit: usize,
+    ) -> Result<Vec<Reason>, JournalError> {
+        let deploys = deploys.map(<[DeployId]>::to_vec);
+        self.database
+            .call("journal.reasons", move |tx| reasons::reasons(tx, deploys.as_deref(), limit))
+            .await
     }
 
     async fn history(

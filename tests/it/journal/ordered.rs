@@ -193,6 +193,11 @@ pub(crate) async fn an_open_deploy_closes_the_one_whose_closing_was_lost(world: 
     let deploys = world.journal.deploys(Some(&"www".into()), 10).await.expect("deploys");
     let closed: Vec<_> = deploys.iter().map(|deploy| (&deploy.id, deploy.closed_at)).collect();
     assert_eq!(closed, [(&id(2), None), (&id(1), Some(world.now))]);
+    // What was removed in it is believed later.
+    world.pass(SECOND);
+    let late = Deploy { closed_at: Some(world.now), ..deploys[1].clone() };
+    world.send(Outgoing::Deploy(late.clone())).await;
+    assert_eq!(world.journal.deploy(&id(1)).await.expect("answers"), Some(late));
     assert_eq!(world.journal.deploy(&id(9)).await.expect("answers"), None);
 }
 

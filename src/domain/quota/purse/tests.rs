@@ -36,7 +36,7 @@ fn only_urgent_work_touches_the_reserve() {
     assert_eq!((room.left, room.bound), (0, Bound::Reserve));
     assert_eq!(
         purse.why(QuotaKind::Url, &room, HOST),
-        "the last 50 of today's URL refreshes (1000) are kept for urgent work; goes out after \
+        "50 of today's 1000 URL refreshes are kept for urgent work; goes out after \
         00:00 UTC+8 (2026-11-22T16:00:00Z)"
     );
     assert_eq!(room.until, at("2026-11-22T16:00:01Z"));
