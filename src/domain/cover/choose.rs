@@ -50,10 +50,8 @@ impl Shape<'_> {
     pub fn choose(&self, budget: Budget, prices: &Prices, again: Again) -> Choice {
         let total = self.dirty.len() as u64;
         let lone = Choice { wide: Vec::new(), left: total };
-        // There is room for all, even if as many change once more, and no directory saves its price.
-        let is_roomy =
-            total.saturating_mul(2) <= budget.urls || (again.chance == 0 && total <= budget.urls);
-        if is_roomy && total.saturating_mul(prices.url) <= prices.directory {
+        // There is room for all, even if as many change once more.
+        if total.saturating_mul(2) <= budget.urls || (again.chance == 0 && total <= budget.urls) {
             return lone;
         }
         let best = self.best_proposals();

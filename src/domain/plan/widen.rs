@@ -1,7 +1,7 @@
 //! Widening: when URLs run short, directories and expressions stand for some of them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::planner::{Planner, Wanted, without_query};
@@ -20,10 +20,6 @@ const FORCED: u64 = 4;
 
 /// What waits is looked at again no sooner than after this.
 const SOONEST: Duration = Duration::from_secs(300);
-
-/// While there is room for all, a wide refresh must save so many URL refreshes at least: it may hit what
-/// no index knows.
-const WORTH_WIDE: u64 = 100;
 
 impl Planner<'_> {
     /// Lets wide asks stand for URLs where the policy finds that worth its price.
@@ -70,25 +66,41 @@ impl Planner<'_> {
         } else {
             left(QuotaKind::IgnoreParams).saturating_sub(open_of(Kind::IgnoreParams))
         };
-        // What presses is not widened for want of what is kept for it.
-        let reserved = today(QuotaKind::Url, Priority::Urgent).min(count(Priority::Urgent));
-        let urls = left(QuotaKind::Url).max(reserved);
+        // What presses has the reserve: it is widened only when that is short, too.
+        let urgent = count(Priority::Urgent);
+        let is_pressed = urgent > today(QuotaKind::Url, Priority::Urgent);
+        let urls = if is_pressed {
+            today(QuotaKind::Url, Priority::Urgent)
+        } else {
+            left(QuotaKind::Url).max(urgent)
+        };
         let budget = Budget {
-            urls: urls + singles,
+            urls,
             directories: left(QuotaKind::Directory)
                 .saturating_sub(open_of(Kind::Directory))
                 .min(hour),
             regexes: left(QuotaKind::Regex).saturating_sub(open_of(Kind::Regex)).min(hour),
         };
-        // Backfill takes what is left over: nothing scarce is spent on it, and nothing else is
-        // widened to make room for it.
         let changes = open.iter().filter(|at| self.leading(**at).priority != Priority::Backfill);
-        let (free, bound): (Vec<usize>, Vec<usize>) =
-            changes.partition(|at| self.wanted[**at].can_be_carried());
-        let budget = Budget { urls: budget.urls.saturating_sub(bound.len() as u64), ..budget };
-        // There is room for all of it, and as much again.
-        let urls_for_one = self.urls_for_one(QuotaKind::Directory);
-        if free.len() as u64 * 2 > budget.urls || free.len() as u64 > urls_for_one {
+        let short = (changes.count() as u64).saturating_sub(urls);
+        if widening.policy == Policy::Cover && short > 0 {
+            self.fold_queries(open, short, singles);
+        }
+        let is_open = |at: &&usize| {
+            let one = &self.wanted[**at];
+            !one.members.is_empty() && one.target.kind == Kind::Url
+        };
+        let open: Vec<usize> = open.iter().filter(is_open).copied().collect();
+        let is_free = |at: &usize| {
+            let may_wait = self.leading(*at).priority != Priority::Urgent;
+            self.may_be_widened(*at) && (may_wait || is_pressed)
+        };
+        let free: Vec<usize> = open.iter().copied().filter(is_free).collect();
+        let backfill = |at: &&usize| self.leading(**at).priority == Priority::Backfill;
+        let bound = open.len() - free.len() - open.iter().filter(backfill).count();
+        let budget = Budget { urls: budget.urls.saturating_sub(bound as u64), ..budget };
+        // Unless there is room for all of it, and as much again.
+        if free.len() as u64 * 2 > budget.urls {
             let wanted = free.iter().map(|at| &self.wanted[*at]);
             let dirty: Vec<Dirty<'_>> =
                 wanted.map(|one| Dirty { url: &one.target.text, force: one.force }).collect();
@@ -116,7 +128,6 @@ impl Planner<'_> {
         }
         if widening.policy == Policy::Cover {
             self.order_by_path();
-            self.spill(open, urls, singles);
         }
     }
 
@@ -148,7 +159,8 @@ impl Planner<'_> {
         let soft = milliseconds(widening.spare);
         // A day's allowance is worth the same in each kind; all of its URLs, a hundred objects spared.
         let url = soft / 100;
-        let worth = |kind| url.saturating_mul(self.urls_for_one(kind));
+        let limit = |kind| self.purse.limit(kind);
+        let worth = |kind| url.saturating_mul(limit(QuotaKind::Url)) / limit(kind).max(1);
         let prices = Prices {
             soft,
             forced: soft.saturating_mul(FORCED),
@@ -159,11 +171,6 @@ impl Planner<'_> {
         };
         let wait = price(day) / 1_000 * widening.again.1;
         shape.choose(budget, &prices, Again { chance: widening.again.0, wait })
-    }
-
-    /// Returns how many URL refreshes one wide refresh is worth, by what the day allows of each.
-    fn urls_for_one(&self, kind: QuotaKind) -> u64 {
-        (self.purse.limit(QuotaKind::Url) / self.purse.limit(kind).max(1)).max(WORTH_WIDE)
     }
 
     fn plan_again_at(&mut self, at: Timestamp) {
@@ -223,29 +230,36 @@ impl Planner<'_> {
         }
     }
 
-    /// Asks for what URL refreshes have no room for by refreshes of a URL with all its queries: these
-    /// have a quota of their own.
-    fn spill(&mut self, open: &[usize], urls: u64, singles: u64) {
-        let mut open: Vec<usize> =
-            open.iter().copied().filter(|at| !self.wanted[*at].members.is_empty()).collect();
-        open.sort_by_cached_key(|at| self.turn(*at));
-        let urls = usize::try_from(urls).unwrap_or(usize::MAX);
-        let mut taken: HashMap<String, usize> = HashMap::new();
-        for at in open.into_iter().skip(urls) {
-            let is_backfill = self.leading(at).priority == Priority::Backfill;
-            if is_backfill || !self.wanted[at].can_be_carried() {
-                continue;
+    /// Lets one refresh of a URL with all its queries stand for the changed ones, where there are
+    /// several: the most first, until so many URLs fewer are short.
+    fn fold_queries(&mut self, open: &[usize], mut short: u64, asks: u64) {
+        let mut by_text: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for at in open.iter().filter(|at| self.may_be_widened(**at)) {
+            by_text.entry(without_query(&self.wanted[*at].target.text)).or_default().push(*at);
+        }
+        let several = by_text.into_iter().filter(|(_, places)| places.len() > 1);
+        let mut several: Vec<(String, Vec<usize>)> =
+            several.map(|(text, places)| (text.to_owned(), places)).collect();
+        several.sort_by_key(|(_, places)| std::cmp::Reverse(places.len()));
+        for (text, places) in several.into_iter().take(usize::try_from(asks).unwrap_or(usize::MAX))
+        {
+            if short == 0 {
+                return;
             }
-            let text = without_query(&self.wanted[at].target.text).to_owned();
-            if let Some(first) = taken.get(&text) {
-                self.wanted[*first].force |= self.wanted[at].force;
-                self.carry(vec![(at, *first)]);
-            } else if (taken.len() as u64) < singles {
-                let target = Target::new(Kind::IgnoreParams, text.clone());
-                self.wanted[at].target = Cow::Owned(target);
-                taken.insert(text, at);
+            short = short.saturating_sub(places.len() as u64);
+            let first = places[0];
+            self.wanted[first].target = Cow::Owned(Target::new(Kind::IgnoreParams, text));
+            for at in &places[1..] {
+                self.wanted[first].force |= self.wanted[*at].force;
+                self.carry(vec![(*at, first)]);
             }
         }
+    }
+
+    /// Returns whether something wide may stand for it. Backfill takes what is left over: nothing
+    /// scarce is spent on it, and nothing else is widened to make room for it.
+    fn may_be_widened(&self, at: usize) -> bool {
+        self.wanted[at].can_be_carried() && self.leading(at).priority != Priority::Backfill
     }
 }
 
