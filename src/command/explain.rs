@@ -120,6 +120,10 @@ fn of_path(path: &Path, config: &Config) -> Result<Answer, Failed> {
         }
         files.push(file(origin, &relative));
     }
+    // A relative path is that of the origins that have it; of all when none does.
+    if files.iter().any(|file| file.exists) {
+        files.retain(|file| file.exists);
+    }
     if files.is_empty() && notes.is_empty() {
         let path = escape(path.as_os_str().as_bytes());
         return Err(Failed::new(Exit::No, format!("{path} lies below no origin's root")));

@@ -37,7 +37,7 @@ pub(super) fn lines(status: &Value) -> String {
 fn said_of(of_day: &Value) -> Vec<String> {
     let mut said = Vec::new();
     if let Some(percent) = of_day["alarm"].as_u64() {
-        said.push(format!("{percent} % spent"));
+        said.push(format!("at least {percent} % spent"));
     }
     if let Some(foreign) = of_day["foreign"].as_u64().filter(|foreign| *foreign > 0) {
         said.push(format!("{foreign} spent by somebody else"));
@@ -73,7 +73,7 @@ mod tests {
         }}});
         assert_eq!(
             lines(&status),
-            "  main, url: 90 % spent, 37 spent by somebody else, about 1200 more expected today, \
+            "  main, url: at least 90 % spent, 37 spent by somebody else, about 1200 more expected today, \
             as usual it would be spent at 2026-11-22T12:00:00Z\n  \
             main, spent of the share of www: url 100/2850\n"
         );

@@ -222,4 +222,23 @@ mod tests {
             (first.to_vec(), Timestamp::from_seconds(1))
         );
     }
+
+    #[test]
+    fn what_is_parked_is_hopeless_however_much_it_is() {
+        let reason = |action: &str, stands: &str, intents: u64, until: Option<i64>| json!({"action": action, "stands": stands, "intents": intents, "until": until});
+        let minutes = |minutes: i64| Some(minutes * 60_000_000);
+        let parked = reason("refresh", "quota", 4_000, minutes(16));
+        let after = reason("prefetch", "refresh", 150, None);
+        let failed = reason("refresh", "failed", 3, None);
+        let is_hopeless = |open: u64, reasons: &[&Value]| {
+            let progress = json!({"now": 0, "report": {"open": open, "reasons": reasons}});
+            is_hopeless(&progress, Duration::from_secs(900))
+        };
+        assert!(is_hopeless(4_150, &[&failed, &parked, &after]));
+        assert!(is_hopeless(0, &[&failed]));
+        assert!(!is_hopeless(4_151, &[&parked, &after]), "one is under way");
+        assert!(!is_hopeless(4_001, &[&parked, &reason("refresh", "hold", 1, None)]));
+        assert!(!is_hopeless(150, &[&after]), "their refreshes are no matter of quota");
+        assert!(!is_hopeless(5, &[&reason("refresh", "quota", 5, minutes(14))]));
+    }
 }

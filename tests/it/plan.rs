@@ -106,7 +106,8 @@ async fn what_a_guard_would_hold_is_said_with_why() {
     let why = "16 of 20 files changed";
     assert_eq!(held(16), serde_json::json!([{ "origin": "www", "why": why }]));
     let said = plan(&world, pages("docs", 16), &[]);
-    let heading = "held for a person: changes of origin www: 16 of 20 files changed\n  once that";
+    let heading =
+        "held for a person: changes of origin www: 16 of 20 files changed\n  once a person";
     assert!(said.starts_with(heading), "{said}");
     write(&world, "more", 200);
     let dear = json(&plan(&world, pages("more", 120), &["--json"]))["held"].clone();
@@ -160,4 +161,20 @@ async fn a_large_plan_is_summed_up_for_people_and_named_whole_in_json() {
     let urls = answer["cost"]["url"].as_u64().unwrap_or(0);
     let waiting = answer["waiting"].as_array().map_or(0, Vec::len);
     assert_eq!((named + waiting) as u64 + urls, 3_000, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_is_not_there_is_said_to_be_taken_as_removed() {
+    let world = World::new().await;
+    let root = world.path("docs");
+    let domains = "domains = [\"https://docs.example.com\"]";
+    let docs = format!("[origin.docs]\n root = \"{}\"\n{domains}", root.display());
+    world.configure("", &docs);
+    std::fs::create_dir(&root).expect("made");
+    world.write("a.html", "one");
+    let said = plan(&world, std::iter::once("a.html".to_owned()), &[]);
+    assert!(said.contains("https://www.example.com/a.html"), "{said}");
+    assert!(!said.contains("docs.example.com") && !said.contains("note:"), "{said}");
+    let said = plan(&world, std::iter::once("site/a.html".to_owned()), &[]);
+    assert!(said.contains("2 paths aren't there, such as site/a.html in origin docs"), "{said}");
 }

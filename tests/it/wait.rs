@@ -112,6 +112,10 @@ async fn wait_names_what_cannot_be_done_in_time() {
     let report = &answer["origins"]["www"]["report"];
     assert_eq!((&answer["done"], &report["open"]), (&false.into(), &1.into()), "{answer}");
     assert_eq!(report["unfinished"][0]["stands"], "quota");
+    let reason = &report["reasons"][0];
+    assert_eq!((&reason["stands"], &reason["intents"]), (&"quota".into(), &1.into()));
+    assert!(run(&world, &["deploy", "show"], 0).contains("asked: 1 url refresh\n"));
+    assert!(run(&world, &["deploy", "list"], 0).contains("Z www: deploy d"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
