@@ -94,7 +94,7 @@ impl Shape<'_> {
         prices: &Prices,
     ) -> Vec<Way> {
         let number = sets.len() - 1;
-        let open = reached.iter().filter(|by| **by == 0).count() as u64;
+        let open = reached.iter().map(|by| u64::from(*by == 0)).sum::<u64>();
         let cost = |(at, force): &Taken| {
             best[*at].live.saturating_mul(if *force { prices.forced } else { prices.soft })
         };

@@ -199,7 +199,7 @@ fn shared_directory(one: &str, other: &str) -> u32 {
     let shared = &one[..begin + bytes.take_while(|(one, other)| one == other).count()];
     let length = shared.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     // Before the host there is none.
-    if shared.iter().filter(|byte| **byte == b'/').count() > 2 { to_u32(length) } else { 0 }
+    if shared.iter().filter(|byte| **byte == b'/').nth(2).is_some() { to_u32(length) } else { 0 }
 }
 
 /// Returns the deepest known directory that a URL lies in.
