@@ -9,7 +9,7 @@ use super::tree::Shape;
 use super::{Budget, Census, Prices, Wide, directory};
 
 /// With more changed URLs than this fewer expressions are tried, for each costs a pass over them.
-const PASSES: usize = 2_000_000;
+const PASSES: usize = 1_500_000;
 
 /// The prospect of as large a change set as this one later today: what is spent now is missing then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
