@@ -157,7 +157,7 @@ impl Planner<'_> {
             milliseconds(wait).saturating_mul(paths.len() as u64) / (free.len() as u64).max(1)
         };
         let soft = milliseconds(widening.spare);
-        // A day's allowance is worth the same in each kind; all of its URLs, a hundred objects spared.
+        // A day's allowance is worth the same in each kind; a hundred URLs, one object spared.
         let url = soft / 100;
         let limit = |kind| self.purse.limit(kind);
         let worth = |kind| url.saturating_mul(limit(QuotaKind::Url)) / limit(kind).max(1);
