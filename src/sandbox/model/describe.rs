@@ -88,7 +88,7 @@ impl Model {
     }
 
     fn row(&self, row: &Row, now: Timestamp) -> Value {
-        let progress = row.progress(self.tasks.ripening, now);
+        let progress = row.tell(self.tasks.ripening, now);
         json!({
             "TaskId": row.task.to_string(),
             "ObjectPath": row.effect.target.text,

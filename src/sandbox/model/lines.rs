@@ -64,10 +64,7 @@ pub(crate) fn read(
 fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
     let malformed =
         || Refusal::new(400, "InvalidObjectPath.Malformed", "An ObjectPath is malformed.");
-    // Old callers leave the scheme out, and were accepted (API reference 1.3).
-    let rest =
-        text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
-    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let (rest, host) = split(text);
     if host.starts_with("*.") {
         let text = "A wildcard domain can't be refreshed.";
         return Err(Refusal::new(400, "InvalidExtensiveDomain.ValueNotSupported", text));
@@ -89,8 +86,20 @@ fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
     if !shape || text.len() > LONGEST || !is_host(host) || !escapes_are_whole(path) {
         return Err(malformed());
     }
-    let name = host.split(':').next().unwrap_or_default();
-    Ok(Line { text: text.to_owned(), host: name.to_ascii_lowercase() })
+    Ok(Line { text: text.to_owned(), host: host_of(text).to_ascii_lowercase() })
+}
+
+/// Returns a line without its scheme, and the host and port it begins with.
+fn split(text: &str) -> (&str, &str) {
+    // Old callers leave the scheme out, and were accepted (API reference 1.3).
+    let rest =
+        text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    (rest, rest.split(['/', '?']).next().unwrap_or_default())
+}
+
+/// Returns the domain that a line names, as it is written there.
+pub(crate) fn host_of(text: &str) -> &str {
+    split(text).1.split(':').next().unwrap_or_default()
 }
 
 fn is_host(host: &str) -> bool {

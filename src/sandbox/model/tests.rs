@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use crate::cdn::sign::{Signable, canonical_query, hex_sha256};
 
-use super::fault::{Ending, Fault};
+use super::fault::{CallFault, Ending, Fault, Reply};
 use super::*;
 
 const SITE: &str = "https://www.example.com";
@@ -431,8 +431,8 @@ fn scripted_tasks_fail_or_never_appear() {
     let mut world = World::new();
     let description = "Internal Error".to_owned();
     let fault = |target: &str, ending| Fault::target(target, ending);
-    world.model.faults.add(fault("a.example/1", Ending::Failed { description }));
-    world.model.faults.add(fault("a.example/2", Ending::NoRow));
+    world.model.faults.add(fault("a.example/1", Ending::Failed { description }), world.now);
+    world.model.faults.add(fault("a.example/2", Ending::NoRow), world.now);
     let id = ids(&world.refresh("File", "a.example/1\na.example/2\na.example/3")).remove(0);
     world.pass(300);
     assert_eq!(world.apply().len(), 1, "the others have no effect");
@@ -444,6 +444,71 @@ fn scripted_tasks_fail_or_never_appear() {
     assert_eq!(world.refresh("File", "a.example/1").status, 200);
     world.pass(300);
     assert_eq!(world.apply().len(), 1, "a fault is used up");
+}
+
+#[test]
+fn a_task_may_never_end_or_be_told_of_one_question_late() {
+    let mut world = World::new();
+    world.model.faults.add(Fault::target("a.example/1", Ending::Never), world.now);
+    world.model.faults.add(Fault::target("a.example/2", Ending::Lagging), world.now);
+    let never = ids(&world.refresh("File", "a.example/1")).remove(0);
+    world.pass(1);
+    let lagging = ids(&world.refresh("File", "a.example/2")).remove(0);
+    world.pass(300);
+    assert_eq!(world.apply().len(), 1, "the other has its effect in time");
+    assert_eq!(world.status(&lagging).0, "Pending", "nobody asked before");
+    assert_eq!(world.status(&lagging).0, "Complete");
+    world.pass(86_400);
+    assert!(world.apply().is_empty());
+    assert_eq!(world.status(&never), ("Refreshing".to_owned(), "99.99%".to_owned()));
+}
+
+#[test]
+fn a_fault_meets_what_fits_all_that_it_names_and_lasts_as_long_as_it_says() {
+    let mut world = World::new();
+    let call = |world: &World, path: &str, key: &str| {
+        let pairs = [("ObjectPath", path), ("ObjectType", "File")];
+        signed(world.form("RefreshObjectCaches", &pairs), key, "secret")
+    };
+    let offline = || CallFault::new(Reply::error(404, "InvalidDomain.Offline"));
+    let on_domain =
+        CallFault { domain: Some("b.example".to_owned()), for_seconds: Some(60), ..offline() };
+    let on_target = CallFault {
+        target: Some("a.example/bad".to_owned()),
+        times: Some(2),
+        for_seconds: Some(60),
+        ..offline()
+    };
+    let of_key = CallFault { key: Some("sts".to_owned()), ..offline() };
+    for fault in [on_domain, on_target, of_key] {
+        world.model.faults.add(Fault::Call(fault), world.now);
+    }
+    let met = |world: &mut World, path: &str, key: &str| {
+        let call = call(world, path, key);
+        world.model.faults.next_call(&call, world.now).is_some()
+    };
+    assert!(!met(&mut world, "a.example/1", "id"));
+    assert!(met(
+        &mut world,
+        "a.example/1
+https://B.example:443/1",
+        "id"
+    ));
+    assert!(met(
+        &mut world,
+        "a.example/1
+ a.example/bad",
+        "id"
+    ));
+    assert!(!met(&mut world, "a.example/bad2", "id"));
+    assert!(met(&mut world, "a.example/bad", "id"));
+    assert!(!met(&mut world, "a.example/bad", "id"), "it was met twice");
+    assert!(met(&mut world, "a.example/1", "sts"));
+    assert!(!met(&mut world, "a.example/1", "sts"), "without a word it lasts for one call");
+    world.pass(59);
+    assert!(met(&mut world, "b.example/1", "id"));
+    world.pass(1);
+    assert!(!met(&mut world, "b.example/1", "id"), "its minute is over");
 }
 
 #[test]
