@@ -1,0 +1,119 @@
+//! The fault matrix: the real client, dispatch, poll and journal against the sandbox's scripted
+//! faults, in virtual time. Judged from the outside: by what changed, what the sandbox accepted and
+//! carried out, and the calls that were made.
+//!
+//! `REFRESHD_FAULTS=text` runs only the rows whose name has that text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use refreshd::cdn::wire::Operation;
+use tokio::task::JoinSet;
+
+mod bench;
+mod counted;
+mod measure;
+mod relay;
+mod row;
+mod rows;
+mod work;
+
+use measure::Measured;
+use row::Row;
+
+/// What the table counts the calls of.
+const OPERATIONS: [Operation; 5] = [
+    Operation::RefreshObjectCaches,
+    Operation::PushObjectCache,
+    Operation::DescribeRefreshTasks,
+    Operation::DescribeRefreshTaskById,
+    Operation::DescribeRefreshQuota,
+];
+
+/// Each row is run with each of these.
+const SEEDS: [u64; 2] = [1, 2];
+
+/// Runs rows beside each other; what they measured, in order.
+async fn run_all(rows: &[Row]) -> Vec<(Row, u64, Measured)> {
+    let rows: Arc<Vec<_>> =
+        Arc::new(rows.iter().flat_map(|row| SEEDS.map(|seed| (row.clone(), seed))).collect());
+    let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    for _ in 0..4 {
+        let (rows, next) = (rows.clone(), next.clone());
+        workers.spawn(async move {
+            let mut done = Vec::new();
+            loop {
+                let at = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let Some((row, seed)) = rows.get(at) else {
+                    return done;
+                };
+                done.push((at, row.run(*seed).await));
+            }
+        });
+    }
+    let mut done: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
+    done.sort_by_key(|(at, _)| *at);
+    let named = |(at, measured): (usize, Measured)| (rows[at].0.clone(), rows[at].1, measured);
+    done.into_iter().map(named).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_goes_wrong_nothing_is_lost_and_it_costs_no_more_than_it_may() {
+    let wanted = std::env::var("REFRESHD_FAULTS").unwrap_or_default();
+    let all = rows::rows();
+    // The first goes without a fault: what is usual.
+    let wanted = |at: usize, row: &Row| at == 0 || row.name.contains(&wanted);
+    let rows: Vec<Row> = all
+        .into_iter()
+        .enumerate()
+        .filter(|(at, row)| wanted(*at, row))
+        .map(|(_, row)| row)
+        .collect();
+    let measured = run_all(&rows).await;
+    let usual: BTreeMap<u64, &Measured> =
+        measured[..SEEDS.len()].iter().map(|(_, seed, measured)| (*seed, measured)).collect();
+
+    println!(
+        "measured: {:<40} {:>4} {:>9} {:>5} {:>5} {:>11} {:>8} {:>7} {:>5}  {}",
+        "fault",
+        "lost",
+        "doubled",
+        "twice",
+        "wait",
+        "calls",
+        "catch up",
+        "drained",
+        "hasty",
+        "all calls: refresh/prefetch/list/look/quota",
+    );
+    let mut broken = Vec::new();
+    for (row, seed, measured) in &measured {
+        let usual = usual[seed];
+        let (calls, most) = row.calls(measured, usual);
+        let bound = |is: u64, most: Option<u64>| match most {
+            Some(most) => format!("{is}/{most}"),
+            None => is.to_string(),
+        };
+        let always = Duration::ZERO..Duration::MAX;
+        let all = OPERATIONS.map(|one| measured.calls(Some(one), &always).to_string());
+        println!(
+            "measured: {:<40} {:>4} {:>9} {:>5} {:>5} {:>11} {:>6} s {:>5} m {:>5}  {}",
+            row.name,
+            measured.lost.len(),
+            bound(measured.duplicates, Some(row.may_repeat(measured))),
+            measured.twice + measured.overspent,
+            bound(measured.visible, Some(row.visible)),
+            bound(calls as u64, most.map(|most| most as u64)),
+            measured.caught_up(row.span.end).as_secs(),
+            measured.ended.saturating_sub(row.span.end).as_secs() / 60,
+            measured.hasty,
+            all.join("/"),
+        );
+        for broke in row.broken(measured, usual) {
+            broken.push(format!("{}, seed {seed}: {broke}", row.name));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}

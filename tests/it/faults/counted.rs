@@ -1,0 +1,96 @@
+//! What the engine asks of the CDN, counted on its way, and the time that a call takes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use refreshd::cdn::wire::Operation;
+use refreshd::cdn::{Accepted, Cdn, Client, TaskPage, TaskQuery};
+use refreshd::clock::{Clock, ManualClock};
+use refreshd::domain::ask::{Kind, Target};
+use refreshd::domain::intent::Action;
+use refreshd::domain::quota::{PerKind, Reported};
+use refreshd::domain::task::{TaskId, TaskRow};
+use refreshd::domain::verdict::{Failure, Verdict, judge};
+
+/// One call that the engine made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    /// When, since the beginning.
+    pub(super) at: Duration,
+    pub(super) operation: Operation,
+    /// Whether nobody can tell from the answer if it was carried out.
+    pub(super) unknown: bool,
+}
+
+/// The real client, with a note of every call.
+pub(super) struct Counted {
+    pub(super) client: Client,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) made: Mutex<Vec<Made>>,
+    /// Throws the time that calls take.
+    pub(super) dice: Arc<ManualClock>,
+}
+
+impl Counted {
+    pub(super) fn made(&self) -> Vec<Made> {
+        self.made.lock().expect("not poisoned").clone()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.made.lock().expect("not poisoned").len()
+    }
+
+    /// Half a round trip: 20 to 150 ms.
+    fn travel(&self) {
+        self.clock.advance(Duration::from_millis(20 + self.dice.random() % 130));
+    }
+
+    async fn note<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, Failure>> + Send,
+    ) -> Result<T, Failure> {
+        let at = self.clock.boot();
+        self.travel();
+        let answer = call.await;
+        self.travel();
+        let unknown =
+            answer.as_ref().err().is_some_and(|failure| judge(failure) == Verdict::Unknown);
+        self.made.lock().expect("not poisoned").push(Made { at, operation, unknown });
+        answer
+    }
+}
+
+#[async_trait]
+impl Cdn for Counted {
+    async fn submit(
+        &self,
+        action: Action,
+        kind: Kind,
+        force: bool,
+        targets: &[Target],
+    ) -> Result<Accepted, Failure> {
+        let operation = match action {
+            Action::Refresh => Operation::RefreshObjectCaches,
+            Action::Prefetch => Operation::PushObjectCache,
+        };
+        self.note(operation, self.client.submit(action, kind, force, targets)).await
+    }
+
+    async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
+        self.note(Operation::DescribeRefreshTaskById, self.client.tasks_by_id(tasks)).await
+    }
+
+    async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
+        self.note(Operation::DescribeRefreshTasks, self.client.tasks(query)).await
+    }
+
+    async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
+        self.note(Operation::DescribeRefreshQuota, self.client.quota()).await
+    }
+
+    fn renew(&self) {
+        Cdn::renew(&self.client);
+    }
+}
