@@ -156,6 +156,7 @@ fn plan_all(site: Site) -> (Duration, usize) {
         in_flight: &[],
         purse: &Purse::plain(now, &allowances),
         limits: Limits::default(),
+        whole: false,
         widening: Widening {
             policy: Policy::Cover,
             census: &census,

@@ -228,6 +228,7 @@ fn add_plan(
         in_flight: &[],
         purse: &purse,
         limits: Limits { batch: account.batch },
+        whole: false,
         widening: Widening {
             policy: account.cover.policy,
             census: &trees,

@@ -17,6 +17,7 @@ use crate::domain::plan::Policy;
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
 use crate::domain::stage::Stages;
+use crate::domain::verdict::Verdicts;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
@@ -119,6 +120,8 @@ pub struct Account {
     pub poll_first: Duration,
     /// What the gap between two looks at a job grows to; at least `poll_first`.
     pub poll_max: Duration,
+    /// How long it is between two questions about tasks while there are few of them.
+    pub poll_gap: Duration,
     /// When a task that never appears or never ends is given up; at least `poll_max`.
     pub poll_give_up: Duration,
     /// The gap between two looks for a call whose answer never came; at least 60 s, except to
@@ -130,6 +133,8 @@ pub struct Account {
     pub rules: Rules,
     /// Whether and how wide asks stand for URLs.
     pub cover: Cover,
+    /// What the CDN's codes mean.
+    pub verdicts: Verdicts,
 }
 
 /// When a directory or a regex stands for URLs: `[account.NAME.cover]`.

@@ -59,7 +59,8 @@ fn the_minimal_configuration_has_every_default() {
     let origin = &config.origins[&OriginName::from("www")];
     assert_eq!(config.log, Log::default());
     assert_eq!(account.batch, 100);
-    assert_eq!(account.poll_first, Duration::from_secs(180));
+    assert_eq!(account.poll_first, Duration::from_secs(300));
+    assert_eq!(account.poll_gap, Duration::from_secs(10));
     assert_eq!(account.poll_max, Duration::from_secs(600));
     assert_eq!(account.doubt_gap, Duration::from_secs(60));
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();

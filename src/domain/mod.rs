@@ -16,6 +16,7 @@ pub mod index;
 pub mod intent;
 pub mod mapping;
 pub mod names;
+pub mod pace;
 pub mod path;
 pub mod plan;
 pub mod quota;

@@ -76,6 +76,8 @@ pub struct Input<'a> {
     pub purse: &'a Purse,
     /// How large a batch may be.
     pub limits: Limits,
+    /// Whether what was refused once goes as it is, and not in ever smaller batches: the caller halves.
+    pub whole: bool,
     /// When and how wide asks stand for URLs.
     pub widening: Widening<'a>,
 }

@@ -323,6 +323,7 @@ impl World<'_> {
             in_flight: &[],
             purse: &purse,
             limits: Limits::default(),
+            whole: false,
             widening: Widening {
                 policy: self.policy,
                 census: &self.live,

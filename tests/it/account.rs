@@ -258,7 +258,7 @@ impl Bench {
         let database = Database::open(&folder.path().join("refreshd.db")).expect("it works");
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database.clone()));
         let (facts, _) = tokio::sync::watch::channel(Facts::default());
-        let board = AccountBoard::new(account.name.clone(), facts);
+        let board = AccountBoard::new(&account, facts);
         let dispatch = Dispatch::lead(
             account.clone(),
             journal.clone(),
@@ -360,12 +360,14 @@ fn account(quota: PerKind<u64>) -> Account {
         batch: 100,
         poll_first: Duration::from_secs(180),
         poll_max: Duration::from_secs(600),
+        poll_gap: Duration::from_secs(10),
         poll_give_up: Duration::from_secs(6 * 3600),
         doubt_gap: Duration::from_secs(60),
         quota,
         rules: Rules::default(),
         // What is not about the cover is easier told by single URLs.
         cover: Cover { policy: Policy::PerUrl, ..Cover::default() },
+        verdicts: refreshd::domain::verdict::Verdicts::default(),
     }
 }
 
@@ -477,8 +479,8 @@ async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
     // The process dies here: nobody knows whether the call was made.
     let shared: SharedClock = bench.clock.clone();
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
-    let board = AccountBoard::new(name, facts);
     let account = account(limits);
+    let board = AccountBoard::new(&account, facts);
     bench.dispatch =
         Dispatch::lead(account, bench.journal.clone(), bench.cdn.clone(), shared, board)
             .await

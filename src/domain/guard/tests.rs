@@ -62,6 +62,7 @@ fn judged(intents: &[Intent], left: u64, guard: Guard) -> Held {
         in_flight: &[],
         purse: &purse,
         limits: Limits::default(),
+        whole: false,
         widening: Widening::NEVER,
     });
     judge(&plan, intents, &purse, &[("www".into(), guard)].into())

@@ -46,6 +46,7 @@ impl World {
             in_flight: &self.in_flight,
             purse: &Purse::plain(now, &self.allowances),
             limits: Limits { batch: self.batch },
+            whole: false,
             widening: Widening::NEVER,
         })
     }

@@ -101,6 +101,7 @@ impl World {
             in_flight: &self.in_flight,
             purse: &purse,
             limits: Limits::default(),
+            whole: false,
             widening: Widening {
                 policy: Policy::Cover,
                 census: &self.live,
