@@ -1,11 +1,9 @@
 //! The client of the CDN's API: signs, sends once, and reads what comes back.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
@@ -13,6 +11,7 @@ use tracing::debug;
 use url::Url;
 
 use super::credentials::{CredentialError, CredentialFiles, Credentials};
+use super::rate::Rates;
 use super::sign::{Signable, canonical_query, hex_sha256};
 use super::transport::{failure, host_header, http_client, send};
 use super::wire::{self, Operation, QuotaReply, SubmitReply, Task, TasksReply, foreign_text};
@@ -82,7 +81,7 @@ pub struct Client {
     clock: SharedClock,
     files: CredentialFiles,
     credentials: RwLock<Arc<Credentials>>,
-    rates: Vec<DefaultDirectRateLimiter>,
+    rates: Rates,
 }
 
 impl Client {
@@ -100,10 +99,10 @@ impl Client {
             host: host_header(&endpoint),
             endpoint,
             http: http_client(config)?,
+            rates: Rates::new(clock.clone()),
             clock,
             credentials: RwLock::new(Arc::new(files.read()?)),
             files,
-            rates: Operation::ALL.iter().map(|operation| rate(*operation)).collect(),
         })
     }
 
@@ -137,7 +136,7 @@ impl Client {
             return Err(Failure { code, ..failure(Reached::Nothing, &message) });
         }
         // Before signing, so that the date is fresh when the call leaves.
-        self.rates[operation as usize].until_ready().await;
+        self.rates.wait_for(operation).await;
         let begun = self.clock.boot();
         let result = self.exchange(operation, &encoded).await;
         let duration_ms = self.clock.boot().saturating_sub(begun).as_millis();
@@ -231,12 +230,6 @@ impl Client {
             .header(AUTHORIZATION, authorization)
             .body(body.to_owned())
     }
-}
-
-/// Spaces calls evenly: a burst would put twice the figure into one second of the CDN's.
-fn rate(operation: Operation) -> DefaultDirectRateLimiter {
-    let per_second = NonZeroU32::new(operation.calls_per_second()).unwrap_or(NonZeroU32::MIN);
-    RateLimiter::direct(Quota::per_second(per_second).allow_burst(NonZeroU32::MIN))
 }
 
 /// A reply to a call that succeeded.

@@ -104,6 +104,7 @@ struct SlowClock {
     takes: AtomicU64,
 }
 
+#[async_trait::async_trait]
 impl Clock for SlowClock {
     fn now(&self) -> Timestamp {
         self.clock.now()
@@ -127,6 +128,10 @@ impl Clock for SlowClock {
 
     fn learn_offset(&self, micros: i64) {
         self.clock.learn_offset(micros);
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
     }
 
     fn server_now(&self) -> Timestamp {
