@@ -30,6 +30,7 @@ use refreshd::journal::sqlite::SqliteJournal;
 
 mod cover;
 mod guard;
+mod pace;
 
 const SITE: &str = "https://www.example.com";
 
@@ -58,8 +59,14 @@ struct FakeCdn {
     choking: Mutex<Option<String>>,
     /// A task id that it refuses to speak of.
     unspeakable: Mutex<Option<TaskId>>,
-    /// Whether lists of tasks are answered 503 without a code.
-    listing_fails: Mutex<bool>,
+    /// How lists of tasks are refused, if they are.
+    listing: Mutex<Option<(u16, Option<&'static str>)>>,
+    /// A host whose refreshes are refused with this code.
+    closed: Mutex<Option<(&'static str, &'static str)>>,
+    /// Codes that the next calls by operation are refused with, until they are taken away.
+    refusing: Mutex<BTreeMap<&'static str, (u16, &'static str)>>,
+    /// How often each operation was called.
+    calls: Mutex<BTreeMap<&'static str, u32>>,
     /// Whether the next question for the quota is refused for its date, which sets the clock.
     quota_sets_clock: Mutex<bool>,
     /// What it says is left.
@@ -106,6 +113,19 @@ impl FakeCdn {
         Accepted { tasks: vec![task], request_id: "REQUEST".to_owned() }
     }
 
+    /// Counts a call, and refuses it if the test says so.
+    fn called(&self, operation: &'static str) -> Result<(), Failure> {
+        *self.calls.lock().expect("not poisoned").entry(operation).or_default() += 1;
+        match self.refusing.lock().expect("not poisoned").get(operation) {
+            Some((status, code)) => Err(failure(Reached::Answered(*status), Some(code))),
+            None => Ok(()),
+        }
+    }
+
+    fn calls(&self, operation: &'static str) -> u32 {
+        self.calls.lock().expect("not poisoned").get(operation).copied().unwrap_or(0)
+    }
+
     fn targets(&self, action: Action) -> Vec<String> {
         let accepted = self.accepted.lock().expect("not poisoned");
         accepted.iter().filter(|call| call.0 == action).flat_map(|call| call.2.clone()).collect()
@@ -131,6 +151,13 @@ impl Cdn for FakeCdn {
         force: bool,
         targets: &[Target],
     ) -> Result<Accepted, Failure> {
+        self.called("submit")?;
+        let closed = *self.closed.lock().expect("not poisoned");
+        if let Some((host, code)) = closed
+            && targets.iter().any(|target| target.host() == host)
+        {
+            return Err(failure(Reached::Answered(404), Some(code)));
+        }
         let say = self.script.lock().expect("not poisoned").pop_front();
         let bad = self.bad.lock().expect("not poisoned").clone();
         if bad.is_some_and(|bad| targets.iter().any(|target| target.text == bad)) {
@@ -169,6 +196,7 @@ impl Cdn for FakeCdn {
 
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
         *self.polls.lock().expect("not poisoned") += 1;
+        self.called("tasks_by_id")?;
         let unspeakable = self.unspeakable.lock().expect("not poisoned").clone();
         if unspeakable.is_some_and(|task| tasks.contains(&task)) {
             return Err(failure(Reached::Answered(400), Some("InvalidTaskId.Malformed")));
@@ -178,8 +206,9 @@ impl Cdn for FakeCdn {
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
-        if *self.listing_fails.lock().expect("not poisoned") {
-            return Err(failure(Reached::Answered(503), None));
+        self.called("tasks")?;
+        if let Some((status, code)) = *self.listing.lock().expect("not poisoned") {
+            return Err(failure(Reached::Answered(status), code));
         }
         let rows = self.rows.lock().expect("not poisoned");
         let word = match (query.action, query.kind) {
@@ -194,6 +223,7 @@ impl Cdn for FakeCdn {
     }
 
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
+        self.called("quota")?;
         if std::mem::take(&mut *self.quota_sets_clock.lock().expect("not poisoned")) {
             self.clock.learn_offset(0);
             let code = Some("InvalidTimeStamp.Expired");
@@ -245,7 +275,10 @@ impl Bench {
             bad: Mutex::default(),
             choking: Mutex::default(),
             unspeakable: Mutex::default(),
-            listing_fails: Mutex::default(),
+            listing: Mutex::default(),
+            closed: Mutex::default(),
+            refusing: Mutex::default(),
+            calls: Mutex::default(),
             quota_sets_clock: Mutex::default(),
             reported: Mutex::default(),
             forced: Mutex::default(),
@@ -674,14 +707,14 @@ async fn a_look_that_fails_holds_up_its_own_kind_only() {
     let mut bench = plenty().await;
     bench.refresh("page").await;
     bench.cdn.script.lock().expect("not poisoned").push_back(Say::Lose);
-    *bench.cdn.listing_fails.lock().expect("not poisoned") = true;
+    *bench.cdn.listing.lock().expect("not poisoned") = Some((503, None));
     bench.turn().await;
     bench.pass(600).await;
     bench.wish(Action::Refresh, directory("d/"), true).await;
     bench.refresh("other").await;
     bench.turn().await;
     assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/d/")]);
-    *bench.cdn.listing_fails.lock().expect("not poisoned") = false;
+    *bench.cdn.listing.lock().expect("not poisoned") = None;
     bench.pass(3600).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 3, "lost 0");
     bench.assert_all_done(3).await;
