@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Dispatch;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Intent};
-use crate::domain::plan::{self, Limits, Plan, Widening};
+use crate::domain::plan::{self, Plan, Widening};
 use crate::domain::quota::QuotaKind;
 use crate::domain::quota::purse::Purse;
 use crate::domain::time::Timestamp;
@@ -22,7 +22,7 @@ impl Dispatch {
         self.note_large(&due.intents, now);
         let again = self.recurrence.again(now);
         let (trees, cover) = (self.trees.clone(), self.account.cover.clone());
-        let limits = Limits { batch: self.account.batch };
+        let (batch, limits) = (self.account.batch, self.account.limits);
         let plan = move || {
             let widening = Widening {
                 policy: cover.policy,
@@ -37,7 +37,8 @@ impl Dispatch {
                 open_refreshes: &due.open_refreshes,
                 in_flight: &due.in_flight,
                 purse: &purse,
-                limits,
+                batch,
+                limits: &limits,
                 widening,
             });
             (plan, due, purse)
