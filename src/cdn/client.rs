@@ -20,16 +20,13 @@ use crate::clock::SharedClock;
 use crate::domain::ask::{Kind, Target};
 use crate::domain::endpoint::endpoint_problem;
 use crate::domain::intent::Action;
+use crate::domain::limits::Limits;
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
 use crate::domain::verdict::{Failure, QUERY_TOO_LONG, Reached};
 
 #[cfg(test)]
 mod tests;
-
-/// The longest encoded query that is sent, in bytes. No limit of the gateway is published; 8 KiB is
-/// what common HTTP servers take (API reference 1.1).
-pub const MAX_QUERY: usize = 8 * 1024;
 
 /// How the API is reached.
 #[derive(Clone, Debug)]
@@ -38,17 +35,20 @@ pub struct ClientConfig {
     pub endpoint: Url,
     /// How long a whole call may take; half of it is for connecting.
     pub timeout: Duration,
+    /// What the CDN takes: calls a second, bytes a query.
+    pub limits: Limits,
     /// How refreshd introduces itself.
     pub user_agent: String,
 }
 
 impl ClientConfig {
-    /// Takes an endpoint, ten seconds a call and refreshd's own name.
+    /// Takes an endpoint, ten seconds a call, the documented limits and refreshd's own name.
     #[must_use]
     pub fn new(endpoint: Url) -> Self {
         Self {
             endpoint,
             timeout: Duration::from_secs(10),
+            limits: Limits::DOCUMENTED,
             user_agent: concat!("refreshd/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -81,6 +81,7 @@ pub struct Client {
     clock: SharedClock,
     files: CredentialFiles,
     credentials: RwLock<Arc<Credentials>>,
+    limits: Limits,
     rates: Rates,
 }
 
@@ -91,7 +92,7 @@ impl Client {
         files: CredentialFiles,
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
-        let endpoint = config.endpoint.clone();
+        let (endpoint, limits) = (config.endpoint.clone(), config.limits);
         if let Some(problem) = endpoint_problem(&endpoint) {
             return Err(ClientError::Endpoint { endpoint, problem });
         }
@@ -99,10 +100,11 @@ impl Client {
             host: host_header(&endpoint),
             endpoint,
             http: http_client(config)?,
-            rates: Rates::new(clock.clone()),
+            rates: Rates::new(clock.clone(), &limits),
             clock,
             credentials: RwLock::new(Arc::new(files.read()?)),
             files,
+            limits,
         })
     }
 
@@ -128,10 +130,9 @@ impl Client {
         parameters: &[(String, String)],
     ) -> Result<T, Failure> {
         let encoded = canonical_query(parameters);
-        if !operation.has_form() && encoded.len() > MAX_QUERY {
-            let bytes = encoded.len();
-            let message =
-                format!("the query would have {bytes} bytes; at most {MAX_QUERY} are sent");
+        let (bytes, most) = (encoded.len(), self.limits.query_bytes);
+        if !operation.has_form() && bytes > most {
+            let message = format!("the query would have {bytes} bytes; at most {most} are sent");
             let code = Some(QUERY_TOO_LONG.to_owned());
             return Err(Failure { code, ..failure(Reached::Nothing, &message) });
         }

@@ -3,7 +3,7 @@
 //!
 //! Enters: the text, its path, the credentials directory. Leaves: [`Config`] or [`Problems`].
 //! **Invariant:** a [`Config`] needs no further checks but those that ask the machine (does the
-//! root exist, can the key be read); defaults stand here and nowhere else.
+//! root exist, can the key be read); defaults stand here, or with the type that has them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::domain::ask::Target;
 use crate::domain::guard::Guard;
+use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::plan::Policy;
@@ -21,6 +22,7 @@ use crate::domain::verdict::Verdicts;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
+mod limits;
 mod mapping;
 mod origin;
 mod problem;
@@ -129,6 +131,8 @@ pub struct Account {
     pub doubt_gap: Duration,
     /// What a day may cost, in asks; the smaller of this and the CDN's answer counts.
     pub quota: PerKind<u64>,
+    /// What the CDN takes in a second, a request and a minute.
+    pub limits: Limits,
     /// What of that is kept for whom, and the cap on wide refreshes.
     pub rules: Rules,
     /// Whether and how wide asks stand for URLs.

@@ -9,10 +9,10 @@ use toml::de::DeTable;
 use super::origin::{Placed, origin, outside, twice};
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Account, Config, Cover, Log, LogFormat, LogLevel, value};
+use super::{Account, Config, Cover, Log, LogFormat, LogLevel, limits, value};
 use crate::domain::endpoint::is_loopback;
 use crate::domain::names::AccountName;
-use crate::domain::plan::Policy;
+use crate::domain::plan::{BATCH, Policy};
 use crate::domain::quota::purse::Rules;
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::verdict::Verdicts;
@@ -84,14 +84,17 @@ fn top_level(
     let mut origins: Vec<Placed> = Vec::new();
     let mut origin_names = 0;
     for (name, section) in top.named_tables("origin", findings) {
-        if let Some(placed) = origin(&name, section, &account_names, findings) {
+        if let Some(mut placed) = origin(&name, section, &account_names, findings) {
             if let Some(state_dir) = &state_dir {
                 outside(state_dir, &placed, findings);
             }
             for other in &origins {
                 twice(&placed, &other.origin, findings);
             }
-            keep_share(&placed, &mut accounts, findings);
+            if let Some(account) = accounts.get_mut(&placed.origin.account) {
+                placed.origin.mapping.hold_to(account.limits.url_bytes);
+                keep_share(&placed, account, findings);
+            }
             origins.push(placed);
         }
         origin_names += 1;
@@ -157,7 +160,7 @@ fn account(
     }
     let timeout =
         section.or("timeout", 10 * SECOND, value::time(100 * MILLISECOND..=30 * SECOND), findings);
-    let batch = section.or("batch", 100, value::count(1..=1_000), findings);
+    let batch = section.or("batch", BATCH as u64, value::count(1..=1_000), findings);
     let poll = value::time(MILLISECOND..=3 * DAY);
     let poll_first = timed(&mut section, "poll_first", 5 * MINUTE, &poll, findings);
     let poll_gap =
@@ -179,6 +182,7 @@ fn account(
         findings.refuse(doubt_gap.span, "this value", wrong);
     }
     let (quota, rules) = quota(section.table("quota", findings), findings);
+    let limits = limits::read(section.table("limits", findings), findings);
     let cover = cover(section.table("cover", findings), findings);
     let verdicts = verdicts(section.tables("verdict", findings), findings);
     section.finish(findings);
@@ -195,6 +199,7 @@ fn account(
         poll_give_up: poll_give_up.value,
         doubt_gap: doubt_gap.value,
         quota,
+        limits,
         rules,
         cover,
         verdicts,
@@ -258,13 +263,8 @@ fn verdicts(sections: Vec<Section<'_>>, findings: &mut Findings) -> Verdicts {
 }
 
 /// Writes an origin's share into the rules of its account, and refuses one too many.
-fn keep_share(
-    placed: &Placed,
-    accounts: &mut BTreeMap<AccountName, Account>,
-    findings: &mut Findings,
-) {
+fn keep_share(placed: &Placed, account: &mut Account, findings: &mut Findings) {
     let (Some(share), origin) = (&placed.share, &placed.origin) else { return };
-    let Some(account) = accounts.get_mut(&origin.account) else { return };
     let others: u64 = account.rules.shares.values().sum();
     if others + share.value > 100 {
         let wrong = Wrong::new(

@@ -14,6 +14,7 @@ pub mod guard;
 pub mod hint;
 pub mod index;
 pub mod intent;
+pub mod limits;
 pub mod mapping;
 pub mod names;
 pub mod pace;

@@ -35,7 +35,14 @@ impl AccountBoard {
         facts.send_modify(|facts| {
             facts.accounts.entry(name.clone()).or_default();
         });
-        let pace = Pace::new(calls_per_second);
+        let limits = account.limits;
+        let pace = Pace::new(|errand| match errand {
+            Errand::Refresh => limits.refresh_calls,
+            Errand::Prefetch => limits.prefetch_calls,
+            Errand::Tasks => limits.tasks_calls,
+            Errand::TasksById => limits.task_by_id_calls,
+            Errand::Quota => limits.quota_calls,
+        });
         Self {
             account: name,
             facts,
@@ -140,16 +147,6 @@ impl AccountBoard {
             News::Closed => tracing::error!(%account, "{errand} stand still: {why}"),
             News::Open => tracing::info!(%account, "{errand} go on"),
         }
-    }
-}
-
-/// Returns how often a second an account may make a call (API reference, section 0).
-const fn calls_per_second(errand: Errand) -> u32 {
-    match errand {
-        Errand::Refresh | Errand::Prefetch => 50,
-        Errand::Tasks => 5,
-        Errand::TasksById => 30,
-        Errand::Quota => 20,
     }
 }
 

@@ -27,8 +27,6 @@ use super::step::Step;
 const JOBS: usize = 20;
 /// With fewer open jobs than that, calls keep their distance.
 const FEW: u64 = 10;
-/// Task ids one call may name (API reference 1.8).
-const IDS: usize = 10;
 /// Failed targets are tried again after full jitter up to this.
 const RETRY_CAP: Duration = Duration::from_secs(60);
 
@@ -54,10 +52,10 @@ struct Look {
 }
 
 impl Look {
-    fn at(jobs: Vec<Job>) -> Self {
+    fn at(jobs: Vec<Job>, ids_per_call: usize) -> Self {
         let ids: BTreeSet<&TaskId> = jobs.iter().flat_map(|job| &job.tasks).collect();
         let ids: Vec<TaskId> = ids.into_iter().cloned().collect();
-        let to_ask = ids.chunks(IDS).map(<[TaskId]>::to_vec).collect();
+        let to_ask = ids.chunks(ids_per_call.max(1)).map(<[TaskId]>::to_vec).collect();
         Self { jobs, to_ask, rows: Vec::new() }
     }
 }
@@ -147,7 +145,7 @@ impl Poll {
             let soon = now.plus(self.account.poll_gap);
             jobs = self.journal.jobs_due(name, soon, JOBS).await?.0;
         }
-        Ok(Ok(Look::at(jobs)))
+        Ok(Ok(Look::at(jobs, self.account.limits.ids_per_call)))
     }
 
     /// Ends a look: what was heard of each job is written down.

@@ -14,6 +14,7 @@ use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
+use refreshd::domain::limits::Limits;
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::plan::Policy;
 use refreshd::domain::quota::purse::Rules;
@@ -397,6 +398,7 @@ fn account(quota: PerKind<u64>) -> Account {
         poll_give_up: Duration::from_secs(6 * 3600),
         doubt_gap: Duration::from_secs(60),
         quota,
+        limits: Limits::DOCUMENTED,
         rules: Rules::default(),
         // What is not about the cover is easier told by single URLs.
         cover: Cover { policy: Policy::PerUrl, ..Cover::default() },

@@ -12,6 +12,7 @@ use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
+use refreshd::domain::limits::Limits;
 use refreshd::domain::names::{AccountName, NodeId};
 use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::quota::{PerKind, QuotaKind};
@@ -70,6 +71,7 @@ impl Bench {
             poll_give_up: Duration::from_secs(6 * 3600),
             doubt_gap: Duration::from_secs(60),
             quota: PerKind::from_fn(|_| 1_000_000),
+            limits: Limits::DOCUMENTED,
             rules,
             cover: refreshd::config::Cover {
                 policy: refreshd::domain::plan::Policy::PerUrl,

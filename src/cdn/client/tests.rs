@@ -366,7 +366,7 @@ async fn a_handshake_without_answer_reached_nothing() {
 #[tokio::test]
 async fn a_query_too_long_is_split_before_anything_is_sent() {
     let world = world(&"http://127.0.0.1:1".parse().expect("a URL"));
-    let long = format!("https://a.example/{}", "x".repeat(MAX_QUERY));
+    let long = format!("https://a.example/{}", "x".repeat(Limits::DOCUMENTED.query_bytes));
     let result = world.client.submit(Action::Prefetch, Kind::Url, false, &urls(&[&long])).await;
     let failure = result.expect_err("too long");
     assert_eq!((failure.reached, judge(&failure)), (Reached::Nothing, Verdict::Split));

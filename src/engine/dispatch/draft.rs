@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Dispatch;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Intent};
-use crate::domain::plan::{self, Limits, Plan, Policy, Widening};
+use crate::domain::plan::{self, Plan, Policy, Widening};
 use crate::domain::quota::QuotaKind;
 use crate::domain::quota::purse::Purse;
 use crate::domain::time::Timestamp;
@@ -26,7 +26,8 @@ impl Dispatch {
         }
         let again = self.recurrence.again(now);
         let (trees, cover) = (self.trees.clone(), self.account.cover.clone());
-        let limits = Limits { batch: self.lessons.batch(self.account.batch) };
+        let batch = self.lessons.batch(self.account.batch);
+        let limits = self.account.limits;
         let plan = move || {
             let widening = Widening {
                 policy: if whole { Policy::PerUrl } else { cover.policy },
@@ -41,7 +42,8 @@ impl Dispatch {
                 open_refreshes: &due.open_refreshes,
                 in_flight: &due.in_flight,
                 purse: &purse,
-                limits,
+                batch,
+                limits: &limits,
                 whole,
                 widening,
             });
