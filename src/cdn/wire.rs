@@ -13,11 +13,15 @@ use crate::domain::intent::Action;
 use crate::domain::path::escape;
 use crate::domain::task::{TaskId, TaskStatus};
 
+mod account;
 mod error;
 mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use account::{
+    DOMAINS_PAGE, DetailReply, Domain, DomainDetail, Domains, DomainsReply, UrlDetail,
+};
 pub use error::ErrorBody;
 pub use reply::{QuotaReply, SubmitReply, Task, Tasks, TasksReply};
 
@@ -79,6 +83,10 @@ words! {
         DescribeRefreshTaskById,
         /// Tells the day's quota.
         DescribeRefreshQuota,
+        /// Tells how far the nodes are with a prefetch; for chosen accounts only.
+        DescribePreloadDetailById,
+        /// Lists the account's domains.
+        DescribeUserDomains,
     }
 }
 
@@ -90,8 +98,9 @@ impl Operation {
         match self {
             Self::RefreshObjectCaches | Self::PushObjectCache => 50,
             Self::DescribeRefreshTasks => 5,
-            Self::DescribeRefreshTaskById => 30,
+            Self::DescribeRefreshTaskById | Self::DescribePreloadDetailById => 30,
             Self::DescribeRefreshQuota => 20,
+            Self::DescribeUserDomains => 100,
         }
     }
 

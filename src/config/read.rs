@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::origin::{Placed, origin, outside, twice};
+use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Account, Config, Cover, Log, LogFormat, LogLevel, value};
@@ -89,6 +90,7 @@ fn top_level(
             }
             for other in &origins {
                 twice(&placed, &other.origin, findings);
+                differently(&placed, other, findings);
             }
             keep_share(&placed, &mut accounts, findings);
             origins.push(placed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use crate::domain::facts::Facts;
+use crate::domain::facts::{DomainFacts, Facts};
 use crate::domain::names::AccountName;
 use crate::domain::time::Timestamp;
 
@@ -25,6 +25,12 @@ impl AccountBoard {
             facts.accounts.entry(account.clone()).or_default();
         });
         Self { account, facts, dispatch: Arc::default(), poll: Arc::default() }
+    }
+
+    /// Returns whose board it is.
+    #[must_use]
+    pub const fn account(&self) -> &AccountName {
+        &self.account
     }
 
     /// Wakes the dispatch loop: there are new intents, or a prefetch's refresh has ended.
@@ -55,6 +61,13 @@ impl AccountBoard {
             let account = facts.accounts.entry(self.account.clone()).or_default();
             account.answered_at = Some(now);
             !std::mem::take(&mut account.note).is_empty()
+        });
+    }
+
+    /// Writes down what the CDN says of the account's domains.
+    pub fn domains(&self, domains: DomainFacts) {
+        self.facts.send_modify(|facts| {
+            facts.accounts.entry(self.account.clone()).or_default().domains = domains;
         });
     }
 

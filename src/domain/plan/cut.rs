@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use super::{BODY_BYTES, DOMAINS_PER_REQUEST, QUERY_BYTES};
 use crate::domain::ask::Target;
 use crate::domain::intent::Action;
+use crate::domain::prefetch::PrefetchOptions;
+use crate::domain::url;
 
 /// What a request needs besides its targets: `ObjectPath=` in a query, and in a form also
 /// `Force=false&` and `&ObjectType=IgnoreParams`, rounded up.
@@ -28,7 +30,8 @@ pub(super) fn cut<'a>(
 ) -> Vec<Vec<usize>> {
     let (most_bytes, most_hosts) = match action {
         Action::Refresh => (BODY_BYTES, DOMAINS_PER_REQUEST),
-        Action::Prefetch => (QUERY_BYTES, usize::MAX),
+        // Whichever of its targets' options a call will carry, there is room for them.
+        Action::Prefetch => (QUERY_BYTES - PrefetchOptions::LONGEST, usize::MAX),
     };
     let mut batches: Vec<Open> = Vec::new();
     let mut batch_of_host: HashMap<&str, usize> = HashMap::new();
@@ -60,10 +63,5 @@ pub(super) fn cut<'a>(
 
 /// Returns how long a target is in a query or form, with the line break (`%0A`) after it.
 pub(super) fn encoded_length(text: &str) -> usize {
-    let length = |byte: u8| match byte {
-        b'-' | b'_' | b'.' | b'~' => 1,
-        byte if byte.is_ascii_alphanumeric() => 1,
-        _ => 3,
-    };
-    text.bytes().map(length).sum::<usize>() + 3
+    url::encoded_length(text) + 3
 }

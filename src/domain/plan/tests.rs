@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Cause, Priority, State, Wait};
+use crate::domain::prefetch::PrefetchOptions;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind};
 use crate::domain::url::canonical_target;
 
@@ -487,7 +488,7 @@ proptest! {
             let hosts: HashSet<_> = batch.asks.iter().map(|ask| ask.target.host()).collect();
             prop_assert!(batch.action == Action::Prefetch || hosts.len() <= DOMAINS_PER_REQUEST);
             let bytes: usize = batch.asks.iter().map(|ask| cut::encoded_length(&ask.target.text)).sum();
-            prop_assert!(batch.action == Action::Refresh || bytes <= QUERY_BYTES);
+            prop_assert!(batch.action == Action::Refresh || bytes + PrefetchOptions::LONGEST <= QUERY_BYTES);
             let only_wide = batch.action == Action::Refresh && batch.kind != Kind::Url;
             prop_assert!(only_wide || !batch.force);
         }
