@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::origin::{Placed, origin, outside, twice};
+use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Account, Config, Cover, Log, LogFormat, LogLevel, limits, value};
@@ -90,6 +91,7 @@ fn top_level(
             }
             for other in &origins {
                 twice(&placed, &other.origin, findings);
+                differently(&placed, other, findings);
             }
             if let Some(account) = accounts.get_mut(&placed.origin.account) {
                 placed.origin.mapping.hold_to(account.limits.url_bytes);

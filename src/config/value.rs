@@ -142,7 +142,7 @@ pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
 }
 
 /// Reads one of a few words.
-fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
+pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
     let text = text(value)?;
     if let Some((_, choice)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*choice);

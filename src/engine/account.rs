@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use crate::config::Account;
-use crate::domain::facts::Facts;
+use crate::domain::facts::{DomainFacts, Facts};
 use crate::domain::names::AccountName;
 use crate::domain::pace::{Errand, Gate, Heard, News, Pace};
 use crate::domain::time::Timestamp;
@@ -50,6 +50,12 @@ impl AccountBoard {
             poll: Arc::default(),
             pace: Arc::new(Mutex::new(pace)),
         }
+    }
+
+    /// Returns whose board it is.
+    #[must_use]
+    pub const fn account(&self) -> &AccountName {
+        &self.account
     }
 
     /// Wakes the dispatch loop: there are new intents, or a prefetch's refresh has ended.
@@ -126,6 +132,13 @@ impl AccountBoard {
             let is_news = account.note != note;
             account.note = note;
             is_news
+        });
+    }
+
+    /// Writes down what the CDN says of the account's domains.
+    pub fn domains(&self, domains: DomainFacts) {
+        self.facts.send_modify(|facts| {
+            facts.accounts.entry(self.account.clone()).or_default().domains = domains;
         });
     }
 

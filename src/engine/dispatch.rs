@@ -17,6 +17,7 @@ use crate::domain::intent::{Action, Intent, IntentId, Priority, State, Wait, Wai
 use crate::domain::names::OriginName;
 use crate::domain::pace::{Errand, Gate};
 use crate::domain::plan::PlannedBatch;
+use crate::domain::prefetch::PrefetchByHost;
 use crate::domain::quota::{self, QuotaKind};
 use crate::domain::task::{Batch, BatchKey, Fence};
 use crate::domain::time::{Day, Timestamp};
@@ -34,6 +35,7 @@ mod doubt;
 mod draft;
 mod hold;
 mod lessons;
+mod prefetch;
 mod treasurer;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
@@ -76,6 +78,8 @@ pub struct Dispatch {
     guards: BTreeMap<OriginName, Guard>,
     /// What lives beside what changes.
     trees: Trees,
+    /// How each host is prefetched.
+    prefetching: PrefetchByHost,
     /// The large deploys of late.
     recurrence: Recurrence,
     /// Alarms and forecast.
@@ -109,6 +113,7 @@ impl Dispatch {
             quota_at: Timestamp::EPOCH,
             guards: BTreeMap::new(),
             trees: Trees::default(),
+            prefetching: PrefetchByHost::default(),
             recurrence: Recurrence::of(large),
             treasurer,
         })
@@ -118,6 +123,12 @@ impl Dispatch {
     #[must_use]
     pub fn guarded(self, guards: BTreeMap<OriginName, Guard>) -> Self {
         Self { guards, ..self }
+    }
+
+    /// Has each host prefetched in its own way.
+    #[must_use]
+    pub fn prefetching(self, prefetching: PrefetchByHost) -> Self {
+        Self { prefetching, ..self }
     }
 
     /// Lets plans know what lives beside what changes.
@@ -251,7 +262,7 @@ impl Dispatch {
         self.park(&due.intents, waiting, now).await?;
         // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
         let mut batches = plan.batches.into_iter();
-        self.planned.extend(batches.next());
+        self.planned.extend(batches.next().map(|batch| prefetch::alike(batch, &self.prefetching)));
         self.planned.extend(batches.filter(|batch| batch.action == Action::Refresh));
         // From now on: a plan that took long to make is no older for it, and is followed.
         self.planned_at = self.clock.server_now();
@@ -321,8 +332,7 @@ impl Dispatch {
     }
 
     async fn call(&mut self, batch: Batch) -> Result<(), JournalError> {
-        let targets: Vec<_> = batch.asks.iter().map(|ask| ask.target.clone()).collect();
-        let answer = self.cdn.submit(batch.action, batch.kind, batch.force, &targets).await;
+        let answer = self.cdn.submit(&prefetch::submission(&batch, &self.prefetching)).await;
         self.hear(batch, answer).await
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use refreshd::cdn::{Accepted, Cdn, TaskPage, TaskQuery};
+use refreshd::cdn::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery};
 use refreshd::clock::{Clock, ManualClock, SharedClock};
 use refreshd::config::{Account, Cover};
 use refreshd::database::Database;
@@ -16,7 +16,9 @@ use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
 use refreshd::domain::limits::Limits;
 use refreshd::domain::names::{AccountName, NodeId};
+use refreshd::domain::own::CdnDomain;
 use refreshd::domain::plan::Policy;
+use refreshd::domain::prefetch::PrefetchOptions;
 use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow, TaskStatus};
@@ -79,6 +81,8 @@ struct FakeCdn {
     accepted: Mutex<Vec<(Action, Kind, Vec<String>)>>,
     /// Whether each accepted call was forced.
     forced: Mutex<Vec<bool>>,
+    /// With which options each accepted call came.
+    prefetched: Mutex<Vec<PrefetchOptions>>,
     /// How often tasks were asked for by id.
     polls: Mutex<u32>,
     rows: Mutex<Vec<TaskRow>>,
@@ -145,13 +149,9 @@ fn failure(reached: Reached, code: Option<&str>) -> Failure {
 
 #[async_trait]
 impl Cdn for FakeCdn {
-    async fn submit(
-        &self,
-        action: Action,
-        kind: Kind,
-        force: bool,
-        targets: &[Target],
-    ) -> Result<Accepted, Failure> {
+    async fn submit(&self, submission: &Submission) -> Result<Accepted, Failure> {
+        let Submission { action, kind, force, targets, prefetch } = submission;
+        let (action, kind) = (*action, *kind);
         self.called("submit")?;
         let closed = *self.closed.lock().expect("not poisoned");
         if let Some((host, code)) = closed
@@ -169,7 +169,8 @@ impl Cdn for FakeCdn {
             return Err(failure(Reached::Answered(502), None));
         }
         if matches!(say, None | Some(Say::Name(_) | Say::AnswerAtLength(_))) {
-            self.forced.lock().expect("not poisoned").push(force);
+            self.forced.lock().expect("not poisoned").push(*force);
+            self.prefetched.lock().expect("not poisoned").push(prefetch.clone());
         }
         match say {
             None => Ok(self.execute(action, kind, targets)),
@@ -212,9 +213,9 @@ impl Cdn for FakeCdn {
             return Err(failure(Reached::Answered(status), code));
         }
         let rows = self.rows.lock().expect("not poisoned");
-        let word = match (query.action, query.kind) {
-            (Action::Prefetch, _) => "preload",
-            (_, Kind::Directory) => "directory",
+        let word = match query.kind {
+            Some((Action::Prefetch, _)) => "preload",
+            Some((_, Kind::Directory)) => "directory",
             _ => "file",
         };
         let rows: Vec<TaskRow> =
@@ -231,6 +232,14 @@ impl Cdn for FakeCdn {
             return Err(failure(Reached::Answered(400), code));
         }
         Ok(*self.reported.lock().expect("not poisoned"))
+    }
+
+    async fn prefetch_detail(&self, _: &TaskId) -> Result<Vec<PrefetchDetail>, Failure> {
+        Err(failure(Reached::Answered(403), Some("Forbidden")))
+    }
+
+    async fn domains(&self) -> Result<Vec<CdnDomain>, Failure> {
+        Err(failure(Reached::Answered(403), Some("Forbidden.RAM")))
     }
 
     fn renew(&self) {}
@@ -283,6 +292,7 @@ impl Bench {
             quota_sets_clock: Mutex::default(),
             reported: Mutex::default(),
             forced: Mutex::default(),
+            prefetched: Mutex::default(),
             polls: Mutex::default(),
             failing: Mutex::default(),
             silent_tasks: Mutex::default(),

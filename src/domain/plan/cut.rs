@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use crate::domain::ask::Target;
 use crate::domain::intent::Action;
 use crate::domain::limits::Limits;
+use crate::domain::prefetch::PrefetchOptions;
+use crate::domain::url;
 
 /// What a request needs besides its targets: `ObjectPath=` in a query, and in a form also
 /// `Force=false&` and `&ObjectType=IgnoreParams`, rounded up.
@@ -29,7 +31,10 @@ pub(super) fn cut<'a>(
 ) -> Vec<Vec<usize>> {
     let (most_bytes, most_hosts) = match action {
         Action::Refresh => (limits.body_bytes, limits.domains_per_request),
-        Action::Prefetch => (limits.query_bytes, usize::MAX),
+        // Whichever of its targets' options a call will carry, there is room for them.
+        Action::Prefetch => {
+            (limits.query_bytes.saturating_sub(PrefetchOptions::LONGEST), usize::MAX)
+        }
     };
     let mut batches: Vec<Open> = Vec::new();
     let mut batch_of_host: HashMap<&str, usize> = HashMap::new();
@@ -61,10 +66,5 @@ pub(super) fn cut<'a>(
 
 /// Returns how long a target is in a query or form, with the line break (`%0A`) after it.
 pub(super) fn encoded_length(text: &str) -> usize {
-    let length = |byte: u8| match byte {
-        b'-' | b'_' | b'.' | b'~' => 1,
-        byte if byte.is_ascii_alphanumeric() => 1,
-        _ => 3,
-    };
-    text.bytes().map(length).sum::<usize>() + 3
+    url::encoded_length(text) + 3
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Cause, Priority, State, Wait};
+use crate::domain::prefetch::PrefetchOptions;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind};
 use crate::domain::url::canonical_target;
 
@@ -502,7 +503,7 @@ proptest! {
             let hosts: HashSet<_> = batch.asks.iter().map(|ask| ask.target.host()).collect();
             prop_assert!(batch.action == Action::Prefetch || hosts.len() <= world.limits.domains_per_request);
             let bytes: usize = batch.asks.iter().map(|ask| cut::encoded_length(&ask.target.text)).sum();
-            prop_assert!(batch.action == Action::Refresh || bytes <= world.limits.query_bytes);
+            prop_assert!(batch.action == Action::Refresh || bytes + PrefetchOptions::LONGEST <= world.limits.query_bytes);
             let only_wide = batch.action == Action::Refresh && batch.kind != Kind::Url;
             prop_assert!(only_wide || !batch.force);
         }

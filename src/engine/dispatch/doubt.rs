@@ -125,14 +125,13 @@ async fn look_up(
     let hosts: BTreeSet<&str> = batch.asks.iter().map(|ask| ask.target.host()).collect();
     let mut found = BTreeMap::new();
     for host in hosts {
-        let mut query = TaskQuery {
-            action: batch.action,
-            kind: batch.kind,
-            domain: host.to_owned(),
-            from: doubt.staged_at.max(now.minus(HISTORY)),
-            to: now.plus(Duration::from_secs(60)),
-            page: 1,
-        };
+        let mut query = TaskQuery::of_domain(
+            (batch.action, batch.kind),
+            host,
+            doubt.staged_at.max(now.minus(HISTORY)),
+            now.plus(Duration::from_secs(60)),
+        );
+        query.page = 1;
         let mut seen = 0;
         loop {
             let page = cdn.tasks(&query).await?;
