@@ -32,6 +32,7 @@ use refreshd::journal::sqlite::SqliteJournal;
 
 mod cover;
 mod guard;
+mod prefetch;
 
 const SITE: &str = "https://www.example.com";
 
