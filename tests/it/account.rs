@@ -34,6 +34,7 @@ use refreshd::journal::sqlite::SqliteJournal;
 mod cover;
 mod guard;
 mod pace;
+mod prefetch;
 
 const SITE: &str = "https://www.example.com";
 

@@ -339,7 +339,7 @@ async fn a_refused_connection_reached_nothing() {
     let failure = refresh(&world(&endpoint.parse().expect("a URL"))).await.expect_err("refused");
     assert_eq!(failure.reached, Reached::Nothing);
     assert!(failure.message.to_lowercase().contains("connection refused"), "{failure:?}");
-    assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Account });
+    assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Rate });
 }
 
 #[tokio::test]
@@ -370,7 +370,7 @@ async fn a_query_too_long_is_split_before_anything_is_sent() {
     let long = format!("https://a.example/{}", "x".repeat(Limits::DOCUMENTED.query_bytes));
     let result = submit(&world, Action::Prefetch, urls(&[&long])).await;
     let failure = result.expect_err("too long");
-    assert_eq!((failure.reached, judge(&failure)), (Reached::Nothing, Verdict::Split));
+    assert_eq!((failure.reached, judge(&failure)), (Reached::Nothing, Verdict::Smaller));
     assert_eq!(failure.code.as_deref(), Some(QUERY_TOO_LONG));
 }
 
