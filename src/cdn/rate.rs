@@ -9,6 +9,7 @@ use governor::{Quota, RateLimiter};
 
 use super::wire::Operation;
 use crate::clock::SharedClock;
+use crate::domain::limits::Limits;
 
 /// Boot time, for governor to measure with.
 struct BootTime(SharedClock);
@@ -31,9 +32,10 @@ pub(super) struct Rates {
 
 impl Rates {
     /// Spaces calls evenly: a burst would put twice the figure into one second of the CDN's.
-    pub(super) fn new(clock: SharedClock) -> Self {
+    pub(super) fn new(clock: SharedClock, limits: &Limits) -> Self {
         let limit = |operation: &Operation| {
-            let figure = NonZeroU32::new(operation.calls_per_second()).unwrap_or(NonZeroU32::MIN);
+            let figure =
+                NonZeroU32::new(operation.calls_per_second(limits)).unwrap_or(NonZeroU32::MIN);
             let quota = Quota::per_second(figure).allow_burst(NonZeroU32::MIN);
             Limit::direct_with_clock(quota, BootTime(clock.clone()))
         };
@@ -57,9 +59,9 @@ mod tests {
     #[tokio::test]
     async fn calls_are_spaced_evenly_in_the_clocks_time() {
         let clock = ManualClock::new(Timestamp::EPOCH, 1);
-        let rates = Rates::new(clock.clone());
+        let rates = Rates::new(clock.clone(), &Limits::DOCUMENTED);
         for operation in Operation::ALL {
-            let (begun, figure) = (clock.boot(), operation.calls_per_second());
+            let (begun, figure) = (clock.boot(), operation.calls_per_second(&Limits::DOCUMENTED));
             for _ in 0..=figure {
                 rates.wait_for(*operation).await;
             }

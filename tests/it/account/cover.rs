@@ -143,7 +143,7 @@ impl Clock for SlowClock {
 
 async fn dispatch_by(bench: &Bench, clock: SharedClock, account: Account) -> Dispatch {
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
-    let board = AccountBoard::new(account.name.clone(), facts);
+    let board = AccountBoard::new(&account, facts);
     let (journal, cdn) = (bench.journal.clone(), bench.cdn.clone());
     Dispatch::lead(account, journal, cdn, clock, board).await.expect("leads")
 }
