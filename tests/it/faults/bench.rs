@@ -14,11 +14,13 @@ use refreshd::database::Database;
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Cause, Outgoing, Priority, Wish};
+use refreshd::domain::limits::Limits;
 use refreshd::domain::names::NodeId;
 use refreshd::domain::plan::Policy;
 use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::quota::{PerKind, QuotaKind};
 use refreshd::domain::time::Timestamp;
+use refreshd::domain::verdict::Verdicts;
 use refreshd::engine::account::AccountBoard;
 use refreshd::engine::dispatch::Dispatch;
 use refreshd::engine::poll::Poll;
@@ -197,7 +199,7 @@ impl Bench {
         let database = Database::open(&folder.path().join("refreshd.db")).expect("opens");
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let (facts, _) = tokio::sync::watch::channel(Facts::default());
-        let board = AccountBoard::new(account.name.clone(), facts);
+        let board = AccountBoard::new(&account, facts);
         let (dispatching, polling) = (Loop::new(board.dispatch()), Loop::new(board.poll()));
         let poll =
             Poll::new(account.clone(), journal.clone(), cdn.clone(), shared.clone(), board.clone());
@@ -355,10 +357,13 @@ fn account(files: &CredentialFiles, address: SocketAddr, quota: PerKind<u64>) ->
         batch: 100,
         poll_first: Duration::from_secs(180),
         poll_max: Duration::from_secs(600),
+        poll_gap: Duration::from_secs(10),
         poll_give_up: Duration::from_secs(6 * 3600),
         doubt_gap: Duration::from_secs(60),
         quota,
+        limits: Limits::DOCUMENTED,
         rules: Rules::default(),
+        verdicts: Verdicts::default(),
         // What is about faults is easier told by single URLs.
         cover: Cover { policy: Policy::PerUrl, ..Cover::default() },
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use refreshd::cdn::wire::Operation;
-use refreshd::cdn::{Accepted, Cdn, Client, TaskPage, TaskQuery};
+use refreshd::cdn::{Accepted, Cdn, Client, PrefetchDetail, Submission, TaskPage, TaskQuery};
 use refreshd::clock::{Clock, ManualClock};
-use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::intent::Action;
+use refreshd::domain::own::CdnDomain;
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow};
 use refreshd::domain::verdict::{Failure, Verdict, judge};
@@ -64,18 +64,12 @@ impl Counted {
 
 #[async_trait]
 impl Cdn for Counted {
-    async fn submit(
-        &self,
-        action: Action,
-        kind: Kind,
-        force: bool,
-        targets: &[Target],
-    ) -> Result<Accepted, Failure> {
-        let operation = match action {
+    async fn submit(&self, submission: &Submission) -> Result<Accepted, Failure> {
+        let operation = match submission.action {
             Action::Refresh => Operation::RefreshObjectCaches,
             Action::Prefetch => Operation::PushObjectCache,
         };
-        self.note(operation, self.client.submit(action, kind, force, targets)).await
+        self.note(operation, self.client.submit(submission)).await
     }
 
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
@@ -84,6 +78,14 @@ impl Cdn for Counted {
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
         self.note(Operation::DescribeRefreshTasks, self.client.tasks(query)).await
+    }
+
+    async fn prefetch_detail(&self, task: &TaskId) -> Result<Vec<PrefetchDetail>, Failure> {
+        self.note(Operation::DescribePreloadDetailById, self.client.prefetch_detail(task)).await
+    }
+
+    async fn domains(&self) -> Result<Vec<CdnDomain>, Failure> {
+        self.note(Operation::DescribeUserDomains, self.client.domains()).await
     }
 
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
