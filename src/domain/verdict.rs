@@ -100,6 +100,9 @@ pub fn judge(failure: &Failure) -> Verdict {
 /// The code of a call that was not made because its query would be too long for the gateway.
 pub const QUERY_TOO_LONG: &str = "Refreshd.QueryTooLong";
 
+/// The code of a call that was not made because there is no access key, or an expired one.
+pub const NO_CREDENTIALS: &str = "Refreshd.NoCredentials";
+
 const THROTTLING: &str = "Throttling";
 const THROTTLED: Verdict = Verdict::Later { after: None, scope: Scope::Account };
 

@@ -378,7 +378,7 @@ impl Dispatch {
         }
         // A key rotated half way looks like a wrong signature, which is a person's matter too.
         if matches!(verdict, Verdict::Renew | Verdict::Operator) {
-            self.cdn.renew();
+            self.board.key_refused();
         }
     }
 
@@ -413,7 +413,7 @@ impl Dispatch {
                 tracing::warn!(account = %self.account.name, "the CDN's quota could not be read; going on with our own count: {why}");
                 self.board.note(&why);
                 if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
-                    self.cdn.renew();
+                    self.board.key_refused();
                 }
                 // The refusal may have set the clock right.
                 let after = self.clock.server_now();

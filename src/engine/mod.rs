@@ -32,6 +32,7 @@ pub mod census;
 pub mod dispatch;
 pub mod forward;
 pub mod intake;
+pub mod keys;
 pub mod poll;
 pub mod step;
 
@@ -40,6 +41,7 @@ use census::Trees;
 use dispatch::Dispatch;
 use forward::Forward;
 use intake::{Intake, IntakeError};
+use keys::Keys;
 use poll::Poll;
 use step::Step;
 
@@ -103,6 +105,13 @@ impl Turn for Dispatch {
 impl Turn for Poll {
     async fn turn(&mut self) -> Result<Step, EngineError> {
         Ok(self.step().await?)
+    }
+}
+
+#[async_trait]
+impl Turn for Keys {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        Ok(self.step().await)
     }
 }
 
@@ -184,10 +193,12 @@ impl Engine {
             .await?
             .guarded(guards.clone())
             .over(trees.remove(&account.name).unwrap_or_default());
+            let keys = Keys::new(cdn.clone(), clock.clone(), board.clone());
             let poll =
                 Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
             engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
             engine.spawn(format!("poll {}", account.name), poll, board.poll(), &clock);
+            engine.spawn(format!("keys {}", account.name), keys, board.key(), &clock);
         }
         let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);

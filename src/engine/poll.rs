@@ -79,7 +79,7 @@ impl Poll {
                     self.halted_until = self.clock.server_now().plus(wait);
                     self.board.note(&explain(&failure));
                     if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
-                        self.cdn.renew();
+                        self.board.key_refused();
                     }
                     return Ok(Step::Worked);
                 }

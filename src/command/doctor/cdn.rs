@@ -4,6 +4,7 @@ use super::finding::Finding;
 use crate::cdn::Cdn;
 use crate::command::words::{grouped, span};
 use crate::config::{Account, Config};
+use crate::domain::credentials::{KeyFiles, Place};
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::verdict::{Failure, Verdict, judge};
 
@@ -61,9 +62,19 @@ pub(super) fn key(account: &Account, told: &Told) -> Finding {
     };
     let verdict = judge(failure);
     if verdict == Verdict::Renew || code.contains("Signature") {
-        let (id, secret) = (&account.access_key_id_file, &account.access_key_secret_file);
-        let (id, secret) = (id.display(), secret.display());
-        refused(format!("write the right key into {id} and {secret}; then restart the daemon"))
+        refused(match &account.credentials.place {
+            Place::Files(KeyFiles { key_id, secret, .. }) => {
+                let (id, secret) = (key_id.display(), secret.display());
+                format!(
+                    "write the right key into {id} and {secret}; the daemon notices, unless systemd \
+                     hands it copies: then restart it"
+                )
+            }
+            _ => format!(
+                "put the key right where it comes from, which \"key of {}\" names",
+                account.name
+            ),
+        })
     } else if verdict != Verdict::Operator {
         Finding::not_checked(about, format!("the CDN did not tell: {said}"))
     } else if code.starts_with("Forbidden") || code.starts_with("NoPermission") {

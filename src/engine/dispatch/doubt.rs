@@ -46,7 +46,7 @@ impl Dispatch {
                 self.no_look_before = now.plus(wait.max(Duration::from_secs(1)));
                 self.board.note(&explain(&failure));
                 if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
-                    self.cdn.renew();
+                    self.board.key_refused();
                 }
                 return Ok(());
             }
