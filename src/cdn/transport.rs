@@ -1,6 +1,7 @@
 //! How calls travel: one request, one answer, nothing repeated behind the caller's back.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use url::Url;
@@ -9,9 +10,12 @@ use super::client::ClientConfig;
 use super::wire::foreign_text;
 use crate::domain::verdict::{Failure, Reached};
 
+/// How refreshd introduces itself.
+pub(super) const USER_AGENT: &str = concat!("refreshd/", env!("CARGO_PKG_VERSION"));
+
 /// The most bytes of an answer that are read. The largest honest one, ten shared ids with 2,000
 /// URLs of 1,024 characters each, is about 30 MB (API reference 1.2, 1.8).
-const MAX_ANSWER: usize = 64 << 20;
+pub(super) const MAX_ANSWER: usize = 64 << 20;
 
 /// Returns an HTTP client that sends each request once, on a connection of its own.
 ///
@@ -21,23 +25,30 @@ const MAX_ANSWER: usize = 64 << 20;
 /// nothing was written. Redirects are answers like others, and no proxy is taken from the
 /// environment. Half of the time a call may take is for connecting.
 pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
-    install_tls();
-    let builder = reqwest::Client::builder()
+    builder(&config.endpoint, config.timeout / 2)
         .user_agent(&config.user_agent)
         .timeout(config.timeout)
-        .connect_timeout(config.timeout / 2)
+        .build()
+}
+
+/// Returns the beginnings of a client for the host of `url`, that repeats nothing, follows nothing and
+/// asks no proxy; how long a whole call may take is for the caller to say.
+pub(super) fn builder(url: &Url, connect: Duration) -> reqwest::ClientBuilder {
+    install_tls();
+    let builder = reqwest::Client::builder()
+        .connect_timeout(connect)
+        .user_agent(USER_AGENT)
         .retry(reqwest::retry::never())
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
         .http1_only();
-    // Plain http to this machine must not fail for want of the system's CA certificates.
-    let builder = match config.endpoint.scheme() {
+    // Plain http must not fail for want of the system's CA certificates.
+    match url.scheme() {
         "http" => builder.https_only(false).tls_certs_only([]),
         _ => builder.https_only(true),
-    };
-    builder.build()
+    }
 }
 
 /// Returns the beginnings of a client that asks this machine only, over a socket or plain http.
@@ -70,9 +81,10 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Sends the request and reads the whole answer; `on_head` is called when its head has come.
+/// Sends the request and reads the whole answer of `most` bytes; `on_head` is called when its head has come.
 pub(super) async fn send(
     request: reqwest::RequestBuilder,
+    most: usize,
     on_head: impl FnOnce(),
 ) -> Result<Answer, Failure> {
     let mut response = request.send().await.map_err(transport_failure)?;
@@ -81,8 +93,9 @@ pub(super) async fn send(
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_failure)? {
         body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER {
-            return Err(failure(Reached::Sent, "the answer is longer than 64 MiB"));
+        if body.len() > most {
+            let message = format!("the answer is longer than {most} bytes");
+            return Err(failure(Reached::Sent, &message));
         }
     }
     Ok(Answer { status, headers, body })

@@ -180,10 +180,10 @@ pub(super) async fn run(
     let config = check::load(&args.config, printer)?;
     let account = account(&config, args.account.as_deref())?;
     let queries = queries(&args, clock.server_now())?;
-    let cdn = run::client(account, &clock)?;
+    let cdn = run::ready_client(account, &clock).await?;
     let mut rows = Vec::new();
     for query in queries {
-        rows.extend(all_pages(&*cdn, query).await.map_err(|failure| refused(&failure))?);
+        rows.extend(all_pages(&cdn, query).await.map_err(|failure| refused(&failure))?);
     }
     // By kind they came one after the other; of one second they stay as the CDN lists them.
     rows.sort_by_key(|row| std::cmp::Reverse(row.created_at));
@@ -194,7 +194,7 @@ pub(super) async fn run(
         no_details: None,
     };
     if args.detail {
-        details(&*cdn, &mut answer).await?;
+        details(&cdn, &mut answer).await?;
     }
     if args.json {
         printer.json(&answer);

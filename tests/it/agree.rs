@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use refreshd::cdn::{Cdn, Client, ClientConfig, CredentialFiles, Submission, TaskQuery};
+use refreshd::cdn::{Cdn, Client, ClientConfig, Keyring, Submission, Surroundings, TaskQuery};
 use refreshd::clock::{Clock, ManualClock};
 use refreshd::domain::ask::{Kind, Target};
+use refreshd::domain::credentials::{KeyFiles, KeySource, Place};
 use refreshd::domain::intent::Action;
 use refreshd::domain::prefetch::PrefetchOptions;
 use refreshd::domain::quota::QuotaKind;
@@ -29,27 +30,31 @@ async fn sandbox(clock: Arc<ManualClock>) -> Running {
     Sandbox::start(options, port().await, port().await, clock).expect("a sandbox")
 }
 
-fn client(running: &Running, clock: Arc<ManualClock>) -> Client {
+async fn client(running: &Running, clock: Arc<ManualClock>) -> Client {
     let directory = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         let path = directory.path().join(name);
         std::fs::write(&path, text).expect("a file");
         path
     };
-    let files = CredentialFiles {
+    let files = KeyFiles {
         key_id: write("id", &running.access_key_id),
         secret: write("secret", &running.access_key_secret),
         security_token: None,
     };
     let endpoint = format!("http://{}", running.api).parse().expect("a URL");
-    Client::new(&ClientConfig::new(endpoint), files, clock).expect("a client")
+    let source = KeySource::at(Place::Files(files));
+    let keyring = Keyring::new(source, Surroundings::default(), clock.clone());
+    let client = Client::new(&ClientConfig::new(endpoint), keyring, clock).expect("a client");
+    client.begin().await.1.expect("a key");
+    client
 }
 
 #[tokio::test]
 async fn every_operation_is_understood() {
     let clock = clock_at(0);
     let running = sandbox(clock.clone()).await;
-    let cdn = client(&running, clock.clone());
+    let cdn = client(&running, clock.clone()).await;
     let site = "https://www.example.com";
     let mut tasks = Vec::new();
     for (action, kind, force, text) in [
@@ -106,7 +111,7 @@ async fn every_operation_is_understood() {
 async fn scripted_faults_arrive_as_what_they_are() {
     let clock = clock_at(0);
     let running = sandbox(clock.clone()).await;
-    let cdn = client(&running, clock);
+    let cdn = client(&running, clock).await;
     let control = running.control();
     let action = "RefreshObjectCaches";
     let submission = Submission {
@@ -147,7 +152,7 @@ async fn scripted_faults_arrive_as_what_they_are() {
 async fn a_clock_that_is_off_is_learnt_from_the_refusal() {
     let running = sandbox(clock_at(3_600)).await;
     let clock = clock_at(0);
-    let cdn = client(&running, clock.clone());
+    let cdn = client(&running, clock.clone()).await;
     let failure = cdn.quota().await.expect_err("refused");
     assert_eq!(failure.code.as_deref(), Some("InvalidTimeStamp.Expired"));
     assert_eq!(clock.offset(), 3_600_000_000);
