@@ -1,11 +1,9 @@
 //! The client of the CDN's API: signs, sends once, and reads what comes back.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
@@ -13,6 +11,7 @@ use tracing::debug;
 use url::Url;
 
 use super::credentials::{CredentialError, CredentialFiles, Credentials};
+use super::rate::Rates;
 use super::sign::{Signable, canonical_query, hex_sha256};
 use super::transport::{failure, host_header, http_client, send};
 use super::wire::{
@@ -23,6 +22,7 @@ use super::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery, refu
 use crate::clock::SharedClock;
 use crate::domain::endpoint::endpoint_problem;
 use crate::domain::intent::Action;
+use crate::domain::limits::Limits;
 use crate::domain::own::CdnDomain;
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
@@ -31,10 +31,6 @@ use crate::domain::verdict::{Failure, QUERY_TOO_LONG, Reached};
 #[cfg(test)]
 mod tests;
 
-/// The longest encoded query that is sent, in bytes. No limit of the gateway is published; 8 KiB is
-/// what common HTTP servers take (API reference 1.1).
-pub const MAX_QUERY: usize = 8 * 1024;
-
 /// How the API is reached.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -42,17 +38,20 @@ pub struct ClientConfig {
     pub endpoint: Url,
     /// How long a whole call may take; half of it is for connecting.
     pub timeout: Duration,
+    /// What the CDN takes: calls a second, bytes a query.
+    pub limits: Limits,
     /// How refreshd introduces itself.
     pub user_agent: String,
 }
 
 impl ClientConfig {
-    /// Takes an endpoint, ten seconds a call and refreshd's own name.
+    /// Takes an endpoint, ten seconds a call, the documented limits and refreshd's own name.
     #[must_use]
     pub fn new(endpoint: Url) -> Self {
         Self {
             endpoint,
             timeout: Duration::from_secs(10),
+            limits: Limits::DOCUMENTED,
             user_agent: concat!("refreshd/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -85,7 +84,8 @@ pub struct Client {
     clock: SharedClock,
     files: CredentialFiles,
     credentials: RwLock<Arc<Credentials>>,
-    rates: Vec<DefaultDirectRateLimiter>,
+    limits: Limits,
+    rates: Rates,
 }
 
 impl Client {
@@ -95,7 +95,7 @@ impl Client {
         files: CredentialFiles,
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
-        let endpoint = config.endpoint.clone();
+        let (endpoint, limits) = (config.endpoint.clone(), config.limits);
         if let Some(problem) = endpoint_problem(&endpoint) {
             return Err(ClientError::Endpoint { endpoint, problem });
         }
@@ -103,10 +103,11 @@ impl Client {
             host: host_header(&endpoint),
             endpoint,
             http: http_client(config)?,
+            rates: Rates::new(clock.clone(), &limits),
             clock,
             credentials: RwLock::new(Arc::new(files.read()?)),
             files,
-            rates: Operation::ALL.iter().map(|operation| rate(*operation)).collect(),
+            limits,
         })
     }
 
@@ -132,15 +133,14 @@ impl Client {
         parameters: &[(String, String)],
     ) -> Result<T, Failure> {
         let encoded = canonical_query(parameters);
-        if !operation.has_form() && encoded.len() > MAX_QUERY {
-            let bytes = encoded.len();
-            let message =
-                format!("the query would have {bytes} bytes; at most {MAX_QUERY} are sent");
+        let (bytes, most) = (encoded.len(), self.limits.query_bytes);
+        if !operation.has_form() && bytes > most {
+            let message = format!("the query would have {bytes} bytes; at most {most} are sent");
             let code = Some(QUERY_TOO_LONG.to_owned());
             return Err(Failure { code, ..failure(Reached::Nothing, &message) });
         }
         // Before signing, so that the date is fresh when the call leaves.
-        self.rates[operation as usize].until_ready().await;
+        self.rates.wait_for(operation).await;
         let begun = self.clock.boot();
         let result = self.exchange(operation, &encoded).await;
         let duration_ms = self.clock.boot().saturating_sub(begun).as_millis();
@@ -233,12 +233,6 @@ impl Client {
             .header(AUTHORIZATION, authorization)
             .body(body.to_owned())
     }
-}
-
-/// Spaces calls evenly: a burst would put twice the figure into one second of the CDN's.
-fn rate(operation: Operation) -> DefaultDirectRateLimiter {
-    let per_second = NonZeroU32::new(operation.calls_per_second()).unwrap_or(NonZeroU32::MIN);
-    RateLimiter::direct(Quota::per_second(per_second).allow_burst(NonZeroU32::MIN))
 }
 
 /// Says that a call succeeded by its status only: what was asked for is not in the answer. If that is

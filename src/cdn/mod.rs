@@ -17,6 +17,7 @@ use crate::domain::verdict::Failure;
 
 pub mod client;
 pub mod credentials;
+mod rate;
 mod refusal;
 pub mod sign;
 mod skew;

@@ -177,8 +177,11 @@ pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Arc<dyn C
         secret: account.access_key_secret_file.clone(),
         security_token: None,
     };
-    let client =
-        ClientConfig { timeout: account.timeout, ..ClientConfig::new(account.endpoint.clone()) };
+    let client = ClientConfig {
+        timeout: account.timeout,
+        limits: account.limits,
+        ..ClientConfig::new(account.endpoint.clone())
+    };
     let client = Client::new(&client, files, clock.clone()).map_err(|error| {
         let exit = match error {
             ClientError::Credentials(_) => Exit::Credentials,
@@ -209,6 +212,7 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
                 account.name.clone(),
                 AccountDesk {
                     quota: account.quota,
+                    url_bytes: account.limits.url_bytes,
                     rules: account.rules.clone(),
                     hosts: hosts(account),
                 },

@@ -3,7 +3,7 @@
 //!
 //! Enters: the text, its path, the credentials directory. Leaves: [`Config`] or [`Problems`].
 //! **Invariant:** a [`Config`] needs no further checks but those that ask the machine (does the
-//! root exist, can the key be read); defaults stand here and nowhere else.
+//! root exist, can the key be read); defaults stand here, or with the type that has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::domain::ask::Target;
 use crate::domain::guard::Guard;
+use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::plan::Policy;
@@ -18,9 +19,11 @@ use crate::domain::prefetch::{PrefetchByHost, PrefetchOptions};
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
 use crate::domain::stage::Stages;
+use crate::domain::verdict::Verdicts;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
+mod limits;
 mod mapping;
 mod origin;
 mod prefetch;
@@ -121,6 +124,8 @@ pub struct Account {
     pub poll_first: Duration,
     /// What the gap between two looks at a job grows to; at least `poll_first`.
     pub poll_max: Duration,
+    /// How long it is between two questions about tasks while there are few of them.
+    pub poll_gap: Duration,
     /// When a task that never appears or never ends is given up; at least `poll_max`.
     pub poll_give_up: Duration,
     /// The gap between two looks for a call whose answer never came; at least 60 s, except to
@@ -128,10 +133,14 @@ pub struct Account {
     pub doubt_gap: Duration,
     /// What a day may cost, in asks; the smaller of this and the CDN's answer counts.
     pub quota: PerKind<u64>,
+    /// What the CDN takes in a second, a request and a minute.
+    pub limits: Limits,
     /// What of that is kept for whom, and the cap on wide refreshes.
     pub rules: Rules,
     /// Whether and how wide asks stand for URLs.
     pub cover: Cover,
+    /// What the CDN's codes mean.
+    pub verdicts: Verdicts,
 }
 
 /// When a directory or a regex stands for URLs: `[account.NAME.cover]`.

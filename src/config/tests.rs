@@ -59,7 +59,8 @@ fn the_minimal_configuration_has_every_default() {
     let origin = &config.origins[&OriginName::from("www")];
     assert_eq!(config.log, Log::default());
     assert_eq!(account.batch, 100);
-    assert_eq!(account.poll_first, Duration::from_secs(180));
+    assert_eq!(account.poll_first, Duration::from_secs(300));
+    assert_eq!(account.poll_gap, Duration::from_secs(10));
     assert_eq!(account.poll_max, Duration::from_secs(600));
     assert_eq!(account.doubt_gap, Duration::from_secs(60));
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
@@ -260,6 +261,8 @@ fn each_slip_in_a_value_is_named() {
         (adding("quota = 5", ""), "`quota` is a table, not a whole number"),
         (adding("[account.main.quota]\nurl = -1", ""), "`url` can't be -1"),
         (adding("[account.main.quota]\nreserve = 101", ""), "`reserve` can't be 101"),
+        (adding("[account.main.limits]\nrefresh_calls = 0", ""), "`refresh_calls` can't be 0"),
+        (adding("[account.main.limits]\nurl_bytes = 8193", ""), "`url_bytes` can't be 8193"),
         (
             adding("", "account = \"man\""),
             "`account` names \"man\", and there is no `[account.man]`",
@@ -285,6 +288,15 @@ fn each_slip_in_a_value_is_named() {
         (adding("[log]\nlevel = \"inof\"", ""), "`level` can't be \"inof\""),
     ];
     refused(&rows);
+}
+
+#[test]
+fn what_the_cdn_takes_can_be_set_and_holds_for_the_urls_of_its_origins() {
+    let text = adding("[account.main.limits]\nurl_bytes = 2048\ntasks_calls = 10", "");
+    let config = config(&text);
+    let limits = config.accounts[&AccountName::from("main")].limits;
+    assert_eq!(limits, Limits { url_bytes: 2_048, tasks_calls: 10, ..Limits::DOCUMENTED });
+    assert_eq!(config.origins[&OriginName::from("www")].mapping.spec().url_bytes, 2_048);
 }
 
 #[test]

@@ -139,8 +139,8 @@ impl Engine {
         let recorded = Arc::new(Notify::new());
         let accepted: Vec<AccountBoard> = config
             .accounts
-            .keys()
-            .map(|name| AccountBoard::new(name.clone(), facts.clone()))
+            .values()
+            .map(|account| AccountBoard::new(account, facts.clone()))
             .collect();
         let mut engine = Self {
             tasks: JoinSet::new(),

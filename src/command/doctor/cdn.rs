@@ -64,19 +64,19 @@ pub(super) fn key(account: &Account, told: &Told) -> Finding {
             .mend(mend)
     };
     let verdict = judge(failure);
-    if verdict == Verdict::Renew || code.contains("Signature") {
+    if verdict == Verdict::Renew {
         let (id, secret) = (&account.access_key_id_file, &account.access_key_secret_file);
         let (id, secret) = (id.display(), secret.display());
         refused(format!("write the right key into {id} and {secret}; then restart the daemon"))
-    } else if verdict != Verdict::Operator {
-        Finding::not_checked(about, format!("the CDN did not tell: {said}"))
-    } else if code.starts_with("Forbidden") || code.starts_with("NoPermission") {
+    } else if verdict == Verdict::Forbidden {
         refused(
             "in the console, give the key's user cdn:RefreshObjectCaches, cdn:PushObjectCache, \
              cdn:DescribeRefreshTasks, cdn:DescribeRefreshTaskById, cdn:DescribeRefreshQuota and \
              cdn:DescribeUserDomains"
                 .to_owned(),
         )
+    } else if verdict != Verdict::Operator {
+        Finding::not_checked(about, format!("the CDN did not tell: {said}"))
     } else {
         refused(format!(
             "in the console, see that the service is open and paid; and is {} the CDN's API?",

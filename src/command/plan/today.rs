@@ -65,7 +65,8 @@ impl Today {
 
     /// Makes the purse of a plan. What began in the last minute and hour isn't known.
     pub(super) fn purse(&self, account: &Account, now: Timestamp) -> Purse {
-        Purse::new(now, &self.allowances, &account.rules, &self.spending, &self.expected)
+        let Self { allowances, spending, expected } = self;
+        Purse::new(now, allowances, &account.rules, &account.limits, spending, expected)
     }
 }
 
