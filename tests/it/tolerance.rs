@@ -99,134 +99,140 @@ async fn a_submission_is_accepted_whatever_the_form_of_its_ids() {
     }
 }
 
+const THROTTLED: Verdict = Verdict::Later { after: None, scope: Scope::Account };
+const PAGE: &str =
+    "<!DOCTYPE html><html><head><title>502</title></head><body><Code>x</Code></body></html>";
+
+type Refused = (u16, &'static str, &'static str, Option<&'static str>, Verdict);
+
+/// Status, content type and body; the code that is read, and what that means.
+const REFUSALS: &[Refused] = &[
+    (
+        400,
+        JSON,
+        r#"{"RequestId":"R","HostId":"h","Code":"InvalidObjectPath.Malformed","Message":"m","Recommend":"r"}"#,
+        Some("InvalidObjectPath.Malformed"),
+        Verdict::Split,
+    ),
+    (
+        400,
+        JSON,
+        r#"{"code":"QuotaExceeded.Refresh","message":"m","requestId":"R"}"#,
+        Some("QuotaExceeded.Refresh"),
+        Verdict::NextDay,
+    ),
+    (
+        403,
+        JSON,
+        r#"{"Code":"Forbidden.RAM","Message":"m","RequestId":"R","AccessDeniedDetail":{"AuthAction":"cdn:x"}}"#,
+        Some("Forbidden.RAM"),
+        Verdict::Operator,
+    ),
+    (
+        400,
+        JSON,
+        r#"{"Code":"Throttling.User","Message":null,"RequestId":null}"#,
+        Some("Throttling.User"),
+        THROTTLED,
+    ),
+    (
+        503,
+        XML,
+        "<Error><RequestId>R</RequestId><HostId>h</HostId><Code>Throttling</Code><Message>m</Message></Error>",
+        Some("Throttling"),
+        THROTTLED,
+    ),
+    (
+        404,
+        XML,
+        "<?xml version='1.0' encoding='UTF-8'?>\n<Error>\n  <Code>InvalidAccessKeyId.NotFound</Code>\n  <RequestId>R</RequestId>\n</Error>\n",
+        Some("InvalidAccessKeyId.NotFound"),
+        Verdict::Renew,
+    ),
+    (
+        400,
+        XML,
+        "<RefreshObjectCachesResponse><Code>MissingParameter</Code><Message><![CDATA[a & b]]></Message></RefreshObjectCachesResponse>",
+        Some("MissingParameter"),
+        Verdict::Never,
+    ),
+    // The content type may lie.
+    (
+        400,
+        HTML,
+        r#"{"Code":"InvalidObjectPath.Malformed"}"#,
+        Some("InvalidObjectPath.Malformed"),
+        Verdict::Split,
+    ),
+    (
+        400,
+        JSON,
+        "<Error><Code>MissingParameter</Code></Error>",
+        Some("MissingParameter"),
+        Verdict::Never,
+    ),
+    // A code of its own, and one that is a number.
+    (
+        400,
+        JSON,
+        r#"{"Code":"NeverSeenBefore","Message":"m"}"#,
+        Some("NeverSeenBefore"),
+        Verdict::Split,
+    ),
+    (400, JSON, r#"{"Code":40012,"Message":7}"#, Some("40012"), Verdict::Split),
+    // 5xx and what is none of the API's: nobody knows.
+    (
+        500,
+        JSON,
+        r#"{"Code":"InternalError","Message":"m"}"#,
+        Some("InternalError"),
+        Verdict::Unknown,
+    ),
+    (502, HTML, PAGE, None, Verdict::Unknown),
+    (403, HTML, PAGE, None, Verdict::Unknown),
+    (400, JSON, "{}", None, Verdict::Unknown),
+    (400, JSON, "", None, Verdict::Unknown),
+    (400, JSON, r#"{"Code":"Cut"#, None, Verdict::Unknown),
+    (302, HTML, "", None, Verdict::Unknown),
+    // A success that says nothing, or something else.
+    (200, JSON, "", None, Verdict::Unknown),
+    (200, JSON, "{}", None, Verdict::Unknown),
+    (200, JSON, "null", None, Verdict::Unknown),
+    (200, JSON, "[]", None, Verdict::Unknown),
+    (200, HTML, PAGE, None, Verdict::Unknown),
+    (200, JSON, r#"{"RefreshTaskId":"","RequestId":"R"}"#, None, Verdict::Unknown),
+    (
+        200,
+        JSON,
+        r#"{"Code":"InternalError","Message":"m","RequestId":"R"}"#,
+        Some("InternalError"),
+        Verdict::Unknown,
+    ),
+    (
+        200,
+        JSON,
+        r#"{"Code":"QuotaExceeded.Refresh","Message":"m"}"#,
+        Some("QuotaExceeded.Refresh"),
+        Verdict::Unknown,
+    ),
+    (200, JSON, r#"{"Code":"Throttling","Message":"m"}"#, Some("Throttling"), THROTTLED),
+    (
+        200,
+        XML,
+        "<Error><Code>InternalError</Code></Error>",
+        Some("InternalError"),
+        Verdict::Unknown,
+    ),
+];
+
 #[tokio::test]
 async fn each_refusal_is_understood_in_whatever_form_it_comes() {
-    let later = |scope| Verdict::Later { after: None, scope };
-    let throttled = later(Scope::Account);
-    let page =
-        "<!DOCTYPE html><html><head><title>502</title></head><body><Code>x</Code></body></html>";
-    for (status, kind, body, code, verdict) in [
-        (
-            400,
-            JSON,
-            r#"{"RequestId":"R","HostId":"h","Code":"InvalidObjectPath.Malformed","Message":"m","Recommend":"r"}"#,
-            Some("InvalidObjectPath.Malformed"),
-            Verdict::Split,
-        ),
-        (
-            400,
-            JSON,
-            r#"{"code":"QuotaExceeded.Refresh","message":"m","requestId":"R"}"#,
-            Some("QuotaExceeded.Refresh"),
-            Verdict::NextDay,
-        ),
-        (
-            403,
-            JSON,
-            r#"{"Code":"Forbidden.RAM","Message":"m","RequestId":"R","AccessDeniedDetail":{"AuthAction":"cdn:x"}}"#,
-            Some("Forbidden.RAM"),
-            Verdict::Operator,
-        ),
-        (
-            400,
-            JSON,
-            r#"{"Code":"Throttling.User","Message":null,"RequestId":null}"#,
-            Some("Throttling.User"),
-            throttled.clone(),
-        ),
-        (
-            503,
-            XML,
-            "<Error><RequestId>R</RequestId><HostId>h</HostId><Code>Throttling</Code><Message>m</Message></Error>",
-            Some("Throttling"),
-            throttled.clone(),
-        ),
-        (
-            404,
-            XML,
-            "<?xml version='1.0' encoding='UTF-8'?>\n<Error>\n  <Code>InvalidAccessKeyId.NotFound</Code>\n  <RequestId>R</RequestId>\n</Error>\n",
-            Some("InvalidAccessKeyId.NotFound"),
-            Verdict::Renew,
-        ),
-        (
-            400,
-            XML,
-            "<RefreshObjectCachesResponse><Code>MissingParameter</Code><Message><![CDATA[a & b]]></Message></RefreshObjectCachesResponse>",
-            Some("MissingParameter"),
-            Verdict::Never,
-        ),
-        // The content type may lie.
-        (
-            400,
-            HTML,
-            r#"{"Code":"InvalidObjectPath.Malformed"}"#,
-            Some("InvalidObjectPath.Malformed"),
-            Verdict::Split,
-        ),
-        (
-            400,
-            JSON,
-            "<Error><Code>MissingParameter</Code></Error>",
-            Some("MissingParameter"),
-            Verdict::Never,
-        ),
-        // A code of its own, and one that is a number.
-        (
-            400,
-            JSON,
-            r#"{"Code":"NeverSeenBefore","Message":"m"}"#,
-            Some("NeverSeenBefore"),
-            Verdict::Split,
-        ),
-        (400, JSON, r#"{"Code":40012,"Message":7}"#, Some("40012"), Verdict::Split),
-        // 5xx and what is none of the API's: nobody knows.
-        (
-            500,
-            JSON,
-            r#"{"Code":"InternalError","Message":"m"}"#,
-            Some("InternalError"),
-            Verdict::Unknown,
-        ),
-        (502, HTML, page, None, Verdict::Unknown),
-        (403, HTML, page, None, Verdict::Unknown),
-        (400, JSON, "{}", None, Verdict::Unknown),
-        (400, JSON, "", None, Verdict::Unknown),
-        (400, JSON, r#"{"Code":"Cut"#, None, Verdict::Unknown),
-        (302, HTML, "", None, Verdict::Unknown),
-        // A success that says nothing, or something else.
-        (200, JSON, "", None, Verdict::Unknown),
-        (200, JSON, "{}", None, Verdict::Unknown),
-        (200, JSON, "null", None, Verdict::Unknown),
-        (200, JSON, "[]", None, Verdict::Unknown),
-        (200, HTML, page, None, Verdict::Unknown),
-        (200, JSON, r#"{"RefreshTaskId":"","RequestId":"R"}"#, None, Verdict::Unknown),
-        (
-            200,
-            JSON,
-            r#"{"Code":"InternalError","Message":"m","RequestId":"R"}"#,
-            Some("InternalError"),
-            Verdict::Unknown,
-        ),
-        (
-            200,
-            JSON,
-            r#"{"Code":"QuotaExceeded.Refresh","Message":"m"}"#,
-            Some("QuotaExceeded.Refresh"),
-            Verdict::Unknown,
-        ),
-        (200, JSON, r#"{"Code":"Throttling","Message":"m"}"#, Some("Throttling"), throttled),
-        (
-            200,
-            XML,
-            "<Error><Code>InternalError</Code></Error>",
-            Some("InternalError"),
-            Verdict::Unknown,
-        ),
-    ] {
+    for (status, kind, body, code, verdict) in REFUSALS {
+        let (status, code) = (*status, *code);
         let failure = submit(Action::Refresh, serve(status, kind, body)).await.expect_err(body);
         assert_eq!(failure.reached, Reached::Answered(status), "{body}");
         assert_eq!(failure.code.as_deref(), code, "{body}");
-        assert_eq!(judge(&failure), verdict, "{status} {body}");
+        assert_eq!(judge(&failure), *verdict, "{status} {body}");
         let id = if body.contains(r#":"R""#) || body.contains(">R<") { "R" } else { "HEAD" };
         let told = failure.request_id.as_deref();
         assert!(told == Some(id) || (told, status) == (Some("HEAD"), 200), "{told:?}: {body}");
