@@ -143,7 +143,7 @@ async fn all_pages_of_domains_are_listed() {
             Options { domains: domains.clone(), offline, ..Options::new("http://127.0.0.1:1") };
         let running = Sandbox::start(options, port().await, port().await, clock.clone());
         let running = running.expect("a sandbox");
-        let listed = client(&running, clock.clone()).domains().await.expect("domains");
+        let listed = client(&running, clock.clone()).await.domains().await.expect("domains");
         let names: Vec<_> = listed.iter().map(|domain| domain.name.clone()).collect();
         assert_eq!(names, domains);
         let online = listed.iter().filter(|domain| domain.status == "online").count();
