@@ -1,6 +1,5 @@
 //! The client of the CDN's API: signs, sends once, and reads what comes back.
 
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,10 +9,10 @@ use serde::de::DeserializeOwned;
 use tracing::debug;
 use url::Url;
 
-use super::credentials::{CredentialError, CredentialFiles, Credentials};
+use super::credentials::{CredentialError, Credentials, Keyring, Renewed};
 use super::rate::Rates;
 use super::sign::{Signable, canonical_query, hex_sha256};
-use super::transport::{failure, host_header, http_client, send};
+use super::transport::{MAX_ANSWER, USER_AGENT, failure, host_header, http_client, send};
 use super::wire::{
     self, DetailReply, Domain, DomainsReply, Operation, QuotaReply, SubmitReply, Task, TasksReply,
     foreign_text,
@@ -26,7 +25,7 @@ use crate::domain::limits::Limits;
 use crate::domain::own::CdnDomain;
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
-use crate::domain::verdict::{Failure, QUERY_TOO_LONG, Reached};
+use crate::domain::verdict::{Failure, NO_CREDENTIALS, QUERY_TOO_LONG, Reached};
 
 #[cfg(test)]
 mod tests;
@@ -52,7 +51,7 @@ impl ClientConfig {
             endpoint,
             timeout: Duration::from_secs(10),
             limits: Limits::DOCUMENTED,
-            user_agent: concat!("refreshd/", env!("CARGO_PKG_VERSION")).to_owned(),
+            user_agent: USER_AGENT.to_owned(),
         }
     }
 }
@@ -68,9 +67,6 @@ pub enum ClientError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// There is no access key.
-    #[error(transparent)]
-    Credentials(#[from] CredentialError),
     /// The HTTP client cannot be made: most likely the system's certificates are missing.
     #[error("cannot prepare HTTPS: {0}; are the system's CA certificates installed?")]
     Http(#[from] reqwest::Error),
@@ -82,17 +78,17 @@ pub struct Client {
     host: String,
     http: reqwest::Client,
     clock: SharedClock,
-    files: CredentialFiles,
-    credentials: RwLock<Arc<Credentials>>,
+    keyring: Keyring,
     limits: Limits,
     rates: Rates,
 }
 
 impl Client {
-    /// Makes a client; the access key is read now.
+    /// Makes a client. It has no access key before [`begin`](Self::begin) or
+    /// [`renew`](Cdn::renew) fetched one.
     pub fn new(
         config: &ClientConfig,
-        files: CredentialFiles,
+        keyring: Keyring,
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
         let (endpoint, limits) = (config.endpoint.clone(), config.limits);
@@ -105,25 +101,14 @@ impl Client {
             http: http_client(config)?,
             rates: Rates::new(clock.clone(), &limits),
             clock,
-            credentials: RwLock::new(Arc::new(files.read()?)),
-            files,
+            keyring,
             limits,
         })
     }
 
-    /// Reads the access key again, after [`Verdict::Renew`](crate::domain::verdict::Verdict::Renew).
-    /// Returns whether it is another one; if not, only a person can help.
-    pub fn renew(&self) -> Result<bool, CredentialError> {
-        let new = self.files.read()?;
-        let mut current = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = !current.is_same(&new);
-        *current = Arc::new(new);
-        Ok(is_new)
-    }
-
-    fn credentials(&self) -> Arc<Credentials> {
-        let current = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+    /// Fetches the first access key; an error says why there is none yet.
+    pub async fn begin(&self) -> (Renewed, Result<(), CredentialError>) {
+        self.keyring.try_renew(false).await
     }
 
     /// Makes a call and logs it, once and quietly: who handles a failure also knows what it means.
@@ -165,17 +150,17 @@ impl Client {
     }
 
     async fn exchange<T: Reply>(&self, operation: Operation, encoded: &str) -> Result<T, Failure> {
-        let credentials = self.credentials();
+        let credentials = self.keyring.key().ok_or_else(|| {
+            let code = Some(NO_CREDENTIALS.to_owned());
+            let message = "there is no valid access key; `refreshd status` says why";
+            Failure { code, ..failure(Reached::Nothing, message) }
+        })?;
         let request = self.request(operation, encoded, &credentials);
         let mut received_at = self.clock.steady();
-        let answer = send(request, || received_at = self.clock.steady()).await?;
+        let answer = send(request, MAX_ANSWER, || received_at = self.clock.steady()).await?;
         let refused = || {
-            let token = credentials.security_token.as_ref();
-            let secrets = [
-                credentials.key_id.as_str(),
-                credentials.secret.expose_secret(),
-                token.map_or("", |token| token.expose_secret()),
-            ];
+            let secret = credentials.secret.expose_secret();
+            let secrets = [credentials.key_id.as_str(), secret, credentials.token()];
             refusal::read(&answer, &secrets)
         };
         let result = if (200..=299).contains(&answer.status) {
@@ -372,11 +357,7 @@ impl Cdn for Client {
         Ok(domains)
     }
 
-    fn renew(&self) {
-        match self.renew() {
-            Ok(true) => tracing::info!("the access key was read again, and it is another one"),
-            Ok(false) => {}
-            Err(error) => tracing::error!("{error}"),
-        }
+    async fn renew(&self, refused: bool) -> Renewed {
+        self.keyring.renew(refused).await
     }
 }

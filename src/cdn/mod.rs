@@ -25,7 +25,7 @@ mod transport;
 pub mod wire;
 
 pub use client::{Client, ClientConfig, ClientError};
-pub use credentials::{CredentialError, CredentialFiles, Credentials};
+pub use credentials::{CredentialError, Credentials, Keyring, Renewed, Surroundings};
 pub use transport::{http_client, local_client};
 
 /// What the CDN answered to an accepted batch.
@@ -130,7 +130,7 @@ pub trait Cdn: Send + Sync + 'static {
     /// Asks what the day allows and what remains of it; a kind may be missing from the answer.
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure>;
 
-    /// Reads or fetches the credentials again before the next call: the CDN refused them, or they
-    /// were rotated.
-    fn renew(&self);
+    /// Fetches the access key anew where it is due, where what it is read from has changed, or where
+    /// the CDN `refused` it; says what came of it and when to come again.
+    async fn renew(&self, refused: bool) -> Renewed;
 }

@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cdn::{Cdn, Client, ClientConfig, ClientError, CredentialFiles};
+use crate::cdn::{Cdn, Client, ClientConfig, ClientError, Keyring, Surroundings};
 use crate::clock::SharedClock;
 use crate::config::{Account, Config, Origin};
 use crate::database::{Database, LockError, StateLock};
@@ -44,6 +44,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
     crate::telemetry::start(&config.log).map_err(io)?;
+    leave_no_core();
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
@@ -75,6 +76,15 @@ pub(super) async fn run(
     }
 }
 
+/// Has the kernel keep this process's memory, in which the keys are, to itself: it dumps no core, and
+/// nobody but root may trace it.
+fn leave_no_core() {
+    let nothing = rustix::process::DumpableBehavior::NotDumpable;
+    if let Err(error) = rustix::process::set_dumpable_behavior(nothing) {
+        tracing::warn!("core dumps can't be forbidden: {error}");
+    }
+}
+
 fn ended_unasked(error: &EngineError) -> Failed {
     let message = format!(
         "refreshd stopped by itself: {error}\nwhat was recorded is kept and goes on at the next start"
@@ -101,7 +111,7 @@ impl Daemon {
             };
             Failed::new(exit, error)
         })?;
-        let cdns = cdns(&config, &clock)?;
+        let cdns = cdns(&config, &clock).await?;
         let database = Database::open(&config.state_dir.join(DATABASE)).map_err(io)?;
         let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
@@ -158,39 +168,51 @@ fn io(error: impl std::fmt::Display) -> Failed {
     Failed::new(Exit::Io, error)
 }
 
-/// Makes the client of every account.
-pub(super) fn cdns(
+/// Makes the client of every account, with its access key. A key that can't be had ends the start,
+/// unless it may be had later.
+async fn cdns(
     config: &Config,
     clock: &SharedClock,
 ) -> Result<BTreeMap<AccountName, Arc<dyn Cdn>>, Failed> {
-    config
-        .accounts
-        .values()
-        .map(|account| Ok((account.name.clone(), client(account, clock)?)))
-        .collect()
+    let mut cdns: BTreeMap<AccountName, Arc<dyn Cdn>> = BTreeMap::new();
+    for account in config.accounts.values() {
+        let client = client(account, clock)?;
+        if let (_, Err(error)) = client.begin().await
+            && !error.may_pass
+        {
+            let message = format!("account `{}`: {error}", account.name);
+            return Err(Failed::new(Exit::Credentials, message));
+        }
+        cdns.insert(account.name.clone(), Arc::new(client));
+    }
+    Ok(cdns)
 }
 
-/// Makes the client of an account.
-pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Arc<dyn Cdn>, Failed> {
-    let files = CredentialFiles {
-        key_id: account.access_key_id_file.clone(),
-        secret: account.access_key_secret_file.clone(),
-        security_token: None,
-    };
+/// Makes the client of an account, without an access key yet.
+pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, Failed> {
     let client = ClientConfig {
         timeout: account.timeout,
         limits: account.limits,
         ..ClientConfig::new(account.endpoint.clone())
     };
-    let client = Client::new(&client, files, clock.clone()).map_err(|error| {
+    let (source, around) = (account.credentials.clone(), Surroundings::of_process());
+    let keyring = Keyring::new(source, around, clock.clone());
+    Client::new(&client, keyring, clock.clone()).map_err(|error| {
         let exit = match error {
-            ClientError::Credentials(_) => Exit::Credentials,
             ClientError::Endpoint { .. } => Exit::Config,
             ClientError::Http(_) => Exit::Io,
         };
         Failed::new(exit, format!("account `{}`: {error}", account.name))
+    })
+}
+
+/// Makes the client of an account for a command, which has nobody to fetch an access key later.
+pub(super) async fn ready_client(account: &Account, clock: &SharedClock) -> Result<Client, Failed> {
+    let client = client(account, clock)?;
+    client.begin().await.1.map_err(|error| {
+        Failed::new(Exit::Credentials, format!("account `{}`: {error}", account.name))
     })?;
-    Ok(Arc::new(client))
+    Ok(client)
 }
 
 /// Returns what the control socket knows of each account.

@@ -98,6 +98,7 @@ fn render(status: &Value, config: &Config) -> String {
     }
     text.push_str(&treasury::lines(status));
     for (account, facts) in entries(&status["accounts"]) {
+        text.push_str(&key(account, &facts["key"]));
         if let Some(note) = facts["note"].as_str().filter(|note| !note.is_empty()) {
             let _ = writeln!(text, "account {account}: {note}");
         }
@@ -126,6 +127,21 @@ fn render(status: &Value, config: &Config) -> String {
             let _ =
                 writeln!(text, "  {name}: {}: {}", word(&unmapped["path"]), word(&unmapped["why"]));
         }
+    }
+    text
+}
+
+/// Writes which access key an account uses, and why there is no newer one.
+fn key(account: &str, key: &Value) -> String {
+    let mut text = String::new();
+    let source = word(&key["source"]);
+    if !source.is_empty() {
+        let expiry = key["expires_at"].as_i64().map(Timestamp::from_micros);
+        let expiry = expiry.map_or_else(String::new, |at| format!(", expires {at}"));
+        let _ = writeln!(text, "key of {account}: {} from {source}{expiry}", word(&key["key_id"]));
+    }
+    if let Some(trouble) = key["trouble"].as_str().filter(|trouble| !trouble.is_empty()) {
+        let _ = writeln!(text, "key of {account}: no new one could be had: {trouble}");
     }
     text
 }

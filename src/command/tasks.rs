@@ -23,6 +23,9 @@ use super::{ConfigArg, Exit, Failed, Printer, check, history, run};
 /// How long the CDN keeps tasks (API reference 1.7); a minute is left for its clock.
 const HISTORY: Duration = Duration::from_secs(3 * 86_400 - 60);
 
+/// The action of a row that is a prefetch.
+const PREFETCH: Option<&str> = Some(Action::Prefetch.as_str());
+
 /// Arguments of `refreshd tasks`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -121,7 +124,9 @@ struct Answer {
 #[derive(Debug, Serialize)]
 struct Row {
     task: TaskId,
-    action: &'static str,
+    /// Left out for what refreshd does not ask for, such as `block`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'static str>,
     /// The house's word for the kind, else the CDN's.
     kind: String,
     target: String,
@@ -148,10 +153,10 @@ impl From<TaskRow> for Row {
             .into_iter()
             .find(|kind| row.object_type.eq_ignore_ascii_case(row_type(Action::Refresh, *kind)));
         let is_prefetch = row.object_type == row_type(Action::Prefetch, Kind::Url);
-        let kind = match known {
-            _ if is_prefetch => Kind::Url.as_str().to_owned(),
-            Some(kind) => kind.as_str().to_owned(),
-            None => escape(row.object_type.as_bytes()),
+        let (action, kind) = match known {
+            _ if is_prefetch => (Some(Action::Prefetch), Kind::Url.as_str().to_owned()),
+            Some(kind) => (Some(Action::Refresh), kind.as_str().to_owned()),
+            None => (None, escape(row.object_type.as_bytes())),
         };
         let (status, percent, why) = match row.status {
             TaskStatus::Complete => ("complete", None, String::new()),
@@ -160,7 +165,7 @@ impl From<TaskRow> for Row {
         };
         Self {
             task: TaskId(escape(row.task.0.as_bytes())),
-            action: if is_prefetch { Action::Prefetch } else { Action::Refresh }.as_str(),
+            action: action.map(Action::as_str),
             kind,
             target: escape(row.object_path.as_bytes()),
             status,
@@ -180,10 +185,10 @@ pub(super) async fn run(
     let config = check::load(&args.config, printer)?;
     let account = account(&config, args.account.as_deref())?;
     let queries = queries(&args, clock.server_now())?;
-    let cdn = run::client(account, &clock)?;
+    let cdn = run::ready_client(account, &clock).await?;
     let mut rows = Vec::new();
     for query in queries {
-        rows.extend(all_pages(&*cdn, query).await.map_err(|failure| refused(&failure))?);
+        rows.extend(all_pages(&cdn, query).await.map_err(|failure| refused(&failure))?);
     }
     // By kind they came one after the other; of one second they stay as the CDN lists them.
     rows.sort_by_key(|row| std::cmp::Reverse(row.created_at));
@@ -194,7 +199,7 @@ pub(super) async fn run(
         no_details: None,
     };
     if args.detail {
-        details(&*cdn, &mut answer).await?;
+        details(&cdn, &mut answer).await?;
     }
     if args.json {
         printer.json(&answer);
@@ -257,7 +262,7 @@ async fn all_pages(cdn: &dyn Cdn, mut query: TaskQuery) -> Result<Vec<TaskRow>, 
 
 /// Asks for the details of each prefetch, until the CDN says that it tells this account none.
 async fn details(cdn: &dyn Cdn, answer: &mut Answer) -> Result<(), Failed> {
-    let prefetches = answer.tasks.iter().filter(|row| row.action == Action::Prefetch.as_str());
+    let prefetches = answer.tasks.iter().filter(|row| row.action == PREFETCH);
     let ids: BTreeSet<TaskId> = prefetches.map(|row| row.task.clone()).collect();
     let mut told = Vec::new();
     for task in ids {
@@ -313,7 +318,7 @@ fn show(answer: &Answer, by_path: bool, printer: &mut Printer) {
     for row in &answer.tasks {
         let created = row.created_at.as_deref().unwrap_or("-");
         let what = match row.action {
-            "prefetch" => "prefetch",
+            PREFETCH => "prefetch",
             _ => row.kind.as_str(),
         };
         let status = row.percent.map_or_else(|| row.status.to_owned(), |part| format!("{part} %"));

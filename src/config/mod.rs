@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::ask::Target;
+use crate::domain::credentials::KeySource;
 use crate::domain::guard::Guard;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
@@ -22,6 +23,7 @@ use crate::domain::stage::Stages;
 use crate::domain::verdict::Verdicts;
 use crate::domain::watch::{Links, Means};
 
+mod credentials;
 mod duration;
 mod limits;
 mod mapping;
@@ -112,10 +114,8 @@ pub struct Account {
     pub name: AccountName,
     /// The CDN's API: https, or http to this machine.
     pub endpoint: url::Url,
-    /// The file that holds the access key id.
-    pub access_key_id_file: PathBuf,
-    /// The file that holds the access key secret.
-    pub access_key_secret_file: PathBuf,
+    /// Where its access key comes from.
+    pub credentials: KeySource,
     /// How long one call may take.
     pub timeout: Duration,
     /// How many asks one call carries at most: 1 to 1,000.

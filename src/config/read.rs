@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::credentials::key_source;
 use super::origin::{Placed, origin, outside, twice};
 use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
@@ -140,26 +141,9 @@ fn account(
     credentials: Option<&Path>,
     findings: &mut Findings,
 ) -> Option<Account> {
-    let key_file = value::key_file(credentials);
-    let example = |file: &str| format!("\"/etc/refreshd/credentials/{file}\"");
     let endpoint =
         section.required("endpoint", "\"https://cdn.aliyuncs.com\"", value::endpoint, findings);
-    let id = section.required("access_key_id_file", &example("access_key_id"), &key_file, findings);
-    let secret = section.required(
-        "access_key_secret_file",
-        &example("access_key_secret"),
-        &key_file,
-        findings,
-    );
-    if let (Some(id), Some(secret)) = (&id, &secret)
-        && id.value == secret.value
-    {
-        let wrong = Wrong::new(
-            "`access_key_id_file` and `access_key_secret_file` name the same file",
-            "keep the id and the secret in a file each, one line in it",
-        );
-        findings.refuse(secret.span.clone(), "again", wrong);
-    }
+    let credentials = key_source(&mut section, credentials, findings);
     let timeout =
         section.or("timeout", 10 * SECOND, value::time(100 * MILLISECOND..=30 * SECOND), findings);
     let batch = section.or("batch", BATCH as u64, value::count(1..=1_000), findings);
@@ -191,8 +175,7 @@ fn account(
     Some(Account {
         name: AccountName::from(name),
         endpoint: endpoint?.value,
-        access_key_id_file: id?.value,
-        access_key_secret_file: secret?.value,
+        credentials: credentials?,
         timeout,
         batch: usize::try_from(batch).unwrap_or(1),
         poll_first: poll_first.value,

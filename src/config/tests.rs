@@ -1,6 +1,7 @@
 //! What is accepted, what is refused, and how a refusal looks.
 
 use super::*;
+use crate::domain::credentials::{Ecs, KeyFiles, Place, Role};
 
 const MINIMAL: &str = r#"
 state_dir = "/var/lib/refreshd"
@@ -83,6 +84,12 @@ fn the_example_shows_every_key_with_its_default() {
     // `control_socket` has no fixed default: it follows from where the daemon runs.
     let mut full = config(&example_in_full());
     assert!(full.control_socket.take().is_some());
+    // What only some accounts have.
+    assert!(full.accounts.remove(&AccountName::from("other")).is_some());
+    for account in full.accounts.values_mut() {
+        let Place::Files(files) = &mut account.credentials.place else { continue };
+        assert!(files.security_token.take().is_some());
+    }
     assert_eq!(full, config(MINIMAL));
     assert_eq!(config(EXAMPLE), config(MINIMAL), "commented keys must be at their defaults");
 }
@@ -158,11 +165,15 @@ fn a_credentials_directory_is_filled_in_where_it_is_known() {
     let directory = Path::new("/run/credentials/refreshd.service");
     let known = Config::parse(&text, Path::new("x"), Some(directory)).expect("valid");
     let account = &known.accounts[&AccountName::from("main")];
-    assert_eq!(account.access_key_id_file, directory.join("access_key_id"));
-    assert_eq!(account.access_key_secret_file, directory.join("access_key_secret"));
+    let files = |id: PathBuf, secret: PathBuf| {
+        KeySource::at(Place::Files(KeyFiles { key_id: id, secret, security_token: None }))
+    };
+    let [id, secret] = ["access_key_id", "access_key_secret"].map(|name| directory.join(name));
+    assert_eq!(account.credentials, files(id, secret));
     let unknown = config(&text);
     let account = &unknown.accounts[&AccountName::from("main")];
-    assert_eq!(account.access_key_id_file, Path::new("%d/access_key_id"));
+    let [id, secret] = ["%d/access_key_id", "%d/access_key_secret"].map(PathBuf::from);
+    assert_eq!(account.credentials, files(id, secret));
 }
 
 /// Asserts of each text that it is refused for one reason.
@@ -322,12 +333,85 @@ fn what_is_missing_is_named_with_its_place() {
         rows,
         [
             lacks(2, "`[account.a]` lacks `endpoint`"),
-            lacks(2, "`[account.a]` lacks `access_key_id_file`"),
-            lacks(2, "`[account.a]` lacks `access_key_secret_file`"),
             lacks(3, "`[origin.o]` lacks `root`"),
             lacks(3, "`[origin.o]` lacks `domains`"),
         ]
     );
+}
+
+const FILES: &str = "access_key_id_file = \"/etc/refreshd/credentials/access_key_id\"\n\
+    access_key_secret_file = \"/etc/refreshd/credentials/access_key_secret\"\n";
+
+/// Reads where the key comes from, of an account with these lines for its key files.
+fn source(lines: &str) -> KeySource {
+    config(&with(FILES, lines)).accounts[&AccountName::from("main")].credentials.clone()
+}
+
+#[test]
+fn the_key_comes_from_files_or_as_said_else_from_the_chain() {
+    let chain = Place::Chain { profile: None, ecs: Ecs::default(), uri: None };
+    assert_eq!(source(""), KeySource::at(chain.clone()));
+    let table = "[account.main.credentials]\n";
+    assert_eq!(source(table), KeySource::at(chain));
+    assert!(matches!(source(&format!("{FILES}{table}")).place, Place::Files(_)));
+    for (from, place) in [
+        ("environment", Place::Environment),
+        ("cli", Place::Cli { profile: None }),
+        ("ini", Place::Ini { profile: None }),
+        ("oidc", Place::Oidc),
+        ("ecs", Place::Ecs(Ecs::default())),
+        ("uri", Place::Uri(None)),
+    ] {
+        assert_eq!(source(&format!("{table}from = \"{from}\"")), KeySource::at(place));
+    }
+    let role = source(&format!("{table}role_arn = \"acs:ram::1:role/r\"\nduration = \"2h\"")).role;
+    let expected = Role {
+        arn: "acs:ram::1:role/r".to_owned(),
+        session_name: None,
+        external_id: None,
+        policy: None,
+        duration: Duration::from_secs(7200),
+    };
+    assert_eq!(role, Some(expected));
+}
+
+#[test]
+fn contradictions_about_the_key_are_named() {
+    let table = |lines: &str| with(FILES, &format!("[account.main.credentials]\n{lines}"));
+    let rows = [
+        (
+            with(FILES, "access_key_id_file = \"/i\"\n"),
+            "`[account.main]` lacks `access_key_secret_file`",
+        ),
+        (
+            adding("[account.main.credentials]\nfrom = \"ecs\"", ""),
+            "the key files are named, and `from` says that the key is elsewhere",
+        ),
+        (table("from = \"files\""), "`[account.main]` lacks `access_key_id_file`"),
+        (table("from = \"magic\""), "`from` can't be \"magic\""),
+        (table("from = \"ecs\"\nprofile = \"p\""), "`profile` means nothing here"),
+        (table("from = \"cli\"\nrole_name = \"r\""), "`role_name` means nothing here"),
+        (table("from = \"cli\"\nimds_v1 = false"), "`imds_v1` means nothing here"),
+        (table("from = \"ecs\"\nuri = \"http://a/\""), "`uri` means nothing here"),
+        (table("uri = \"ftp://a/\""), "`uri` can't be `ftp://a/`"),
+        (table("external_id = \"e\""), "`external_id` means nothing here"),
+        (table("policy = \"{}\""), "`policy` means nothing here"),
+        (
+            table("from = \"ecs\"\nsts_endpoint = \"https://sts.aliyuncs.com\""),
+            "`sts_endpoint` means nothing here",
+        ),
+        (
+            table("sts_endpoint = \"http://sts.aliyuncs.com\""),
+            "`sts_endpoint` can't be `http://sts.aliyuncs.com`: plain http is for this machine \
+             only: use https",
+        ),
+        (table("role_arn = \"r\""), "`role_arn` can't be `r`: that is no role"),
+        (
+            table("role_arn = \"acs:ram::1:role/r\"\nduration = \"1m\""),
+            "`duration` can't be \"1m\"",
+        ),
+    ];
+    refused(&rows);
 }
 
 #[test]

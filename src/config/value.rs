@@ -141,6 +141,19 @@ pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
     endpoint_problem(&url).map_or(Ok(url), |why| Err(wrong(why)))
 }
 
+/// Reads the address of a service on this machine or beside it, which may be asked over plain http.
+pub(super) fn service(value: &DeValue<'_>) -> Read<Url> {
+    let text = text(value)?;
+    Url::parse(&text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .filter(|url| url.username().is_empty() && url.password().is_none())
+        .ok_or_else(|| {
+            let message = format!("can't be `{text}`");
+            Wrong::new(message, "write it like \"http://localhost:8080/key\"")
+        })
+}
+
 /// Reads one of a few words.
 pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
     let text = text(value)?;

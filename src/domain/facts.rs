@@ -87,6 +87,19 @@ pub struct Unmapped {
     pub why: String,
 }
 
+/// What is known of an account's access key; never the key.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct KeyFacts {
+    /// Where it comes from; empty when there is none.
+    pub source: String,
+    /// Its id, shortened.
+    pub key_id: String,
+    /// When a temporary one expires.
+    pub expires_at: Option<Timestamp>,
+    /// Why the last attempt at a new one failed; empty when it did not.
+    pub trouble: String,
+}
+
 /// What is known of an account's way to the CDN.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct AccountFacts {
@@ -94,6 +107,8 @@ pub struct AccountFacts {
     pub note: String,
     /// When the CDN last answered.
     pub answered_at: Option<Timestamp>,
+    /// Its access key.
+    pub key: KeyFacts,
     /// What it said at the start of the domains that are mapped.
     pub domains: DomainFacts,
 }

@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod change;
 pub mod cover;
+pub mod credentials;
 pub mod deploy;
 pub mod endpoint;
 pub mod facts;

@@ -184,7 +184,7 @@ impl Verdicts {
 
 /// The code of a call that was not made because its query would be too long for the gateway.
 pub const QUERY_TOO_LONG: &str = "Refreshd.QueryTooLong";
-/// The code of a call that was not made because no credentials could be had.
+/// The code of a call that was not made because there is no access key, or an expired one.
 pub const NO_CREDENTIALS: &str = "Refreshd.NoCredentials";
 
 const THROTTLING: &str = "Throttling";

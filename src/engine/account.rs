@@ -1,12 +1,13 @@
 //! The board on which an account's loops leave word for each other and for operators.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use crate::config::Account;
-use crate::domain::facts::{DomainFacts, Facts};
+use crate::domain::facts::{DomainFacts, Facts, KeyFacts};
 use crate::domain::names::AccountName;
 use crate::domain::pace::{Errand, Gate, Heard, News, Pace};
 use crate::domain::time::Timestamp;
@@ -25,6 +26,8 @@ pub struct AccountBoard {
     dispatch: Arc<Notify>,
     poll: Arc<Notify>,
     pace: Arc<Mutex<Pace>>,
+    key: Arc<Notify>,
+    refused: Arc<AtomicBool>,
 }
 
 impl AccountBoard {
@@ -49,6 +52,8 @@ impl AccountBoard {
             dispatch: Arc::default(),
             poll: Arc::default(),
             pace: Arc::new(Mutex::new(pace)),
+            key: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
@@ -111,6 +116,9 @@ impl AccountBoard {
 
     fn take_in(&self, errand: Errand, heard: Heard, why: &str, now: Timestamp, random: u64) {
         let is_alive = !matches!(heard, Heard::Fault { .. } | Heard::Down { .. });
+        if matches!(heard, Heard::Key { .. }) {
+            self.key_refused();
+        }
         let news = self.pace().heard(errand, heard, now, random);
         if let Some(news) = news {
             self.tell(errand, &news, why);
@@ -119,6 +127,47 @@ impl AccountBoard {
             self.wake_poll();
         }
         self.publish(is_alive, now);
+    }
+
+    /// Returns the wake-up of the loop that keeps the access key fresh.
+    #[must_use]
+    pub fn key(&self) -> Arc<Notify> {
+        self.key.clone()
+    }
+
+    /// Has the access key fetched anew: the CDN refused it.
+    pub fn key_refused(&self) {
+        self.refused.store(true, Ordering::SeqCst);
+        self.key.notify_one();
+    }
+
+    /// Returns whether the CDN refused the key since [`take_refusal`](Self::take_refusal).
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::SeqCst)
+    }
+
+    /// Returns whether the CDN refused the key, and forgets it.
+    #[must_use]
+    pub fn take_refusal(&self) -> bool {
+        self.refused.swap(false, Ordering::SeqCst)
+    }
+
+    /// Wakes dispatch and poll: there is another access key.
+    pub fn new_key(&self) {
+        self.pace().new_key();
+        self.wake_dispatch();
+        self.wake_poll();
+    }
+
+    /// Writes down what is known of the access key.
+    pub fn know_key(&self, key: KeyFacts) {
+        self.facts.send_if_modified(|facts| {
+            let account = facts.accounts.entry(self.account.clone()).or_default();
+            let is_news = account.key != key;
+            account.key = key;
+            is_news
+        });
     }
 
     /// Publishes what slows or stops calls, and when the CDN last answered.

@@ -33,6 +33,7 @@ pub mod dispatch;
 mod domains;
 pub mod forward;
 pub mod intake;
+pub mod keys;
 pub mod poll;
 pub mod step;
 
@@ -41,6 +42,7 @@ use census::Trees;
 use dispatch::Dispatch;
 use forward::Forward;
 use intake::{Intake, IntakeError};
+use keys::Keys;
 use poll::Poll;
 use step::Step;
 
@@ -104,6 +106,13 @@ impl Turn for Dispatch {
 impl Turn for Poll {
     async fn turn(&mut self) -> Result<Step, EngineError> {
         Ok(self.step().await?)
+    }
+}
+
+#[async_trait]
+impl Turn for Keys {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        Ok(self.step().await)
     }
 }
 
@@ -187,10 +196,12 @@ impl Engine {
             .prefetching(config.prefetching(&account.name))
             .over(trees.remove(&account.name).unwrap_or_default());
             engine.ask_domains(config.hosts(&account.name), cdn.clone(), board.clone());
+            let keys = Keys::new(cdn.clone(), clock.clone(), board.clone());
             let poll =
                 Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
             engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
             engine.spawn(format!("poll {}", account.name), poll, board.poll(), &clock);
+            engine.spawn(format!("keys {}", account.name), keys, board.key(), &clock);
         }
         let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);

@@ -1,17 +1,17 @@
 //! Dispatch and poll, a turn at a time, against a CDN that answers as it is told.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use refreshd::cdn::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery};
+use refreshd::cdn::{Accepted, Cdn, PrefetchDetail, Renewed, Submission, TaskPage, TaskQuery};
 use refreshd::clock::{Clock, ManualClock, SharedClock};
 use refreshd::config::{Account, Cover};
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
-use refreshd::domain::facts::Facts;
+use refreshd::domain::credentials::{KeySource, Place};
+use refreshd::domain::facts::{Facts, KeyFacts};
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
 use refreshd::domain::limits::Limits;
@@ -243,7 +243,10 @@ impl Cdn for FakeCdn {
         Err(failure(Reached::Answered(403), Some("Forbidden.RAM")))
     }
 
-    fn renew(&self) {}
+    async fn renew(&self, _refused: bool) -> Renewed {
+        let next = self.clock.server_now().plus(Duration::from_secs(60));
+        Renewed { is_new: false, next, facts: KeyFacts::default() }
+    }
 }
 
 /// Lets the database have no page more than it has, or than `most`.
@@ -399,8 +402,7 @@ fn account(quota: PerKind<u64>) -> Account {
     Account {
         name: "main".into(),
         endpoint: "https://cdn.aliyuncs.com".parse().expect("it works"),
-        access_key_id_file: PathBuf::new(),
-        access_key_secret_file: PathBuf::new(),
+        credentials: KeySource::at(Place::Environment),
         timeout: Duration::from_secs(10),
         batch: 100,
         poll_first: Duration::from_secs(180),

@@ -1,13 +1,16 @@
 //! The client and the sandbox agree: every operation, over a real connection.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use refreshd::cdn::{Cdn, Client, ClientConfig, CredentialFiles, Submission, TaskQuery};
+use refreshd::cdn::{Cdn, Client, ClientConfig, Keyring, Submission, Surroundings, TaskQuery};
 use refreshd::clock::{Clock, ManualClock};
 use refreshd::domain::ask::{Kind, Target};
+use refreshd::domain::credentials::{KeyFiles, KeySource, Place};
 use refreshd::domain::intent::Action;
-use refreshd::domain::prefetch::PrefetchOptions;
+use refreshd::domain::own::CdnDomain;
+use refreshd::domain::prefetch::{Area, PrefetchOptions};
 use refreshd::domain::quota::QuotaKind;
 use refreshd::domain::task::TaskStatus;
 use refreshd::domain::time::Timestamp;
@@ -29,27 +32,31 @@ async fn sandbox(clock: Arc<ManualClock>) -> Running {
     Sandbox::start(options, port().await, port().await, clock).expect("a sandbox")
 }
 
-fn client(running: &Running, clock: Arc<ManualClock>) -> Client {
+async fn client(running: &Running, clock: Arc<ManualClock>) -> Client {
     let directory = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         let path = directory.path().join(name);
         std::fs::write(&path, text).expect("a file");
         path
     };
-    let files = CredentialFiles {
+    let files = KeyFiles {
         key_id: write("id", &running.access_key_id),
         secret: write("secret", &running.access_key_secret),
         security_token: None,
     };
     let endpoint = format!("http://{}", running.api).parse().expect("a URL");
-    Client::new(&ClientConfig::new(endpoint), files, clock).expect("a client")
+    let source = KeySource::at(Place::Files(files));
+    let keyring = Keyring::new(source, Surroundings::default(), clock.clone());
+    let client = Client::new(&ClientConfig::new(endpoint), keyring, clock).expect("a client");
+    client.begin().await.1.expect("a key");
+    client
 }
 
 #[tokio::test]
 async fn every_operation_is_understood() {
     let clock = clock_at(0);
     let running = sandbox(clock.clone()).await;
-    let cdn = client(&running, clock.clone());
+    let cdn = client(&running, clock.clone()).await;
     let site = "https://www.example.com";
     let mut tasks = Vec::new();
     for (action, kind, force, text) in [
@@ -61,7 +68,7 @@ async fn every_operation_is_understood() {
         (Action::Prefetch, Kind::Url, false, "/fetched"),
     ] {
         let targets = vec![Target::new(kind, format!("{site}{text}"))];
-        let prefetch = PrefetchOptions::default();
+        let prefetch = every_option();
         let submission = Submission { action, kind, force, targets, prefetch };
         let accepted = cdn.submit(&submission).await;
         tasks.extend(accepted.expect("accepted").tasks);
@@ -70,6 +77,13 @@ async fn every_operation_is_understood() {
     assert_eq!(log.len(), 6);
     assert_eq!(log[0].targets, [format!("{site}/a%20b.html?x={{1}}&y=%E4%BD%A0")]);
     assert!(!log[1].force && log[2].force && log[4].force);
+    let options: BTreeMap<String, String> = every_option()
+        .parameters()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    assert_eq!((options.len(), &log[5].options), (5, &options));
+    assert!(log[..5].iter().all(|entry| entry.options.is_empty()), "a refresh has none");
 
     clock.advance(Duration::from_secs(300));
     running.control().settle().await;
@@ -99,14 +113,53 @@ async fn every_operation_is_understood() {
     assert_eq!(left(QuotaKind::Regex), Some(19));
     assert_eq!(left(QuotaKind::IgnoreParams), Some(99));
     assert_eq!(left(QuotaKind::Prefetch), Some(999));
+    let refused = cdn.prefetch_detail(&tasks[5]).await.expect_err("not on the list");
+    assert_eq!(refused.code.as_deref(), Some("Forbidden"));
+    let domains = cdn.domains().await.expect("domains");
+    assert_eq!(domains, [CdnDomain { name: "www.example.com".into(), status: "online".into() }]);
     running.stop().await;
+}
+
+/// Options that all travel.
+fn every_option() -> PrefetchOptions {
+    let variants = ["gzip", "br", " "].map(str::to_owned).to_vec();
+    PrefetchOptions {
+        area: Some(Area::Domestic),
+        l2: true,
+        query_hashkey: true,
+        consistency_hash: true,
+        headers: [("Accept-Encoding".to_owned(), variants)].into(),
+    }
+}
+
+#[tokio::test]
+async fn all_pages_of_domains_are_listed() {
+    let clock = clock_at(0);
+    let port = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut domains: Vec<String> = (0..1_000).map(|number| format!("d{number}.example")).collect();
+    for more in 0..2 {
+        let offline = domains[..1].to_vec();
+        let options =
+            Options { domains: domains.clone(), offline, ..Options::new("http://127.0.0.1:1") };
+        let running = Sandbox::start(options, port().await, port().await, clock.clone());
+        let running = running.expect("a sandbox");
+        let listed = client(&running, clock.clone()).await.domains().await.expect("domains");
+        let names: Vec<_> = listed.iter().map(|domain| domain.name.clone()).collect();
+        assert_eq!(names, domains);
+        let online = listed.iter().filter(|domain| domain.status == "online").count();
+        assert_eq!((online, listed[0].status.as_str()), (domains.len() - 1, "offline"));
+        let calls = running.control().log().calls["DescribeUserDomains"];
+        assert_eq!(calls, 2 + more, "no page too many");
+        domains.push("one.more.example".to_owned());
+        running.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn scripted_faults_arrive_as_what_they_are() {
     let clock = clock_at(0);
     let running = sandbox(clock.clone()).await;
-    let cdn = client(&running, clock);
+    let cdn = client(&running, clock).await;
     let control = running.control();
     let action = "RefreshObjectCaches";
     let submission = Submission {
@@ -147,7 +200,7 @@ async fn scripted_faults_arrive_as_what_they_are() {
 async fn a_clock_that_is_off_is_learnt_from_the_refusal() {
     let running = sandbox(clock_at(3_600)).await;
     let clock = clock_at(0);
-    let cdn = client(&running, clock.clone());
+    let cdn = client(&running, clock.clone()).await;
     let failure = cdn.quota().await.expect_err("refused");
     assert_eq!(failure.code.as_deref(), Some("InvalidTimeStamp.Expired"));
     assert_eq!(clock.offset(), 3_600_000_000);

@@ -1,6 +1,7 @@
 //! Tests of refreshd from the outside: one binary, so that it links once.
 
 mod account;
+mod accounts;
 mod agree;
 mod churn;
 mod commands;

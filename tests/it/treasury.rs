@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use refreshd::cdn::{Client, ClientConfig, CredentialFiles};
+use refreshd::cdn::{Client, ClientConfig, Keyring, Surroundings};
 use refreshd::clock::{Clock, ManualClock, SharedClock};
 use refreshd::config::Account;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
+use refreshd::domain::credentials::{KeyFiles, KeySource, Place};
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
@@ -60,8 +61,11 @@ impl Bench {
         let account = Account {
             name: "main".into(),
             endpoint: format!("http://{}", running.api).parse().expect("a URL"),
-            access_key_id_file: write("id", &running.access_key_id),
-            access_key_secret_file: write("secret", &running.access_key_secret),
+            credentials: KeySource::at(Place::Files(KeyFiles {
+                key_id: write("id", &running.access_key_id),
+                secret: write("secret", &running.access_key_secret),
+                security_token: None,
+            })),
             timeout: Duration::from_secs(10),
             batch: 100,
             poll_first: Duration::from_secs(180),
@@ -78,13 +82,11 @@ impl Bench {
                 ..refreshd::config::Cover::default()
             },
         };
-        let files = CredentialFiles {
-            key_id: account.access_key_id_file.clone(),
-            secret: account.access_key_secret_file.clone(),
-            security_token: None,
-        };
         let config = ClientConfig::new(account.endpoint.clone());
-        let cdn = Arc::new(Client::new(&config, files, clock.clone()).expect("a client"));
+        let source = account.credentials.clone();
+        let keyring = Keyring::new(source, Surroundings::default(), clock.clone());
+        let cdn = Arc::new(Client::new(&config, keyring, clock.clone()).expect("a client"));
+        cdn.begin().await.1.expect("a key");
         let database = Database::open(&folder.path().join("refreshd.db")).expect("opens");
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let (dispatch, poll) = loops(&account, &journal, &cdn, &clock).await;

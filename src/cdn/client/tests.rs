@@ -4,16 +4,20 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::cdn::sign;
+use crate::cdn::{Surroundings, sign};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::ask::{Kind, Target};
+use crate::domain::credentials::{KeyFiles, KeySource, Place};
 use crate::domain::prefetch::PrefetchOptions;
 use crate::domain::task::TaskStatus;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Scope, Verdict, judge};
+
+mod kept;
 
 const KEY_ID: &str = "LTAIfake";
 const SECRET: &str = "fakeSecret";
@@ -99,7 +103,8 @@ fn serve(answers: Vec<String>) -> (Url, Receiver<Request>) {
 
 fn answer(status: &str, headers: &[&str], body: &str) -> String {
     let length = body.len();
-    let mut text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n");
+    let mut text =
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n");
     for header in headers {
         let _ = write!(text, "{header}\r\n");
     }
@@ -116,31 +121,34 @@ struct World {
     directory: tempfile::TempDir,
 }
 
-fn world(endpoint: &Url) -> World {
-    world_with(&ClientConfig::new(endpoint.clone()))
+async fn world(endpoint: &Url) -> World {
+    world_with(&ClientConfig::new(endpoint.clone())).await
 }
 
 /// A world whose calls end soon, for servers that never answer.
-fn impatient_world(endpoint: &str, millis: u64) -> World {
+async fn impatient_world(endpoint: &str, millis: u64) -> World {
     let config = ClientConfig::new(endpoint.parse().expect("a URL"));
-    world_with(&ClientConfig { timeout: Duration::from_millis(millis), ..config })
+    world_with(&ClientConfig { timeout: Duration::from_millis(millis), ..config }).await
 }
 
-fn world_with(config: &ClientConfig) -> World {
+async fn world_with(config: &ClientConfig) -> World {
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str, value: &str| {
         let path = directory.path().join(name);
         fs::write(&path, format!("{value}\n")).expect("written");
         path
     };
-    let files = CredentialFiles {
+    let files = KeyFiles {
         key_id: file("id", KEY_ID),
         secret: file("secret", SECRET),
         security_token: Some(file("token", TOKEN)),
     };
     let now = Timestamp::parse("2026-11-22T04:05:06Z").expect("valid");
     let clock = ManualClock::new(now, 1);
-    let client = Client::new(config, files, clock.clone()).expect("a client");
+    let source = KeySource::at(Place::Files(files));
+    let keyring = Keyring::new(source, Surroundings::default(), clock.clone());
+    let client = Client::new(config, keyring, clock.clone()).expect("a client");
+    client.begin().await.1.expect("a key");
     World { client, clock, directory }
 }
 
@@ -162,14 +170,14 @@ async fn refresh(world: &World) -> Result<Accepted, Failure> {
 /// Refreshes against a server that gives one answer.
 async fn refused(text: String) -> Failure {
     let (endpoint, _requests) = serve(vec![text]);
-    refresh(&world(&endpoint)).await.expect_err("a failure")
+    refresh(&world(&endpoint).await).await.expect_err("a failure")
 }
 
 #[tokio::test]
 async fn a_refresh_travels_signed_in_a_form() {
     let (endpoint, requests) =
         serve(vec![ok(r#"{"RefreshTaskId":"704222904,17772470184","RequestId":"R"}"#)]);
-    let accepted = refresh(&world(&endpoint)).await.expect("accepted");
+    let accepted = refresh(&world(&endpoint).await).await.expect("accepted");
     assert_eq!(accepted.request_id, "R");
     let ids = ["704222904", "17772470184"].map(|id| TaskId(id.to_owned()));
     assert_eq!(accepted.tasks, ids);
@@ -194,7 +202,7 @@ async fn a_refresh_travels_signed_in_a_form() {
 #[tokio::test]
 async fn a_prefetch_travels_signed_in_the_query() {
     let (endpoint, requests) = serve(vec![ok(r#"{"PushTaskId":95240001,"RequestId":"R"}"#)]);
-    let world = world(&endpoint);
+    let world = world(&endpoint).await;
     let targets = urls(&["https://a.example/~'*"]);
     let accepted = submit(&world, Action::Prefetch, targets).await.expect("accepted");
     assert_eq!(accepted.tasks, [TaskId("95240001".to_owned())]);
@@ -205,24 +213,6 @@ async fn a_prefetch_travels_signed_in_the_query() {
 }
 
 #[tokio::test]
-async fn each_call_has_a_nonce_and_a_connection_of_its_own() {
-    let reply = r#"{"RefreshTaskId":"1","RequestId":"R"}"#;
-    let keep = answer("200 OK", &["connection: keep-alive"], reply);
-    // The server closes after each answer although it promised not to: nothing is sent twice.
-    let (endpoint, requests) = serve(vec![keep.clone(), keep.clone(), keep]);
-    let world = world(&endpoint);
-    for _ in 0..3 {
-        refresh(&world).await.expect("accepted");
-    }
-    let nonces: std::collections::HashSet<_> = requests
-        .iter()
-        .map(|request| request.header("x-acs-signature-nonce").expect("a nonce").to_owned())
-        .collect();
-    assert_eq!(nonces.len(), 3);
-    assert!(nonces.iter().all(|nonce| nonce.len() == 32));
-}
-
-#[tokio::test]
 async fn tasks_are_read_in_both_shapes() {
     let row = r#"{"TaskId":"7","ObjectPath":"https://a.example/1","ObjectType":"file",
         "Status":"Refreshing","Process":"99.37%","CreationTime":"2026-11-22T04:05:06Z"}"#;
@@ -230,7 +220,7 @@ async fn tasks_are_read_in_both_shapes() {
         ok(&format!(r#"{{"Tasks":[{row}],"TotalCount":"1","RequestId":"R"}}"#)),
         ok(&format!(r#"{{"Tasks":{{"CDNTask":[{row}]}},"TotalCount":"201","PageNumber":"2"}}"#)),
     ]);
-    let world = world(&endpoint);
+    let world = world(&endpoint).await;
     let ids = ["7", "8"].map(|id| TaskId(id.to_owned()));
     let rows = world.client.tasks_by_id(&ids).await.expect("rows");
     assert_eq!(rows[0].status, TaskStatus::Running { percent: 99 });
@@ -254,7 +244,7 @@ async fn tasks_are_read_in_both_shapes() {
 async fn quota_is_read_where_both_figures_are_there() {
     let (endpoint, _requests) =
         serve(vec![ok(r#"{"UrlQuota":"2000","UrlRemain":1996,"DirQuota":"100","RequestId":"Q"}"#)]);
-    let quota = world(&endpoint).client.quota().await.expect("a quota");
+    let quota = world(&endpoint).await.client.quota().await.expect("a quota");
     assert_eq!(quota[QuotaKind::Url], Some(Reported { quota: 2000, remain: 1996 }));
     assert_eq!(quota[QuotaKind::Directory], None);
     assert_eq!(quota[QuotaKind::Prefetch], None);
@@ -313,7 +303,8 @@ async fn a_reset_after_the_request_is_unknown_and_not_repeated() {
             sender.send(()).expect("the test listens");
         }
     });
-    let failure = refresh(&world(&endpoint.parse().expect("a URL"))).await.expect_err("reset");
+    let failure =
+        refresh(&world(&endpoint.parse().expect("a URL")).await).await.expect_err("reset");
     assert_eq!(failure.reached, Reached::Sent);
     assert_eq!(judge(&failure), Verdict::Unknown);
     connections.recv().expect("one connection");
@@ -324,7 +315,7 @@ async fn a_reset_after_the_request_is_unknown_and_not_repeated() {
 async fn no_answer_in_time_is_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    let world = impatient_world(&endpoint, 200);
+    let world = impatient_world(&endpoint, 200).await;
     // The kernel takes the connection and the request; nobody reads them.
     let failure = refresh(&world).await.expect_err("no answer");
     assert_eq!(failure.reached, Reached::Sent);
@@ -336,7 +327,8 @@ async fn a_refused_connection_reached_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
-    let failure = refresh(&world(&endpoint.parse().expect("a URL"))).await.expect_err("refused");
+    let failure =
+        refresh(&world(&endpoint.parse().expect("a URL")).await).await.expect_err("refused");
     assert_eq!(failure.reached, Reached::Nothing);
     assert!(failure.message.to_lowercase().contains("connection refused"), "{failure:?}");
     assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Rate });
@@ -351,7 +343,8 @@ async fn tls_that_fails_reached_nothing() {
         let (mut stream, _) = listener.accept().expect("a connection");
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    let failure = refresh(&world(&endpoint.parse().expect("a URL"))).await.expect_err("no TLS");
+    let failure =
+        refresh(&world(&endpoint.parse().expect("a URL")).await).await.expect_err("no TLS");
     assert_eq!(failure.reached, Reached::Nothing, "{failure:?}");
 }
 
@@ -359,14 +352,14 @@ async fn tls_that_fails_reached_nothing() {
 async fn a_handshake_without_answer_reached_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("https://{}", listener.local_addr().expect("an address"));
-    let world = impatient_world(&endpoint, 400);
+    let world = impatient_world(&endpoint, 400).await;
     let failure = refresh(&world).await.expect_err("no TLS");
     assert_eq!(failure.reached, Reached::Nothing, "{failure:?}");
 }
 
 #[tokio::test]
 async fn a_query_too_long_is_split_before_anything_is_sent() {
-    let world = world(&"http://127.0.0.1:1".parse().expect("a URL"));
+    let world = world(&"http://127.0.0.1:1".parse().expect("a URL")).await;
     let long = format!("https://a.example/{}", "x".repeat(Limits::DOCUMENTED.query_bytes));
     let result = submit(&world, Action::Prefetch, urls(&[&long])).await;
     let failure = result.expect_err("too long");
@@ -383,7 +376,7 @@ async fn the_clock_learns_from_a_refused_date_and_the_next_call_uses_it() {
         answer("400 Bad Request", &[date], expired),
         ok(r#"{"RefreshTaskId":"1","RequestId":"R"}"#),
     ]);
-    let world = world(&endpoint);
+    let world = world(&endpoint).await;
     refresh(&world).await.expect_err("a proxy's page");
     assert_eq!(world.clock.offset(), 0);
     refresh(&world).await.expect_err("expired");
@@ -400,12 +393,13 @@ async fn the_clock_learns_from_a_refused_date_and_the_next_call_uses_it() {
 #[tokio::test]
 async fn a_rotated_key_is_used_after_renewal() {
     let (endpoint, requests) = serve(vec![ok(r#"{"RefreshTaskId":"1","RequestId":"R"}"#)]);
-    let world = world(&endpoint);
-    assert!(!world.client.renew().expect("the same key"));
+    let world = world(&endpoint).await;
+    assert!(!world.client.renew(true).await.is_new, "the same key");
     fs::write(world.directory.path().join("id"), "LTAIother").expect("written");
-    assert!(world.client.renew().expect("another key"));
+    assert!(world.client.renew(false).await.is_new, "the file has changed");
     fs::remove_file(world.directory.path().join("secret")).expect("removed");
-    world.client.renew().expect_err("a file is gone");
+    let renewed = world.client.renew(true).await;
+    assert!(!renewed.is_new && renewed.facts.trouble.contains("/secret`"), "{renewed:?}");
     refresh(&world).await.expect("the last good key is kept");
     let request = requests.recv().expect("a request");
     assert!(request.header("authorization").expect("signed").contains("Credential=LTAIother,"));

@@ -6,6 +6,7 @@ use super::finding::Finding;
 use crate::cdn::Cdn;
 use crate::command::words::{grouped, span};
 use crate::config::Account;
+use crate::domain::credentials::{KeyFiles, Place};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::own::{self, CdnDomain, Unserved};
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
@@ -65,9 +66,19 @@ pub(super) fn key(account: &Account, told: &Told) -> Finding {
     };
     let verdict = judge(failure);
     if verdict == Verdict::Renew {
-        let (id, secret) = (&account.access_key_id_file, &account.access_key_secret_file);
-        let (id, secret) = (id.display(), secret.display());
-        refused(format!("write the right key into {id} and {secret}; then restart the daemon"))
+        refused(match &account.credentials.place {
+            Place::Files(KeyFiles { key_id, secret, .. }) => {
+                let (id, secret) = (key_id.display(), secret.display());
+                format!(
+                    "write the right key into {id} and {secret}; the daemon notices, unless systemd \
+                     hands it copies: then restart it"
+                )
+            }
+            _ => format!(
+                "put the key right where it comes from, which \"key of {}\" names",
+                account.name
+            ),
+        })
     } else if verdict == Verdict::Forbidden {
         refused(
             "in the console, give the key's user cdn:RefreshObjectCaches, cdn:PushObjectCache, \

@@ -3,12 +3,16 @@
 //! Looks at this machine, asks the running daemon if there is one, and makes two signed calls that
 //! change nothing. Each check returns [`Finding`]s; their words are written in one place.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::cdn::Cdn;
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::{Account, Config};
+use crate::domain::credentials::Place;
+use crate::domain::names::OriginName;
 use crate::domain::watch::Means;
 
 use super::words::count;
@@ -122,31 +126,58 @@ async fn look(config: &Config, clock: &SharedClock, findings: &mut Vec<Finding>)
     findings.extend(place::state(&config.state_dir, &who));
     findings.push(clock::look());
     for account in config.accounts.values() {
-        findings.extend(place::keys(account, &who));
-        match run::client(account, clock) {
-            Ok(cdn) => {
-                findings.extend(cdn::ask(account, &*cdn, || clock.offset()).await);
-                let hosts = config.hosts(&account.name);
-                if !hosts.is_empty() {
-                    let answer = cdn.domains().await;
-                    findings.extend(cdn::domains(&account.name, &hosts, &answer));
-                }
-            }
-            Err(failed) => findings.push(credential(account.name.as_str(), &failed, &who)),
+        if let Place::Files(files) = &account.credentials.place {
+            findings.extend(place::keys(&account.name, files, &who));
         }
+        let hosts = config.hosts(&account.name);
+        findings.extend(key(account, &hosts, clock, &who).await);
     }
 }
 
+/// Fetches the account's key as the daemon would, and asks the CDN whether it takes it, and whether the
+/// `hosts` are domains of the account.
+async fn key(
+    account: &Account,
+    hosts: &BTreeSet<(OriginName, String)>,
+    clock: &SharedClock,
+    who: &Who,
+) -> Vec<Finding> {
+    let name = account.name.as_str();
+    let client = match run::client(account, clock) {
+        Ok(client) => client,
+        Err(failed) => return vec![credential(name, &failed.message, who, false)],
+    };
+    let key = match client.begin().await {
+        (renewed, Ok(())) => renewed.facts,
+        (_, Err(error)) => {
+            return vec![credential(name, &error.to_string(), who, error.may_pass)];
+        }
+    };
+    let about = format!("key of {name}");
+    let expiry = key.expires_at.map_or_else(String::new, |at| format!(", expires {at}"));
+    let mut findings =
+        vec![Finding::ok(about, format!("{} from {}{expiry}", key.key_id, key.source))];
+    findings.extend(cdn::ask(account, &client, || clock.offset()).await);
+    if !hosts.is_empty() {
+        findings.extend(cdn::domains(&account.name, hosts, &client.domains().await));
+    }
+    findings
+}
+
 /// Says why no call could be made. Key files that are known inside the unit only are no fault.
-fn credential(account: &str, failed: &Failed, who: &Who) -> Finding {
+fn credential(account: &str, why: &str, who: &Who, may_pass: bool) -> Finding {
     let about = format!("credential of {account}");
-    if failed.message.contains("CREDENTIALS_DIRECTORY") {
+    if why.contains("CREDENTIALS_DIRECTORY") {
         return Finding::not_checked(about, "the key files are known inside the unit only");
     }
     if who.sees_more() {
-        return Finding::not_checked(about, failed.message.as_str()).mend(AS_ROOT);
+        return Finding::not_checked(about, why).mend(AS_ROOT);
     }
-    Finding::broken(about, &failed.message).costs("the daemon does not start")
+    Finding::broken(about, why).costs(if may_pass {
+        "nothing is submitted until there is a key; the daemon asks for one each minute"
+    } else {
+        "the daemon does not start"
+    })
 }
 
 /// Returns as whom the daemon looks: the running one, else the unit's, else who asks.

@@ -8,8 +8,9 @@ use super::AS_ROOT;
 use super::finding::Finding;
 use super::who::Who;
 use crate::command::words::{grouped, size};
-use crate::config::Account;
 use crate::database::network_file_system;
+use crate::domain::credentials::KeyFiles;
+use crate::domain::names::AccountName;
 
 /// Below this much free space a journal may not survive the next deploy …
 const TOO_LITTLE: u64 = 20_000_000;
@@ -78,11 +79,11 @@ pub(super) fn room(free: u64, inodes: Option<u64>) -> Vec<Finding> {
 }
 
 /// Looks at the key files of an account. That they hold a key is seen when it is used.
-pub(super) fn keys(account: &Account, who: &Who) -> Vec<Finding> {
-    let about = format!("key files of {}", account.name);
+pub(super) fn keys(account: &AccountName, files: &KeyFiles, who: &Who) -> Vec<Finding> {
+    let about = format!("key files of {account}");
     let mut findings = Vec::new();
-    let files = [(&account.access_key_id_file, false), (&account.access_key_secret_file, true)];
-    for (path, secret) in files {
+    let token = files.security_token.iter().map(|path| (path, true));
+    for (path, secret) in [(&files.key_id, false), (&files.secret, true)].into_iter().chain(token) {
         let shown = path.display();
         if path.is_relative() {
             let why = format!("{shown} is known inside the unit only");

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::cdn::Cdn as _;
 use crate::clock::SharedClock;
 use crate::command::{Exit, Failed, control, run};
 use crate::config::{Account, Config};
@@ -71,7 +72,7 @@ impl Today {
 }
 
 async fn from_cdn(account: &Account, clock: &SharedClock) -> Result<Today, Failed> {
-    let cdn = run::client(account, clock)?;
+    let cdn = run::ready_client(account, clock).await?;
     let reported = cdn.quota().await.map_err(|failure| {
         Failed::new(Exit::No, format!("the CDN did not tell its quota: {}", failure.message))
     })?;
