@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use refreshd::cdn::{Client, ClientConfig, CredentialFiles};
+use refreshd::cdn::{Client, ClientConfig, Keyring, Surroundings};
 use refreshd::clock::{Clock, ManualClock, SharedClock};
 use refreshd::config::{Account, Cover};
 use refreshd::database::Database;
+use refreshd::domain::credentials::{KeyFiles, KeySource, Place};
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Cause, Outgoing, Priority, Wish};
@@ -23,12 +24,13 @@ use refreshd::domain::time::Timestamp;
 use refreshd::domain::verdict::Verdicts;
 use refreshd::engine::account::AccountBoard;
 use refreshd::engine::dispatch::Dispatch;
+use refreshd::engine::keys::Keys;
 use refreshd::engine::poll::Poll;
 use refreshd::engine::step::Step;
 use refreshd::journal::Journal;
 use refreshd::journal::sqlite::SqliteJournal;
 use refreshd::sandbox::{AccessKey, Fault, Options, Running, Sandbox};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::counted::Counted;
@@ -157,8 +159,10 @@ pub(super) struct Bench {
     account: Account,
     dispatch: Dispatch,
     poll: Poll,
-    dispatching: Loop,
-    polling: Loop,
+    keys: Keys,
+    /// Of dispatch, poll and keys.
+    loops: [Loop; 3],
+    known: watch::Receiver<Facts>,
     dice: Arc<ManualClock>,
     relay: Option<Relay>,
     _origin: JoinSet<()>,
@@ -189,18 +193,22 @@ impl Bench {
 
         let files = write_key(folder.path(), KEYS[0]);
         let address = relay.as_ref().map_or(sandbox.api, |relay| relay.address);
-        let account = account(&files, address, setting.quota);
+        let account = account(files, address, setting.quota);
         let shared: SharedClock = clock.clone();
         let config = ClientConfig::new(account.endpoint.clone());
-        let client = Client::new(&config, files, shared.clone()).expect("a client");
+        let source = account.credentials.clone();
+        let keyring = Keyring::new(source, Surroundings::default(), shared.clone());
+        let client = Client::new(&config, keyring, shared.clone()).expect("a client");
+        client.begin().await.1.expect("a key");
         let made = Mutex::default();
         let cdn = Arc::new(Counted { client, clock: clock.clone(), made, dice: dice(2) });
 
         let database = Database::open(&folder.path().join("refreshd.db")).expect("opens");
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
-        let (facts, _) = tokio::sync::watch::channel(Facts::default());
+        let (facts, known) = tokio::sync::watch::channel(Facts::default());
         let board = AccountBoard::new(&account, facts);
-        let (dispatching, polling) = (Loop::new(board.dispatch()), Loop::new(board.poll()));
+        let loops = [board.dispatch(), board.poll(), board.key()].map(Loop::new);
+        let keys = Keys::new(cdn.clone(), shared.clone(), board.clone());
         let poll =
             Poll::new(account.clone(), journal.clone(), cdn.clone(), shared.clone(), board.clone());
         let dispatch =
@@ -217,8 +225,9 @@ impl Bench {
             account,
             dispatch: dispatch.expect("leads"),
             poll,
-            dispatching,
-            polling,
+            keys,
+            loops,
+            known,
             dice: dice(3),
             relay,
             _origin: origin,
@@ -257,28 +266,28 @@ impl Bench {
         self.journal.accept(&NodeId::from("n"), &items, now).await.expect("accepts");
         let at = self.passed();
         self.changes.extend(changes.into_iter().map(|change| (at, change)));
-        self.dispatching.wake.notify_one();
+        self.loops[0].wake.notify_one();
     }
 
-    /// Takes turns, in the order that the dice say, until both loops rest.
+    /// Takes turns, in the order that the dice say, until all loops rest.
     pub(super) async fn turn(&mut self) {
         let mut since = (0, self.passed());
         while since.0 < TURNS {
             since =
                 if since.1 == self.passed() { (since.0 + 1, since.1) } else { (0, self.passed()) };
             let now = self.clock.server_now();
-            let ready = (self.dispatching.is_ready(now), self.polling.is_ready(now));
-            let dispatches = match ready {
-                (false, false) => return,
-                (true, true) => self.dice.random().is_multiple_of(2),
-                (dispatches, _) => dispatches,
-            };
-            if dispatches {
-                let step = self.dispatch.step().await.expect("it works");
-                self.dispatching.rest(step, self.clock.server_now());
-            } else {
-                self.take_a_look().await;
+            let ready: Vec<usize> = (0..3).filter(|at| self.loops[*at].is_ready(now)).collect();
+            if ready.is_empty() {
+                return;
             }
+            let whose =
+                ready[usize::try_from(self.dice.random() % 3).expect("small") % ready.len()];
+            let step = match whose {
+                0 => self.dispatch.step().await.expect("it works"),
+                1 => self.look().await,
+                _ => self.keys.step().await,
+            };
+            self.loops[whose].rest(step, self.clock.server_now());
             if self.cdn.count() > CALLS {
                 return;
             }
@@ -286,21 +295,22 @@ impl Bench {
         self.hangs = true;
     }
 
-    async fn take_a_look(&mut self) {
+    async fn look(&mut self) -> Step {
         let later = self.clock.server_now().plus(Duration::from_secs(30 * 86_400));
         let open = self.journal.jobs_due(&self.account.name, later, 10).await.expect("reads").0;
         let before = self.cdn.count();
         let step = self.poll.step().await.expect("it works");
-        self.polling.rest(step, self.clock.server_now());
         if open.len() < 10 {
             self.polled.extend(self.cdn.made()[before..].iter().map(|made| made.at));
         }
+        step
     }
 
     /// Lets time pass until a loop wants its turn, or until `next` at most.
     pub(super) async fn pass(&mut self, next: Option<Duration>) {
         let now = self.clock.server_now();
-        let loops = self.dispatching.until.min(self.polling.until).since(now);
+        let first = self.loops.iter().map(|one| one.until).min().expect("some");
+        let loops = first.since(now);
         let rest = next.map_or(loops, |next| next.saturating_sub(self.passed()).min(loops));
         self.clock.advance(rest.max(Duration::from_micros(1)));
         self.sandbox.control().settle().await;
@@ -312,13 +322,19 @@ impl Bench {
         counts.pending + counts.submitting + counts.submitted
     }
 
+    /// Returns what stops or slows the account, as an operator is shown it.
+    pub(super) fn note(&self) -> String {
+        self.known.borrow().accounts.values().map(|account| account.note.clone()).collect()
+    }
+
     /// Says where everything stands, for who has to find out why.
     pub(super) async fn state(&self) -> String {
         let counts = self.journal.counts().await.expect("counts");
         let reasons = self.journal.reasons(None, 10).await.expect("reasons");
         let made = self.cdn.made();
         let last = &made[made.len().saturating_sub(10)..];
-        format!("after {:?}: {counts:#?}\n{reasons:#?}\nlast calls: {last:#?}", self.passed())
+        let note = self.note();
+        format!("after {:?}: {note}\n{counts:?}\n{reasons:#?}\n{last:#?}", self.passed())
     }
 }
 
@@ -334,25 +350,24 @@ async fn web_server() -> (String, JoinSet<()>) {
     (base, servers)
 }
 
-fn write_key(folder: &Path, id: &str) -> CredentialFiles {
+fn write_key(folder: &Path, id: &str) -> KeyFiles {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         std::fs::write(&path, text).expect("a key file");
         path
     };
-    CredentialFiles {
+    KeyFiles {
         key_id: write("id", id),
         secret: write("secret", &format!("secret-of-{id}")),
         security_token: Some(write("token", &format!("token-of-{id}"))),
     }
 }
 
-fn account(files: &CredentialFiles, address: SocketAddr, quota: PerKind<u64>) -> Account {
+fn account(files: KeyFiles, address: SocketAddr, quota: PerKind<u64>) -> Account {
     Account {
         name: "main".into(),
         endpoint: format!("http://{address}").parse().expect("a URL"),
-        access_key_id_file: files.key_id.clone(),
-        access_key_secret_file: files.secret.clone(),
+        credentials: KeySource::at(Place::Files(files)),
         timeout: Duration::from_secs(10),
         batch: 100,
         poll_first: Duration::from_secs(180),

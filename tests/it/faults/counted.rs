@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use refreshd::cdn::wire::Operation;
-use refreshd::cdn::{Accepted, Cdn, Client, PrefetchDetail, Submission, TaskPage, TaskQuery};
+use refreshd::cdn::{
+    Accepted, Cdn, Client, PrefetchDetail, Renewed, Submission, TaskPage, TaskQuery,
+};
 use refreshd::clock::{Clock, ManualClock};
 use refreshd::domain::intent::Action;
 use refreshd::domain::own::CdnDomain;
@@ -92,7 +94,7 @@ impl Cdn for Counted {
         self.note(Operation::DescribeRefreshQuota, self.client.quota()).await
     }
 
-    fn renew(&self) {
-        Cdn::renew(&self.client);
+    async fn renew(&self, refused: bool) -> Renewed {
+        self.client.renew(refused).await
     }
 }
