@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prop_assert;
+use proptest::test_runner::{Config, TestRng, TestRunner};
 use refreshd::cdn::wire::Operation;
 use tokio::task::JoinSet;
 
@@ -17,6 +19,7 @@ mod measure;
 mod relay;
 mod row;
 mod rows;
+mod script;
 mod work;
 
 use measure::Measured;
@@ -116,4 +119,24 @@ async fn whatever_goes_wrong_nothing_is_lost_and_it_costs_no_more_than_it_may() 
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn whatever_random_faults_come_the_promise_is_kept() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let config = Config { cases: 16, failure_persistence: None, ..Config::default() };
+    let algorithm = config.rng_algorithm;
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(algorithm));
+    let scripts = (script::script(), 0_u64..1_000);
+    let result = runner.run(&scripts, |(script, seed)| {
+        let row = script::row_of(script);
+        let measured = runtime.block_on(row.run(seed));
+        let broken = row.promise(&measured);
+        prop_assert!(broken.is_empty(), "{}", broken.join("\n"));
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
 }

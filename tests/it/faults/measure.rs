@@ -32,6 +32,8 @@ pub(super) struct Measured {
     pub(super) lost: Vec<String>,
     /// Targets accepted again without a change since they were accepted before.
     pub(super) duplicates: u64,
+    /// Accepted targets that had no effect.
+    pub(super) ineffective: u64,
     /// Submissions of which nobody could tell whether they were carried out.
     pub(super) doubts: u64,
     /// Units of quota that a batch was charged beyond its asks on one day.
@@ -87,6 +89,7 @@ impl Measured {
         Self {
             lost,
             duplicates: duplicates(bench, &accepted).saturating_sub(overlapped),
+            ineffective: accepted.iter().filter(|one| !one.effective).count() as u64,
             doubts: doubts.count() as u64,
             twice: twice(bench).await,
             overspent: overspent(bench),

@@ -20,6 +20,8 @@ pub(super) enum Duplicates {
     ABatchADoubt,
     /// What was accepted while the fault lasted, each once more.
     OnceMore,
+    /// At most a batch for each submission without an answer, and what the CDN never ended well.
+    Counted,
 }
 
 /// How many calls may be made while the fault lasts.
@@ -29,8 +31,8 @@ pub(super) enum Calls {
     AtMost(usize),
     /// Of one operation.
     Of(Operation, usize),
-    /// 1.2 times as many as without the fault.
-    AsUsual,
+    /// That many times as many as without the fault, in percent.
+    AsUsual(usize),
 }
 
 /// One row.
@@ -125,6 +127,7 @@ impl Row {
         match self.duplicates {
             Duplicates::None => 0,
             Duplicates::ABatchADoubt => 100 * measured.doubts,
+            Duplicates::Counted => 100 * measured.doubts + measured.ineffective,
             Duplicates::OnceMore => {
                 measured.accepted.iter().filter(|at| self.span.contains(at)).count() as u64
             }
@@ -138,41 +141,52 @@ impl Row {
             Calls::Any => (all, None),
             Calls::AtMost(most) => (all, Some(most)),
             Calls::Of(operation, most) => (measured.calls(Some(operation), &self.span), Some(most)),
-            Calls::AsUsual => (all, Some(usual.calls(None, &self.span) * 6 / 5)),
+            Calls::AsUsual(percent) => (all, Some(usual.calls(None, &self.span) * percent / 100)),
         }
     }
 
-    /// Says what cost more than it may.
-    pub(super) fn broken(&self, measured: &Measured, usual: &Measured) -> Vec<String> {
+    /// Says what of the promise was broken, whatever it cost.
+    pub(super) fn promise(&self, measured: &Measured) -> Vec<String> {
         let mut broken = Vec::new();
-        let mut check = |what: &str, is: u128, most: u128| {
+        let mut check = |what: &str, is: u64, most: u64| {
             if is > most {
                 broken.push(format!("{what}: {is}, at most {most}"));
             }
         };
-        check("lost", measured.lost.len() as u128, 0);
-        check("accepted twice", measured.duplicates.into(), self.may_repeat(measured).into());
-        check("quota spent twice", measured.twice.into(), 0);
-        check("overspent", measured.overspent.into(), 0);
-        check("waiting or failed", measured.visible.into(), self.visible.into());
-        check("looks at tasks within 10 s", measured.hasty as u128, 0);
+        check("lost", measured.lost.len() as u64, 0);
+        check("accepted twice", measured.duplicates, self.may_repeat(measured));
+        check("quota spent twice", measured.twice, 0);
+        check("overspent", measured.overspent, 0);
+        broken.extend(measured.endless.iter().map(|state| format!("endless: {state}")));
+        broken.extend(measured.lost.iter().take(3).map(|lost| format!("lost {lost}")));
+        broken
+    }
+
+    /// Says what cost more than it may.
+    pub(super) fn broken(&self, measured: &Measured, usual: &Measured) -> Vec<String> {
+        let mut broken = self.promise(measured);
+        let mut check = |what: &str, is: u64, most: u64| {
+            if is > most {
+                broken.push(format!("{what}: {is}, at most {most}"));
+            }
+        };
+        check("waiting or failed", measured.visible, self.visible);
+        check("looks at tasks within 10 s", measured.hasty as u64, 0);
         let (calls, most) = self.calls(measured, usual);
-        check("calls", calls as u128, most.map_or(u128::MAX, |most| most as u128));
+        check("calls", calls as u64, most.map_or(u64::MAX, |most| most as u64));
         let caught_up = measured.caught_up(self.span.end).as_secs();
-        check("seconds to catch up", caught_up.into(), self.caught_up.as_secs().into());
+        check("seconds to catch up", caught_up, self.caught_up.as_secs());
         if let Some(fits) = self.elsewhere {
             let longest = measured.longest(&self.span, fits).as_secs();
-            check("seconds that others waited", longest.into(), 60);
+            check("seconds that others waited", longest, 60);
         }
-        // Full speed: what changes once the fault is over for a while waits no longer than usual.
-        let after = self.span.end + 5 * MINUTE.max(self.caught_up / 5)..Duration::MAX;
+        // Full speed: what changes then waits no longer than usual.
+        let after = self.span.end + self.caught_up..Duration::MAX;
         let longest = measured.longest(&after, |_| true).as_secs();
         let usually = usual.longest(&after, |_| true).as_secs().max(60);
         if self.visible == 0 {
-            check("seconds that later changes waited", longest.into(), usually.into());
+            check("seconds that later changes waited", longest, usually);
         }
-        broken.extend(measured.endless.iter().map(|state| format!("endless: {state}")));
-        broken.extend(measured.lost.iter().take(3).map(|lost| format!("lost {lost}")));
         broken
     }
 }

@@ -2,6 +2,7 @@
 //! bounds that its design states for throttling, outages and refused keys.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use refreshd::cdn::wire::Operation::{
     self, DescribeRefreshTaskById, DescribeRefreshTasks, PushObjectCache, RefreshObjectCaches,
@@ -19,6 +20,20 @@ const ILL: &str = DOMAINS[1];
 
 /// What calls in ten minutes of throttling are bounded by.
 const THROTTLED: Calls = Calls::AtMost(30);
+
+/// What calls in an outage, or where none are needed besides, are bounded by.
+const USUAL: Calls = Calls::AsUsual(120);
+
+/// A pause that doubles is over, after a fault, within the time that the fault lasted.
+fn doubled(row: Row) -> Row {
+    Row { caught_up: row.span.end.saturating_sub(row.span.start), ..row }
+}
+
+/// The longest pause of the breaker, and a minute.
+const BREAKER: Duration = Duration::from_secs(11 * 60);
+
+/// What leaves no trace, though it was sent twice and alone, steps aside for an hour.
+const ASIDE: Duration = Duration::from_secs(66 * 60);
 
 /// Longer than any run.
 const ALWAYS: Option<u64> = Some(7 * 86_400);
@@ -158,12 +173,12 @@ fn queues() -> Vec<Row> {
     spent.caught_up = 3 * HOUR;
     vec![
         Row::with("a domain's minute is full 10 min", 10, per_minute)
-            .calls_at_most(Calls::AsUsual)
+            .calls_at_most(USUAL)
             .elsewhere(is_elsewhere),
         Row::with("a domain's queue is full 10 min", 10, on(ILL, error(400, "TooMany.Refresh")))
-            .calls_at_most(Calls::AsUsual)
+            .calls_at_most(USUAL)
             .elsewhere(is_elsewhere),
-        Row::with("prefetch queue full 30 min, some left", 30, full())
+        doubled(Row::with("prefetch queue full 30 min, some left", 30, full()))
             .calls_at_most(pushes(12))
             .elsewhere(is_refresh),
         spent,
@@ -171,14 +186,13 @@ fn queues() -> Vec<Row> {
 }
 
 fn outages() -> Vec<Row> {
-    let mut refused = Row::new("connection refused 1 h", 60).calls_at_most(Calls::AsUsual);
+    let mut refused = Row::new("connection refused 1 h", 60).calls_at_most(USUAL);
     refused.acts = vec![(refused.span.start, Act::Close), (refused.span.end, Act::Open)];
     let mut midnight = Row::with("503 for 1 h over midnight", 60, error(503, "ServiceUnavailable"))
-        .calls_at_most(Calls::AsUsual);
+        .calls_at_most(USUAL);
     midnight.begin = "2026-11-22T14:30:00Z";
-    vec![
-        Row::with("503 for 1 h", 60, error(503, "ServiceUnavailable"))
-            .calls_at_most(Calls::AsUsual),
+    let rows = [
+        Row::with("503 for 1 h", 60, error(503, "ServiceUnavailable")).calls_at_most(USUAL),
         Row::with("500 of a strange code 10 min", 10, error(500, "Strange.Trouble"))
             .calls_at_most(THROTTLED),
         refused,
@@ -187,7 +201,8 @@ fn outages() -> Vec<Row> {
         Row::with("HTML 502 for 10 min", 10, CallFault::new(Reply::Html { status: 502 }))
             .calls_at_most(THROTTLED),
         midnight,
-    ]
+    ];
+    rows.map(|row| Row { caught_up: BREAKER, ..row }).into()
 }
 
 fn doubts() -> Vec<Row> {
@@ -198,19 +213,18 @@ fn doubts() -> Vec<Row> {
         ..of(RefreshObjectCaches, error(400, "SignatureNonceUsed"))
     };
     let forbidden = || of(DescribeRefreshTasks, error(403, "Forbidden.RAM"));
+    let aside = |row| Row { caught_up: ASIDE, ..row };
     vec![
-        submissions("asks lost on the way 10 min", 10, &Reply::Reset, false),
+        aside(submissions("asks lost on the way 10 min", 10, &Reply::Reset, false)),
         submissions("asks accepted, then reset 10 min", 10, &Reply::Reset, true),
         submissions("asks accepted, answers cut 10 min", 10, &Reply::Truncated, true),
         submissions("asks accepted, HTML 502 for 10 min", 10, &html, true),
         submissions("as reset, listing forbidden", 10, &Reply::Reset, true)
             .and(CallFault { for_seconds: Some(3_600), ..forbidden() })
             .repeats(Duplicates::ABatchADoubt),
-        Row::with("listing forbidden 1 h", 60, forbidden())
-            .calls_at_most(Calls::AsUsual)
-            .elsewhere(any),
+        Row::with("listing forbidden 1 h", 60, forbidden()).calls_at_most(USUAL).elsewhere(any),
         Row::with("nonce used, accepted", 10, nonce(true)),
-        Row::with("nonce used, not accepted", 10, nonce(false)),
+        aside(Row::with("nonce used, not accepted", 10, nonce(false))),
     ]
 }
 
@@ -223,11 +237,9 @@ fn answers() -> Vec<Row> {
         Row::with("numbers swapped, keys in any order", 120, {
             shaped(Shape { swap_numbers: true, shuffle: true, ..Shape::default() })
         })
-        .calls_at_most(Calls::AsUsual)
+        .calls_at_most(USUAL)
         .elsewhere(any),
-        Row::with("optional keys missing", 120, shaped(bare))
-            .calls_at_most(Calls::AsUsual)
-            .elsewhere(any),
+        Row::with("optional keys missing", 120, shaped(bare)).calls_at_most(USUAL).elsewhere(any),
         Row::with("unknown status words 1 h", 60, {
             CallFault::new(Reply::Shape(Shape { status, ..Shape::default() }))
         })
@@ -236,12 +248,12 @@ fn answers() -> Vec<Row> {
 }
 
 fn tasks() -> Vec<Row> {
-    let followed = |row: Row| row.elsewhere(any).calls_at_most(Calls::AsUsual);
+    let followed = |row: Row, percent| row.elsewhere(any).calls_at_most(Calls::AsUsual(percent));
     vec![
-        followed(Row::new("answers are a question late", 60).ending(Ending::Lagging)),
-        followed(Row::new("tasks of 1 h never end", 60).ending(Ending::Never))
+        followed(Row::new("answers are a question late", 60).ending(Ending::Lagging), 130),
+        followed(Row::new("tasks of 1 h never end", 60).ending(Ending::Never), 400)
             .repeats(Duplicates::OnceMore),
-        followed(Row::new("tasks of 1 h are never listed", 60).ending(Ending::NoRow))
+        followed(Row::new("tasks of 1 h are never listed", 60).ending(Ending::NoRow), 400)
             .repeats(Duplicates::OnceMore),
     ]
 }
@@ -262,7 +274,8 @@ fn rights() -> Vec<Row> {
             .calls_at_most(hourly),
         Row::with("signature refused 1 h", 60, error(400, "SignatureDoesNotMatch"))
             .calls_at_most(hourly),
-        Row::with("all forbidden 1 h", 60, error(403, "Forbidden.RAM")).calls_at_most(hourly),
+        doubled(Row::with("all forbidden 1 h", 60, error(403, "Forbidden.RAM")))
+            .calls_at_most(hourly),
         Row::with("looks forbidden 1 h", 60, polls)
             .calls_at_most(Calls::Of(DescribeRefreshTaskById, 61))
             .elsewhere(any),
@@ -302,8 +315,7 @@ fn targets() -> Vec<Row> {
     .elsewhere(is_elsewhere);
     burst(&mut offline.more, HOUR + MINUTE, ILL, "burst", 10_000);
     offline.quota[QuotaKind::Url] = 50_000;
-    offline.visible = 10_000;
-    offline.caught_up = 2 * HOUR;
+    offline.caught_up = HOUR;
     vec![
         Row::with("an unknown 4xx once", 60, {
             strange(CallFault { times: Some(1), ..error(400, "Strange.Refusal") })
