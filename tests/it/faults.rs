@@ -11,6 +11,11 @@ use std::time::Duration;
 use proptest::prop_assert;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use refreshd::cdn::wire::Operation;
+use refreshd::cdn::{Cdn, Submission};
+use refreshd::domain::ask::Kind;
+use refreshd::domain::intent::Action;
+use refreshd::domain::prefetch::PrefetchOptions;
+use refreshd::domain::quota::QuotaKind;
 use tokio::task::JoinSet;
 
 mod bench;
@@ -22,8 +27,10 @@ mod rows;
 mod script;
 mod work;
 
+use bench::Act;
 use measure::Measured;
 use row::Row;
+use work::{Change, DOMAINS, HOUR};
 
 /// What the table counts the calls of.
 const OPERATIONS: [Operation; 5] = [
@@ -119,6 +126,36 @@ async fn whatever_goes_wrong_nothing_is_lost_and_it_costs_no_more_than_it_may() 
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// The judge itself: it counts what no journal knows of, and what is asked for without a change.
+#[tokio::test]
+async fn what_is_lost_doubled_or_overspent_is_counted() {
+    let mut row = Row::new("a row that goes wrong", 60);
+    row.quota[QuotaKind::Url] = 2;
+    let mut bench = row.bench(1).await;
+    let change = |path: &str| Change::url(DOMAINS[0], path);
+    bench.act(Act::Change(vec![change("heard")])).await;
+    bench.turn().await;
+    bench.changes.push((Duration::ZERO, change("unheard")));
+    let again = Submission {
+        action: Action::Refresh,
+        kind: Kind::Url,
+        force: true,
+        targets: vec![change("heard").target],
+        prefetch: PrefetchOptions::default(),
+    };
+    bench.cdn.submit(&again).await.expect("accepted");
+    // Others have given us more: what was granted at first is what must not be overspent.
+    bench.act(Act::Remaining(QuotaKind::Url, 5)).await;
+    bench.cdn.submit(&again).await.expect("accepted");
+    bench.clock.advance(HOUR);
+    let measured = Measured::of(&bench).await;
+    assert_eq!(measured.lost.len(), 1, "{:?}", measured.lost);
+    assert!(measured.lost[0].contains("unheard"), "{:?}", measured.lost);
+    assert_eq!((measured.duplicates, measured.overspent, measured.twice), (2, 1, 0));
+    assert_eq!(row.promise(&measured).len(), 4, "each is told, and the lost one is named");
+    bench.sandbox.stop().await;
 }
 
 #[test]

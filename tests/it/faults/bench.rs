@@ -33,7 +33,7 @@ use refreshd::sandbox::{AccessKey, Fault, Options, Running, Sandbox};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::counted::Counted;
+use super::counted::{Counted, Span};
 use super::relay::Relay;
 use super::work::Change;
 use crate::world::listener;
@@ -132,7 +132,7 @@ impl Loop {
 }
 
 /// How a bench is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Setting {
     /// When it begins, by the sandbox's clock.
     pub(super) begin: &'static str,
@@ -141,6 +141,8 @@ pub(super) struct Setting {
     pub(super) quota: PerKind<u64>,
     /// Whether connections can be refused.
     pub(super) refusable: bool,
+    /// How long half a round trip takes.
+    pub(super) travel: Span,
     pub(super) seed: u64,
 }
 
@@ -177,7 +179,8 @@ impl Bench {
         let by = -setting.ahead * 1_000_000;
         let begin = Timestamp::parse(setting.begin).expect("valid").as_micros() - by;
         let clock = ManualClock::new(Timestamp::from_micros(begin), setting.seed);
-        let dice = |name: u64| ManualClock::new(Timestamp::EPOCH, setting.seed * 31 + name);
+        let seed = setting.seed;
+        let dice = |name: u64| ManualClock::new(Timestamp::EPOCH, seed * 31 + name);
 
         let (base, origin) = web_server().await;
         let keys = KEYS.map(|id| AccessKey {
@@ -201,7 +204,9 @@ impl Bench {
         let client = Client::new(&config, keyring, shared.clone()).expect("a client");
         client.begin().await.1.expect("a key");
         let made = Mutex::default();
-        let cdn = Arc::new(Counted { client, clock: clock.clone(), made, dice: dice(2) });
+        let travel = setting.travel.clone();
+        let cdn = Counted { client, clock: clock.clone(), made, travel, dice: dice(2) };
+        let cdn = Arc::new(cdn);
 
         let database = Database::open(&folder.path().join("refreshd.db")).expect("opens");
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));

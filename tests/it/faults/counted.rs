@@ -15,6 +15,9 @@ use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow};
 use refreshd::domain::verdict::{Failure, Verdict, judge};
 
+/// From when until when, or how long at least and at most.
+pub(super) type Span = std::ops::Range<Duration>;
+
 /// One call that the engine made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Made {
@@ -30,7 +33,9 @@ pub(super) struct Counted {
     pub(super) client: Client,
     pub(super) clock: Arc<ManualClock>,
     pub(super) made: Mutex<Vec<Made>>,
-    /// Throws the time that calls take.
+    /// How long half a round trip takes.
+    pub(super) travel: Span,
+    /// Throws how long of that it is.
     pub(super) dice: Arc<ManualClock>,
 }
 
@@ -43,9 +48,10 @@ impl Counted {
         self.made.lock().expect("not poisoned").len()
     }
 
-    /// Half a round trip: 20 to 150 ms.
     fn travel(&self) {
-        self.clock.advance(Duration::from_millis(20 + self.dice.random() % 130));
+        let spread = self.travel.end.saturating_sub(self.travel.start);
+        let micros = u64::try_from(spread.as_micros()).expect("short").max(1);
+        self.clock.advance(self.travel.start + Duration::from_micros(self.dice.random() % micros));
     }
 
     async fn note<T>(

@@ -11,11 +11,8 @@ use refreshd::domain::quota::QuotaKind;
 use refreshd::domain::time::{Day, Timestamp};
 
 use super::bench::{Bench, CALLS};
-use super::counted::Made;
+use super::counted::{Made, Span};
 use super::work::Change;
-
-/// From when until when something lasts, since the beginning.
-pub(super) type Span = std::ops::Range<Duration>;
 
 /// One target that the sandbox accepted.
 struct Accepted {

@@ -9,7 +9,8 @@ use refreshd::domain::quota::{PerKind, QuotaKind};
 use refreshd::domain::time::Timestamp;
 
 use super::bench::{Act, Bench, CALLS, Setting};
-use super::measure::{Measured, Span};
+use super::counted::Span;
+use super::measure::Measured;
 use super::work::{Change, HOUR, MINUTE, Stream, stream};
 
 /// How many targets may be accepted twice.
@@ -46,6 +47,8 @@ pub(super) struct Row {
     pub(super) span: Span,
     /// What happens besides the changes.
     pub(super) acts: Vec<(Duration, Act)>,
+    /// How long a call takes to the CDN, and its answer back.
+    pub(super) travel: Span,
     /// What changes besides the stream, or in its place.
     pub(super) more: Stream,
     pub(super) alone: bool,
@@ -76,6 +79,7 @@ impl Row {
             }),
             span: HOUR..HOUR + minutes * MINUTE,
             acts: Vec::new(),
+            travel: Duration::from_millis(20)..Duration::from_millis(150),
             more: Stream::new(),
             alone: false,
             duplicates: Duplicates::None,
@@ -87,11 +91,18 @@ impl Row {
         }
     }
 
-    /// Runs the row.
-    pub(super) async fn run(&self, seed: u64) -> Measured {
+    /// Makes the bench that the row is run on.
+    pub(super) async fn bench(&self, seed: u64) -> Bench {
         let refusable = self.acts.iter().any(|(_, act)| matches!(act, Act::Close));
         let (begin, ahead, quota) = (self.begin, self.ahead, self.quota);
-        let mut bench = Bench::new(Setting { begin, ahead, quota, refusable, seed }).await;
+        let travel = self.travel.clone();
+        let setting = Setting { begin, ahead, quota, refusable, travel, seed };
+        Bench::new(setting).await
+    }
+
+    /// Runs the row.
+    pub(super) async fn run(&self, seed: u64) -> Measured {
+        let mut bench = self.bench(seed).await;
         let mut agenda: BTreeMap<Duration, Vec<Act>> = BTreeMap::new();
         for (at, act) in &self.acts {
             agenda.entry(*at).or_default().push(act.clone());
