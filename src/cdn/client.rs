@@ -18,7 +18,7 @@ use super::wire::{self, Operation, QuotaReply, SubmitReply, Task, TasksReply, fo
 use super::{Accepted, Cdn, TaskPage, TaskQuery, refusal, skew};
 use crate::clock::SharedClock;
 use crate::domain::ask::{Kind, Target};
-use crate::domain::endpoint::endpoint_problem;
+use crate::domain::endpoint::{Proxy, endpoint_problem};
 use crate::domain::intent::Action;
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
@@ -36,6 +36,10 @@ pub const MAX_QUERY: usize = 8 * 1024;
 pub struct ClientConfig {
     /// Scheme and host; https, or http to this machine.
     pub endpoint: Url,
+    /// The endpoint's host, where it is to be called though it is none of Alibaba Cloud's.
+    pub trusted: Option<String>,
+    /// Which way calls go.
+    pub proxy: Proxy,
     /// How long a whole call may take; half of it is for connecting.
     pub timeout: Duration,
     /// How refreshd introduces itself.
@@ -48,6 +52,8 @@ impl ClientConfig {
     pub fn new(endpoint: Url) -> Self {
         Self {
             endpoint,
+            trusted: None,
+            proxy: Proxy::None,
             timeout: Duration::from_secs(10),
             user_agent: concat!("refreshd/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -58,7 +64,7 @@ impl ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The endpoint is not one that may be called.
-    #[error("`{endpoint}` cannot be the API's endpoint: {problem}")]
+    #[error("`{}` cannot be the API's endpoint: {problem}", endpoint.host_str().unwrap_or_default())]
     Endpoint {
         /// The endpoint.
         endpoint: Url,
@@ -92,7 +98,7 @@ impl Client {
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
         let endpoint = config.endpoint.clone();
-        if let Some(problem) = endpoint_problem(&endpoint) {
+        if let Some(problem) = endpoint_problem(&endpoint, config.trusted.as_deref()) {
             return Err(ClientError::Endpoint { endpoint, problem });
         }
         Ok(Self {

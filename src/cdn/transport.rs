@@ -8,6 +8,7 @@ use url::Url;
 
 use super::client::ClientConfig;
 use super::wire::foreign_text;
+use crate::domain::endpoint::Proxy;
 use crate::domain::verdict::{Failure, Reached};
 
 /// The most bytes of an answer that are read. The largest honest one, ten shared ids with 2,000
@@ -26,8 +27,8 @@ const KEPT: (usize, Duration) = (4, Duration::from_secs(4));
 /// it encoded, when the kept connection turned out to be closed. Once hyper has begun to encode it,
 /// it is gone, and whatever happens to it is reported. So nobody reads a request twice, and an error
 /// while connecting means that nothing was written. Both would end with HTTP/2, which retries
-/// streams, and with TLS early data: neither is on. Redirects are answers like others, and no proxy
-/// is taken from the environment. Half of the time a call may take is for connecting.
+/// streams, and with TLS early data: neither is on. Redirects are answers like others, and a
+/// proxy is used only where one is configured. Half of the time a call may take is for connecting.
 pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
     install_tls();
     let builder = reqwest::Client::builder()
@@ -39,14 +40,18 @@ pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Er
         .pool_idle_timeout(KEPT.1)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .no_proxy()
         .http1_only();
-    // Plain http to this machine must not fail for want of the system's CA certificates.
-    let builder = match config.endpoint.scheme() {
-        "http" => builder.https_only(false).tls_certs_only([]),
-        _ => builder.https_only(true),
+    let builder = match (config.endpoint.scheme(), &config.proxy) {
+        // Plain http goes to this machine: through no proxy, and not failing for want of the
+        // system's CA certificates.
+        ("http", _) => return builder.no_proxy().tls_certs_only([]).build(),
+        (_, Proxy::None) => builder.no_proxy(),
+        (_, Proxy::Through(proxy)) => {
+            builder.no_proxy().proxy(reqwest::Proxy::all(proxy.as_str())?)
+        }
+        (_, Proxy::Environment) => builder,
     };
-    builder.build()
+    builder.https_only(true).tls_version_min(reqwest::tls::Version::TLS_1_2).build()
 }
 
 /// Returns the beginnings of a client that asks this machine only, over a socket or plain http.

@@ -177,8 +177,12 @@ pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Arc<dyn C
         secret: account.access_key_secret_file.clone(),
         security_token: None,
     };
-    let client =
-        ClientConfig { timeout: account.timeout, ..ClientConfig::new(account.endpoint.clone()) };
+    let client = ClientConfig {
+        trusted: account.endpoint_is_trusted.clone(),
+        proxy: account.proxy.clone(),
+        timeout: account.timeout,
+        ..ClientConfig::new(account.endpoint.clone())
+    };
     let client = Client::new(&client, files, clock.clone()).map_err(|error| {
         let exit = match error {
             ClientError::Credentials(_) => Exit::Credentials,

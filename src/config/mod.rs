@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::ask::Target;
+use crate::domain::endpoint::Proxy;
 use crate::domain::guard::Guard;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
@@ -107,6 +108,10 @@ pub struct Account {
     pub name: AccountName,
     /// The CDN's API: https, or http to this machine.
     pub endpoint: url::Url,
+    /// The endpoint's host, repeated where it is none of Alibaba Cloud's: it gets signed calls.
+    pub endpoint_is_trusted: Option<String>,
+    /// Which way calls go there.
+    pub proxy: Proxy,
     /// The file that holds the access key id.
     pub access_key_id_file: PathBuf,
     /// The file that holds the access key secret.

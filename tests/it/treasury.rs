@@ -9,6 +9,7 @@ use refreshd::clock::{Clock, ManualClock, SharedClock};
 use refreshd::config::Account;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
+use refreshd::domain::endpoint::Proxy;
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
@@ -66,6 +67,8 @@ impl Bench {
             poll_first: Duration::from_secs(180),
             poll_max: Duration::from_secs(600),
             poll_give_up: Duration::from_secs(6 * 3600),
+            endpoint_is_trusted: None,
+            proxy: Proxy::None,
             doubt_gap: Duration::from_secs(60),
             quota: PerKind::from_fn(|_| 1_000_000),
             rules,
