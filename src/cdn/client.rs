@@ -19,7 +19,7 @@ use super::wire::{
 };
 use super::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery, refusal, skew};
 use crate::clock::SharedClock;
-use crate::domain::endpoint::endpoint_problem;
+use crate::domain::endpoint::{Proxy, endpoint_problem};
 use crate::domain::intent::Action;
 use crate::domain::limits::Limits;
 use crate::domain::own::CdnDomain;
@@ -35,6 +35,10 @@ mod tests;
 pub struct ClientConfig {
     /// Scheme and host; https, or http to this machine.
     pub endpoint: Url,
+    /// The endpoint's host, where it is to be called though it is none of Alibaba Cloud's.
+    pub trusted: Option<String>,
+    /// Which way calls go.
+    pub proxy: Proxy,
     /// How long a whole call may take; half of it is for connecting.
     pub timeout: Duration,
     /// What the CDN takes: calls a second, bytes a query.
@@ -49,6 +53,8 @@ impl ClientConfig {
     pub fn new(endpoint: Url) -> Self {
         Self {
             endpoint,
+            trusted: None,
+            proxy: Proxy::None,
             timeout: Duration::from_secs(10),
             limits: Limits::DOCUMENTED,
             user_agent: USER_AGENT.to_owned(),
@@ -60,7 +66,7 @@ impl ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The endpoint is not one that may be called.
-    #[error("`{endpoint}` cannot be the API's endpoint: {problem}")]
+    #[error("`{}` cannot be the API's endpoint: {problem}", endpoint.host_str().unwrap_or_default())]
     Endpoint {
         /// The endpoint.
         endpoint: Url,
@@ -92,7 +98,7 @@ impl Client {
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
         let (endpoint, limits) = (config.endpoint.clone(), config.limits);
-        if let Some(problem) = endpoint_problem(&endpoint) {
+        if let Some(problem) = endpoint_problem(&endpoint, config.trusted.as_deref()) {
             return Err(ClientError::Endpoint { endpoint, problem });
         }
         Ok(Self {

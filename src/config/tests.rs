@@ -217,6 +217,27 @@ fn each_slip_in_a_path_or_address_is_named() {
             with("aliyuncs.com", "aliyuncs.com/v1"),
             "`endpoint` can't be `https://cdn.aliyuncs.com/v1`: it must be a scheme and a host alone",
         ),
+        (
+            with("cdn.aliyuncs.com", "cdn.aliyuncs.com.evil.example"),
+            "`endpoint` can't be `https://cdn.aliyuncs.com.evil.example`: it is no host below \
+             aliyuncs.com, and would be asked with your access key",
+        ),
+        (
+            with("https://cdn.aliyuncs.com\"", "https://a:secret@b.example\""),
+            "`endpoint` can't be `https://b.example`: it must be a scheme and a host alone",
+        ),
+        (
+            with("aliyuncs.com\"", "aliyuncs.com\"\nendpoint_is_trusted = \"b.example\""),
+            "`endpoint` can't be `https://cdn.aliyuncs.com`: `endpoint_is_trusted` names another host",
+        ),
+        (
+            with("aliyuncs.com\"", "aliyuncs.com\"\nproxy = \"http://u:secret@b.example\""),
+            "`proxy` holds a user or password, which would be read here",
+        ),
+        (
+            with("aliyuncs.com\"", "aliyuncs.com\"\nproxy = \"socks5://b.example\""),
+            "`proxy` must be http, a host and a port alone",
+        ),
         (with("[account.main]", "[account.Main]"), "`Main` can't be the name of an account"),
         (
             with("[\"https://www", "[\"https://*"),

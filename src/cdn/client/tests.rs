@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Scope, Verdict, judge};
 
 mod kept;
+mod proxy;
 
 const KEY_ID: &str = "LTAIfake";
 const SECRET: &str = "fakeSecret";
