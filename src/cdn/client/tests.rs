@@ -332,7 +332,7 @@ async fn a_refused_connection_reached_nothing() {
         refresh(&world(&endpoint.parse().expect("a URL")).await).await.expect_err("refused");
     assert_eq!(failure.reached, Reached::Nothing);
     assert!(failure.message.to_lowercase().contains("connection refused"), "{failure:?}");
-    assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Rate });
+    assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Account });
 }
 
 #[tokio::test]
