@@ -16,6 +16,8 @@ mod halfway;
 mod house;
 mod intake;
 mod journal;
+mod judge;
+mod keys;
 mod limits;
 mod mapping;
 mod mounts;
@@ -24,6 +26,8 @@ mod overflow;
 mod plan;
 mod process;
 mod sdk;
+mod secrets;
+
 mod simulate;
 mod space;
 mod store;
