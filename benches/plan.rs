@@ -12,7 +12,8 @@ use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::cover::{Again, Budget, Census, Choice, Dirty, Prices, Shape, Visit};
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Intent, IntentId, Priority, State};
-use refreshd::domain::plan::{Input, Limits, Policy, Widening, plan};
+use refreshd::domain::limits::Limits;
+use refreshd::domain::plan::{BATCH, Input, Policy, Widening, plan};
 use refreshd::domain::quota::purse::Purse;
 use refreshd::domain::quota::{Allowance, PerKind, QuotaKind};
 use refreshd::domain::time::Timestamp;
@@ -155,7 +156,9 @@ fn plan_all(site: Site) -> (Duration, usize) {
         open_refreshes: &[],
         in_flight: &[],
         purse: &Purse::plain(now, &allowances),
-        limits: Limits::default(),
+        batch: BATCH,
+        limits: &Limits::DOCUMENTED,
+        whole: false,
         widening: Widening {
             policy: Policy::Cover,
             census: &census,

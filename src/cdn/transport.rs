@@ -17,13 +17,20 @@ pub(super) const USER_AGENT: &str = concat!("refreshd/", env!("CARGO_PKG_VERSION
 /// URLs of 1,024 characters each, is about 30 MB (API reference 1.2, 1.8).
 pub(super) const MAX_ANSWER: usize = 64 << 20;
 
-/// Returns an HTTP client that sends each request once, on a connection of its own.
+/// How many connections wait for the next call, and for how long. A server that closes what is idle
+/// gives it 5 s at least (common ones: 5 to 75 s), and no router forgets a connection so soon: one
+/// that waits here is alive.
+const KEPT: (usize, Duration) = (4, Duration::from_secs(4));
+
+/// Returns an HTTP client that sends each request once.
 ///
-/// A connection is never used twice: over a kept one, the layer below reqwest sends again by itself
-/// when the server has closed it meanwhile, and reqwest has no switch for that. Calls are few (one
-/// in flight per kind), so a handshake each is cheap. Then an error while connecting means that
-/// nothing was written. Redirects are answers like others, and no proxy is taken from the
-/// environment. Half of the time a call may take is for connecting.
+/// It keeps connections for a moment, because the layer below (hyper-util's pool, which reqwest gives
+/// no switch for) sends a request again only where hyper hands it back: it was still queued, none of
+/// it encoded, when the kept connection turned out to be closed. Once hyper has begun to encode it,
+/// it is gone, and whatever happens to it is reported. So nobody reads a request twice, and an error
+/// while connecting means that nothing was written. Both would end with HTTP/2, which retries
+/// streams, and with TLS early data: neither is on. Redirects are answers like others, and no proxy
+/// is taken from the environment. Half of the time a call may take is for connecting.
 pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
     builder(&config.endpoint, config.timeout / 2)
         .user_agent(&config.user_agent)
@@ -39,7 +46,8 @@ pub(super) fn builder(url: &Url, connect: Duration) -> reqwest::ClientBuilder {
         .connect_timeout(connect)
         .user_agent(USER_AGENT)
         .retry(reqwest::retry::never())
-        .pool_max_idle_per_host(0)
+        .pool_max_idle_per_host(KEPT.0)
+        .pool_idle_timeout(KEPT.1)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
@@ -87,6 +95,9 @@ pub(super) async fn send(
     most: usize,
     on_head: impl FnOnce(),
 ) -> Result<Answer, Failure> {
+    // What the kernel knows of kept connections by now, their tasks learn first: a closed one that
+    // is still taken for an open one would have the request, and leave it in doubt.
+    tokio::task::yield_now().await;
     let mut response = request.send().await.map_err(transport_failure)?;
     on_head();
     let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));

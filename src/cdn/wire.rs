@@ -10,14 +10,19 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::ask::Kind;
 use crate::domain::intent::Action;
+use crate::domain::limits::Limits;
 use crate::domain::path::escape;
 use crate::domain::task::{TaskId, TaskStatus};
 
+mod account;
 mod error;
 mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use account::{
+    DOMAINS_PAGE, DetailReply, Domain, DomainDetail, Domains, DomainsReply, UrlDetail,
+};
 pub use error::ErrorBody;
 pub use reply::{QuotaReply, SubmitReply, Task, Tasks, TasksReply};
 
@@ -27,8 +32,6 @@ pub const VERSION: &str = "2018-05-10";
 pub const FORM: &str = "application/x-www-form-urlencoded";
 /// The most rows that [`Operation::DescribeRefreshTasks`] gives in a page (1.7).
 pub const PAGE_SIZE: u32 = 100;
-/// The most task ids that [`Operation::DescribeRefreshTaskById`] takes (1.8).
-pub const MAX_IDS: usize = 10;
 
 /// Declares an enum of words, with both directions between word and variant.
 macro_rules! words {
@@ -75,23 +78,29 @@ words! {
         PushObjectCache,
         /// Lists recent tasks.
         DescribeRefreshTasks,
-        /// Tells how far up to ten task ids are.
+        /// Tells how far a few task ids are.
         DescribeRefreshTaskById,
         /// Tells the day's quota.
         DescribeRefreshQuota,
+        /// Tells how far the nodes are with a prefetch; for chosen accounts only.
+        DescribePreloadDetailById,
+        /// Lists the account's domains.
+        DescribeUserDomains,
     }
 }
 
 impl Operation {
-    /// Returns how many calls a second an account may make (section 0). The figure for
-    /// `RefreshObjectCaches` is of 2025-01, that for `DescribeRefreshTasks` of 2025-11.
+    /// Returns how many calls a second an account may make.
     #[must_use]
-    pub const fn calls_per_second(self) -> u32 {
+    pub const fn calls_per_second(self, limits: &Limits) -> u32 {
         match self {
-            Self::RefreshObjectCaches | Self::PushObjectCache => 50,
-            Self::DescribeRefreshTasks => 5,
-            Self::DescribeRefreshTaskById => 30,
-            Self::DescribeRefreshQuota => 20,
+            Self::RefreshObjectCaches => limits.refresh_calls,
+            Self::PushObjectCache => limits.prefetch_calls,
+            Self::DescribeRefreshTasks => limits.tasks_calls,
+            Self::DescribeRefreshTaskById => limits.task_by_id_calls,
+            Self::DescribeRefreshQuota => limits.quota_calls,
+            Self::DescribePreloadDetailById => limits.detail_calls,
+            Self::DescribeUserDomains => limits.domains_calls,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Intent, IntentId, State, Wish};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::path::{RelPath, escape};
-use crate::domain::plan::{self, Limits, Widening};
+use crate::domain::plan::{self, Widening};
 use crate::domain::time::Timestamp;
 
 use answer::{Answer, HeldSet, Unmapped};
@@ -227,7 +227,9 @@ fn add_plan(
         open_refreshes: &[],
         in_flight: &[],
         purse: &purse,
-        limits: Limits { batch: account.batch },
+        batch: account.batch,
+        limits: &account.limits,
+        whole: false,
         widening: Widening {
             policy: account.cover.policy,
             census: &trees,

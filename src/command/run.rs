@@ -190,8 +190,11 @@ async fn cdns(
 
 /// Makes the client of an account, without an access key yet.
 pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, Failed> {
-    let client =
-        ClientConfig { timeout: account.timeout, ..ClientConfig::new(account.endpoint.clone()) };
+    let client = ClientConfig {
+        timeout: account.timeout,
+        limits: account.limits,
+        ..ClientConfig::new(account.endpoint.clone())
+    };
     let (source, around) = (account.credentials.clone(), Surroundings::of_process());
     let keyring = Keyring::new(source, around, clock.clone());
     Client::new(&client, keyring, clock.clone()).map_err(|error| {
@@ -201,6 +204,15 @@ pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, F
         };
         Failed::new(exit, format!("account `{}`: {error}", account.name))
     })
+}
+
+/// Makes the client of an account for a command, which has nobody to fetch an access key later.
+pub(super) async fn ready_client(account: &Account, clock: &SharedClock) -> Result<Client, Failed> {
+    let client = client(account, clock)?;
+    client.begin().await.1.map_err(|error| {
+        Failed::new(Exit::Credentials, format!("account `{}`: {error}", account.name))
+    })?;
+    Ok(client)
 }
 
 /// Returns what the control socket knows of each account.
@@ -222,6 +234,7 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
                 account.name.clone(),
                 AccountDesk {
                     quota: account.quota,
+                    url_bytes: account.limits.url_bytes,
                     rules: account.rules.clone(),
                     hosts: hosts(account),
                 },

@@ -110,6 +110,7 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
         settle: origin.settle,
         deadline: origin.deploy_deadline,
         limits: &account.quota,
+        takes: &account.limits,
         rules: &account.rules,
         guard: &origin.guard,
         spare: account.cover.spare,

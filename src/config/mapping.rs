@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::section::{Findings, Found, Section, Wrong};
 use super::value;
+use crate::domain::limits::Limits;
 use crate::domain::mapping::{
     DirectoryUrls, Field, Mapping, MappingError, QuerySpec, RewriteSpec, Spec,
 };
@@ -152,6 +153,7 @@ pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option
     let queries = queries.into_iter().map(|rule| places.query(rule, findings)).collect();
     let spec = Spec {
         account: "".into(),
+        url_bytes: Limits::DOCUMENTED.url_bytes,
         domains: domains?,
         index: index.unwrap_or_else(|| vec!["index.html".to_owned()]),
         directory_urls,

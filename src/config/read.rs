@@ -8,14 +8,16 @@ use toml::de::DeTable;
 
 use super::credentials::key_source;
 use super::origin::{Placed, origin, outside, twice};
+use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Account, Config, Cover, Log, LogFormat, LogLevel, value};
+use super::{Account, Config, Cover, Log, LogFormat, LogLevel, limits, value};
 use crate::domain::endpoint::is_loopback;
 use crate::domain::names::AccountName;
-use crate::domain::plan::Policy;
+use crate::domain::plan::{BATCH, Policy};
 use crate::domain::quota::purse::Rules;
 use crate::domain::quota::{PerKind, QuotaKind};
+use crate::domain::verdict::Verdicts;
 
 /// The gap that keeps a slow listing of tasks from being taken for an absence (rule 4).
 const DOUBT_GAP: std::time::Duration = MINUTE;
@@ -84,14 +86,18 @@ fn top_level(
     let mut origins: Vec<Placed> = Vec::new();
     let mut origin_names = 0;
     for (name, section) in top.named_tables("origin", findings) {
-        if let Some(placed) = origin(&name, section, &account_names, findings) {
+        if let Some(mut placed) = origin(&name, section, &account_names, findings) {
             if let Some(state_dir) = &state_dir {
                 outside(state_dir, &placed, findings);
             }
             for other in &origins {
                 twice(&placed, &other.origin, findings);
+                differently(&placed, other, findings);
             }
-            keep_share(&placed, &mut accounts, findings);
+            if let Some(account) = accounts.get_mut(&placed.origin.account) {
+                placed.origin.mapping.hold_to(account.limits.url_bytes);
+                keep_share(&placed, account, findings);
+            }
             origins.push(placed);
         }
         origin_names += 1;
@@ -140,9 +146,11 @@ fn account(
     let credentials = key_source(&mut section, credentials, findings);
     let timeout =
         section.or("timeout", 10 * SECOND, value::time(100 * MILLISECOND..=30 * SECOND), findings);
-    let batch = section.or("batch", 100, value::count(1..=1_000), findings);
+    let batch = section.or("batch", BATCH as u64, value::count(1..=1_000), findings);
     let poll = value::time(MILLISECOND..=3 * DAY);
-    let poll_first = timed(&mut section, "poll_first", 3 * MINUTE, &poll, findings);
+    let poll_first = timed(&mut section, "poll_first", 5 * MINUTE, &poll, findings);
+    let poll_gap =
+        section.or("poll_gap", 10 * SECOND, value::time(MILLISECOND..=10 * MINUTE), findings);
     let mut poll_max = timed(&mut section, "poll_max", 10 * MINUTE, &poll, findings);
     let mut poll_give_up = timed(&mut section, "poll_give_up", 6 * HOUR, &poll, findings);
     in_order(&section, ("poll_first", &poll_first), ("poll_max", &mut poll_max), findings);
@@ -160,7 +168,9 @@ fn account(
         findings.refuse(doubt_gap.span, "this value", wrong);
     }
     let (quota, rules) = quota(section.table("quota", findings), findings);
+    let limits = limits::read(section.table("limits", findings), findings);
     let cover = cover(section.table("cover", findings), findings);
+    let verdicts = verdicts(section.tables("verdict", findings), findings);
     section.finish(findings);
     Some(Account {
         name: AccountName::from(name),
@@ -169,12 +179,15 @@ fn account(
         timeout,
         batch: usize::try_from(batch).unwrap_or(1),
         poll_first: poll_first.value,
+        poll_gap,
         poll_max: poll_max.value,
         poll_give_up: poll_give_up.value,
         doubt_gap: doubt_gap.value,
         quota,
+        limits,
         rules,
         cover,
+        verdicts,
     })
 }
 
@@ -216,14 +229,27 @@ fn cover(section: Option<Section<'_>>, findings: &mut Findings) -> Cover {
     cover
 }
 
+/// Reads what an operator teaches about codes of the CDN.
+fn verdicts(sections: Vec<Section<'_>>, findings: &mut Findings) -> Verdicts {
+    let mut taught = BTreeMap::new();
+    for mut section in sections {
+        let code = section.required("code", "\"Some.Code\"", value::code, findings);
+        let means = section.required("means", "\"later\"", value::verdict, findings);
+        section.finish(findings);
+        if let (Some(code), Some(means)) = (code, means)
+            && taught.insert(code.value.to_ascii_lowercase(), means.value).is_some()
+        {
+            let wrong =
+                Wrong::new(format!("`{}` is taught twice", code.value), "leave one of the two");
+            findings.refuse(code.span, "again", wrong);
+        }
+    }
+    Verdicts::teach(taught)
+}
+
 /// Writes an origin's share into the rules of its account, and refuses one too many.
-fn keep_share(
-    placed: &Placed,
-    accounts: &mut BTreeMap<AccountName, Account>,
-    findings: &mut Findings,
-) {
+fn keep_share(placed: &Placed, account: &mut Account, findings: &mut Findings) {
     let (Some(share), origin) = (&placed.share, &placed.origin) else { return };
-    let Some(account) = accounts.get_mut(&origin.account) else { return };
     let others: u64 = account.rules.shares.values().sum();
     if others + share.value > 100 {
         let wrong = Wrong::new(

@@ -60,7 +60,8 @@ fn the_minimal_configuration_has_every_default() {
     let origin = &config.origins[&OriginName::from("www")];
     assert_eq!(config.log, Log::default());
     assert_eq!(account.batch, 100);
-    assert_eq!(account.poll_first, Duration::from_secs(180));
+    assert_eq!(account.poll_first, Duration::from_secs(300));
+    assert_eq!(account.poll_gap, Duration::from_secs(10));
     assert_eq!(account.poll_max, Duration::from_secs(600));
     assert_eq!(account.doubt_gap, Duration::from_secs(60));
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
@@ -112,6 +113,7 @@ fn the_rules_in_the_example_are_good() {
     let spec = origin.mapping.spec();
     assert_eq!((spec.rewrites.len(), spec.queries.len()), (3, 2));
     assert!(spec.rewrites[0].only && spec.queries[1].ignore_params);
+    assert_eq!(origin.prefetch.headers["Accept-Encoding"], ["gzip", "br"]);
 }
 
 #[test]
@@ -271,6 +273,8 @@ fn each_slip_in_a_value_is_named() {
         (adding("quota = 5", ""), "`quota` is a table, not a whole number"),
         (adding("[account.main.quota]\nurl = -1", ""), "`url` can't be -1"),
         (adding("[account.main.quota]\nreserve = 101", ""), "`reserve` can't be 101"),
+        (adding("[account.main.limits]\nrefresh_calls = 0", ""), "`refresh_calls` can't be 0"),
+        (adding("[account.main.limits]\nurl_bytes = 8193", ""), "`url_bytes` can't be 8193"),
         (
             adding("", "account = \"man\""),
             "`account` names \"man\", and there is no `[account.man]`",
@@ -296,6 +300,15 @@ fn each_slip_in_a_value_is_named() {
         (adding("[log]\nlevel = \"inof\"", ""), "`level` can't be \"inof\""),
     ];
     refused(&rows);
+}
+
+#[test]
+fn what_the_cdn_takes_can_be_set_and_holds_for_the_urls_of_its_origins() {
+    let text = adding("[account.main.limits]\nurl_bytes = 2048\ntasks_calls = 10", "");
+    let config = config(&text);
+    let limits = config.accounts[&AccountName::from("main")].limits;
+    assert_eq!(limits, Limits { url_bytes: 2_048, tasks_calls: 10, ..Limits::DOCUMENTED });
+    assert_eq!(config.origins[&OriginName::from("www")].mapping.spec().url_bytes, 2_048);
 }
 
 #[test]
@@ -411,6 +424,59 @@ fn with_two_accounts_an_origin_says_whose_it_is() {
     assert_eq!(messages(&adding(second, "")), ["`[origin.www]` lacks `account`"]);
     let config = config(&adding(second, "account = \"other\""));
     assert_eq!(config.origins[&OriginName::from("www")].account.as_str(), "other");
+}
+
+#[test]
+fn a_host_is_prefetched_in_one_way() {
+    let other = |options: &str| {
+        let origin = "[origin.other]\nroot = \"/srv/other\"\n\
+            domains = [\"https://www.example.com/other/\"]\n";
+        format!("{MINIMAL}\n{origin}{options}")
+    };
+    let options = "prefetch_area = \"overseas\"\nprefetch_l2 = true\nprefetch_query_hashkey = true\n\
+        prefetch_consistency_hash = true\nprefetch_headers = { Accept-Encoding = [\" \"] }\n";
+    let message = "`[origin.other]` and `[origin.www]` both serve www.example.com and have it \
+        prefetched in different ways";
+    assert_eq!(messages(&other(options)), [message]);
+    let same = other(options).replace("[origin.www]\n", &format!("[origin.www]\n{options}"));
+    let config = config(&same);
+    let options = config.prefetching(&"main".into()).of("www.example.com");
+    let origin = &config.origins[&OriginName::from("www")];
+    assert_eq!((origin.prefetch.parameters().len(), &origin.prefetch), (5, &options));
+}
+
+#[test]
+fn each_slip_in_the_options_of_a_prefetch_is_named() {
+    let with = |options: &str| with("[origin.www]", &format!("[origin.www]\n{options}"));
+    let long = format!("prefetch_headers = {{ X = [\"{}\"] }}", "a".repeat(980));
+    refused(&[
+        (with("prefetch_area = \"china\""), "`prefetch_area` can't be \"china\""),
+        (
+            with("prefetch_headers = 3"),
+            "`prefetch_headers` is a table of headers, not a whole number",
+        ),
+        (
+            with("prefetch_headers = { \"a b\" = [\"c\"] }"),
+            "`prefetch_headers` can't have \"a b\": that is no name of a header",
+        ),
+        (
+            with("prefetch_headers = { a = \"b\" }"),
+            "`prefetch_headers` needs a list of values for a",
+        ),
+        (with("prefetch_headers = { a = [] }"), "`prefetch_headers` needs a list of values for a"),
+        (
+            with("prefetch_headers = { a = [\"\"] }"),
+            "`prefetch_headers` has a value of a that is not a text of plain characters",
+        ),
+        (
+            with("prefetch_headers = { a = [\"\\n\"] }"),
+            "`prefetch_headers` has a value of a that is not a text of plain characters",
+        ),
+        (
+            with(&long),
+            "the options of a prefetch take 1020 bytes of a query, and 1000 are for them",
+        ),
+    ]);
 }
 
 #[test]

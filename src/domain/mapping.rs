@@ -166,6 +166,11 @@ impl Mapping {
         &self.spec
     }
 
+    /// Holds its URLs to what its account's CDN takes, in bytes.
+    pub fn hold_to(&mut self, url_bytes: usize) {
+        self.spec.url_bytes = url_bytes;
+    }
+
     /// Returns where the root is served, without repetition.
     #[must_use]
     pub fn bases(&self) -> &[Base] {

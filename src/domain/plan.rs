@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::ask::{Kind, Target};
 use super::cover::{Census, Visit};
 use super::intent::{Action, Intent, IntentId, Waiting};
+use super::limits::Limits;
 use super::quota::purse::Purse;
 use super::task::Ask;
 use super::time::Timestamp;
@@ -24,42 +25,9 @@ mod widen;
 #[cfg(test)]
 mod tests;
 
-/// The most distinct domains of one refresh request (API reference, section 0).
-pub const DOMAINS_PER_REQUEST: usize = 10;
-
-/// How long the encoded query of a prefetch may be, in bytes: its targets travel there, and no
-/// limit of the gateway is published (API reference, 1.1).
-pub const QUERY_BYTES: usize = 8_000;
-
-/// How long the encoded form of a refresh may be, in bytes: ours, for the same reason.
-pub const BODY_BYTES: usize = 1 << 20;
-
-/// How large a batch may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The most asks of a batch, whatever the CDN takes: it bounds how much can be in doubt at once.
-    pub batch: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { batch: 100 }
-    }
-}
-
-impl Limits {
-    /// Returns the most asks of one request: the smaller of `batch` and what the API takes (API
-    /// reference, section 0; for ignore-params nothing is stated, and 100 is a day's quota).
-    #[must_use]
-    pub fn per_request(self, action: Action, kind: Kind) -> usize {
-        let taken = match (action, kind) {
-            (Action::Refresh, Kind::Url) => 1_000,
-            (Action::Refresh, Kind::Regex) => 1,
-            (Action::Refresh, Kind::Directory | Kind::IgnoreParams) | (Action::Prefetch, _) => 100,
-        };
-        self.batch.clamp(1, taken)
-    }
-}
+/// The most asks of a batch unless the operator says otherwise, whatever the CDN takes: it bounds how
+/// much can be in doubt at once.
+pub const BATCH: usize = 100;
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +42,21 @@ pub struct Input<'a> {
     pub in_flight: &'a [(Action, Kind)],
     /// What may be spent.
     pub purse: &'a Purse,
-    /// How large a batch may be.
-    pub limits: Limits,
+    /// The most asks of a batch, whatever the CDN takes.
+    pub batch: usize,
+    /// What the CDN takes.
+    pub limits: &'a Limits,
+    /// Whether what was refused once goes as it is, and not in ever smaller batches: the caller halves.
+    pub whole: bool,
     /// When and how wide asks stand for URLs.
     pub widening: Widening<'a>,
+}
+
+impl Input<'_> {
+    /// Returns the most asks of one request.
+    fn per_request(&self, action: Action, kind: Kind) -> usize {
+        self.batch.min(self.limits.per_request(action, kind)).max(1)
+    }
 }
 
 /// How URLs are widened when they run short.

@@ -17,10 +17,11 @@ use super::deploy::DeployId;
 use super::guard::{self, Guard, Rush};
 use super::hint::Witness;
 use super::intent::{Action, Intent, IntentId, State, Wait, Wish};
+use super::limits::Limits;
 use super::mapping::Mapping;
 use super::names::OriginName;
 use super::path::RelPath;
-use super::plan::{self, Limits, Policy, Widening};
+use super::plan::{self, BATCH, Policy, Widening};
 use super::quota::purse::{MINUTE, Purse, Recent, Rules, Spending};
 use super::quota::{Allowance, PerKind, QuotaKind};
 use super::time::{Day, Timestamp};
@@ -47,6 +48,8 @@ pub struct Terms<'a> {
     pub deadline: Duration,
     /// What a day allows.
     pub limits: &'a PerKind<u64>,
+    /// What the CDN takes in a request and a minute.
+    pub takes: &'a Limits,
     /// Reserve, shares and cap.
     pub rules: &'a Rules,
     /// What would be held for a person.
@@ -315,14 +318,17 @@ impl World<'_> {
             recent: self.recent.clone(),
             ..Spending::default()
         };
-        let purse = Purse::new(now, &allowances, self.terms.rules, &spending, &PerKind::default());
+        let Terms { rules, takes, .. } = self.terms;
+        let purse = Purse::new(now, &allowances, rules, takes, &spending, &PerKind::default());
         let plan = plan::plan(&plan::Input {
             now,
             intents: &intents,
             open_refreshes: &[],
             in_flight: &[],
             purse: &purse,
-            limits: Limits::default(),
+            batch: BATCH,
+            limits: takes,
+            whole: false,
             widening: Widening {
                 policy: self.policy,
                 census: &self.live,

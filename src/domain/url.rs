@@ -16,8 +16,20 @@ mod tests;
 
 pub use target::{canonical_target, listed_target, literal_start};
 
-/// The longest URL that the CDN takes, in characters (API reference, section 0).
-pub const MAX_LENGTH: usize = 1_024;
+/// The longest URL that there is, in characters: the most that `url_bytes` of
+/// [`Limits`](super::limits::Limits), which says what the CDN takes, can be set to.
+pub const MAX_LENGTH: usize = 8_192;
+
+/// Returns how many bytes text has in a query or form: percent-encoded but for unreserved characters.
+#[must_use]
+pub fn encoded_length(text: &str) -> usize {
+    let length = |byte: u8| match byte {
+        b'-' | b'_' | b'.' | b'~' => 1,
+        byte if byte.is_ascii_alphanumeric() => 1,
+        _ => 3,
+    };
+    text.bytes().map(length).sum()
+}
 
 /// What stands for itself in a path: unreserved characters and the separators that no decoder
 /// changes. `+` is not among them, for some decoders read it as a space.
@@ -84,10 +96,12 @@ pub enum UrlError {
     #[error("the URL holds a control character: write one URL a line, and such bytes as %XX")]
     Control,
     /// Too long.
-    #[error("the URL is {length} characters long, and the CDN takes {MAX_LENGTH}: `{start}…`")]
+    #[error("the URL is {length} characters long, and the CDN takes {most}: `{start}…`")]
     TooLong {
         /// Its length in characters.
         length: usize,
+        /// How long it may be.
+        most: usize,
         /// Its first characters.
         start: String,
     },
@@ -141,13 +155,7 @@ impl CanonicalUrl {
     }
 
     fn checked(url: String) -> Result<Self, UrlError> {
-        // ASCII by construction: bytes are characters.
-        if url.len() > MAX_LENGTH {
-            return Err(UrlError::TooLong {
-                length: url.len(),
-                start: url.chars().take(80).collect(),
-            });
-        }
+        refuse_longer(&url, MAX_LENGTH)?;
         Ok(Self(url))
     }
 
@@ -238,6 +246,15 @@ impl fmt::Display for Base {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, formatter)
     }
+}
+
+/// Refuses the canonical text of a target, ASCII by construction, that is longer than `most`.
+pub fn refuse_longer(text: &str, most: usize) -> Result<(), UrlError> {
+    if text.len() > most {
+        let start = text.chars().take(80).collect();
+        return Err(UrlError::TooLong { length: text.len(), most, start });
+    }
+    Ok(())
 }
 
 /// Splits text into `https://host` in canonical form and what follows from the first `/` or `?`.

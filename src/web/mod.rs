@@ -42,6 +42,8 @@ pub mod wishes;
 pub struct AccountDesk {
     /// What the configuration allows a day.
     pub quota: PerKind<u64>,
+    /// The longest URL that its CDN takes.
+    pub url_bytes: usize,
     /// What of that is kept for whom.
     pub rules: Rules,
     /// The hosts its origins serve.

@@ -1,13 +1,16 @@
 //! The client and the sandbox agree: every operation, over a real connection.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use refreshd::cdn::{Cdn, Client, ClientConfig, Keyring, Surroundings, TaskQuery};
+use refreshd::cdn::{Cdn, Client, ClientConfig, Keyring, Submission, Surroundings, TaskQuery};
 use refreshd::clock::{Clock, ManualClock};
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::credentials::{KeyFiles, KeySource, Place};
 use refreshd::domain::intent::Action;
+use refreshd::domain::own::CdnDomain;
+use refreshd::domain::prefetch::{Area, PrefetchOptions};
 use refreshd::domain::quota::QuotaKind;
 use refreshd::domain::task::TaskStatus;
 use refreshd::domain::time::Timestamp;
@@ -64,14 +67,23 @@ async fn every_operation_is_understood() {
         (Action::Refresh, Kind::IgnoreParams, true, "/page"),
         (Action::Prefetch, Kind::Url, false, "/fetched"),
     ] {
-        let target = Target::new(kind, format!("{site}{text}"));
-        let accepted = cdn.submit(action, kind, force, &[target]).await;
+        let targets = vec![Target::new(kind, format!("{site}{text}"))];
+        let prefetch = every_option();
+        let submission = Submission { action, kind, force, targets, prefetch };
+        let accepted = cdn.submit(&submission).await;
         tasks.extend(accepted.expect("accepted").tasks);
     }
     let log = running.control().log().accepted;
     assert_eq!(log.len(), 6);
     assert_eq!(log[0].targets, [format!("{site}/a%20b.html?x={{1}}&y=%E4%BD%A0")]);
     assert!(!log[1].force && log[2].force && log[4].force);
+    let options: BTreeMap<String, String> = every_option()
+        .parameters()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    assert_eq!((options.len(), &log[5].options), (5, &options));
+    assert!(log[..5].iter().all(|entry| entry.options.is_empty()), "a refresh has none");
 
     clock.advance(Duration::from_secs(300));
     running.control().settle().await;
@@ -86,14 +98,12 @@ async fn every_operation_is_understood() {
         assert_eq!(row.status, wanted, "{row:?}");
         assert_eq!(row.created_at, Timestamp::parse(START));
     }
-    let query = TaskQuery {
-        action: Action::Refresh,
-        kind: Kind::Directory,
-        domain: "www.example.com".into(),
-        from: Timestamp::parse(START).expect("valid"),
-        to: clock.now(),
-        page: 1,
-    };
+    let query = TaskQuery::of_domain(
+        (Action::Refresh, Kind::Directory),
+        "www.example.com",
+        Timestamp::parse(START).expect("valid"),
+        clock.now(),
+    );
     let page = cdn.tasks(&query).await.expect("a page");
     assert_eq!((page.total, page.rows.len()), (2, 2));
     let quota = cdn.quota().await.expect("the quota");
@@ -103,7 +113,46 @@ async fn every_operation_is_understood() {
     assert_eq!(left(QuotaKind::Regex), Some(19));
     assert_eq!(left(QuotaKind::IgnoreParams), Some(99));
     assert_eq!(left(QuotaKind::Prefetch), Some(999));
+    let refused = cdn.prefetch_detail(&tasks[5]).await.expect_err("not on the list");
+    assert_eq!(refused.code.as_deref(), Some("Forbidden"));
+    let domains = cdn.domains().await.expect("domains");
+    assert_eq!(domains, [CdnDomain { name: "www.example.com".into(), status: "online".into() }]);
     running.stop().await;
+}
+
+/// Options that all travel.
+fn every_option() -> PrefetchOptions {
+    let variants = ["gzip", "br", " "].map(str::to_owned).to_vec();
+    PrefetchOptions {
+        area: Some(Area::Domestic),
+        l2: true,
+        query_hashkey: true,
+        consistency_hash: true,
+        headers: [("Accept-Encoding".to_owned(), variants)].into(),
+    }
+}
+
+#[tokio::test]
+async fn all_pages_of_domains_are_listed() {
+    let clock = clock_at(0);
+    let port = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut domains: Vec<String> = (0..1_000).map(|number| format!("d{number}.example")).collect();
+    for more in 0..2 {
+        let offline = domains[..1].to_vec();
+        let options =
+            Options { domains: domains.clone(), offline, ..Options::new("http://127.0.0.1:1") };
+        let running = Sandbox::start(options, port().await, port().await, clock.clone());
+        let running = running.expect("a sandbox");
+        let listed = client(&running, clock.clone()).await.domains().await.expect("domains");
+        let names: Vec<_> = listed.iter().map(|domain| domain.name.clone()).collect();
+        assert_eq!(names, domains);
+        let online = listed.iter().filter(|domain| domain.status == "online").count();
+        assert_eq!((online, listed[0].status.as_str()), (domains.len() - 1, "offline"));
+        let calls = running.control().log().calls["DescribeUserDomains"];
+        assert_eq!(calls, 2 + more, "no page too many");
+        domains.push("one.more.example".to_owned());
+        running.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -113,8 +162,14 @@ async fn scripted_faults_arrive_as_what_they_are() {
     let cdn = client(&running, clock).await;
     let control = running.control();
     let action = "RefreshObjectCaches";
-    let targets = [Target::new(Kind::Url, "https://www.example.com/x")];
-    let submit = || cdn.submit(Action::Refresh, Kind::Url, true, &targets);
+    let submission = Submission {
+        action: Action::Refresh,
+        kind: Kind::Url,
+        force: true,
+        targets: vec![Target::new(Kind::Url, "https://www.example.com/x")],
+        prefetch: PrefetchOptions::default(),
+    };
+    let submit = || cdn.submit(&submission);
 
     let code = "Throttling".to_owned();
     let retry_after = Some(1_500);
@@ -136,7 +191,7 @@ async fn scripted_faults_arrive_as_what_they_are() {
     }
     assert_eq!(control.log().accepted.len(), 3, "those were carried out");
     let description = "Internal Error".to_owned();
-    control.fault(Fault::target(&targets[0].text, Ending::Failed { description }));
+    control.fault(Fault::target(&submission.targets[0].text, Ending::Failed { description }));
     submit().await.expect("accepted");
     running.stop().await;
 }

@@ -1,6 +1,7 @@
 //! Tests of refreshd from the outside: one binary, so that it links once.
 
 mod account;
+mod accounts;
 mod agree;
 mod churn;
 mod commands;
@@ -27,12 +28,13 @@ mod plan;
 mod process;
 mod sdk;
 mod secrets;
-
+mod sign;
 mod simulate;
 mod space;
 mod store;
 mod swap;
 mod systemd;
+mod tolerance;
 mod treasury;
 mod trees;
 mod vanish;

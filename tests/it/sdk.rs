@@ -25,18 +25,22 @@ fn answer(mut stream: TcpStream) {
         write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody");
 }
 
+/// Starts an origin that has `/prefetched.txt`; returns its address as a URL.
+pub(crate) fn origin() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    format!("http://{address}")
+}
+
 #[test]
 fn alibabas_own_sdk_drives_the_sandbox() {
     let python = std::env::var("REFRESHD_TEST_PYTHON").expect(
         "REFRESHD_TEST_PYTHON must name a Python that has tests/sdk/requirements.txt installed; \
          ./tests/run makes one and sets it",
     );
-    let origin = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = origin.local_addr().expect("an address");
-    std::thread::spawn(move || origin.incoming().flatten().for_each(answer));
     let sandbox = Command::new(env!("CARGO_BIN_EXE_refreshd"))
-        .args(["sandbox", "--time-scale", "300", "--origin"])
-        .arg(format!("http://{address}"))
+        .args(["sandbox", "--time-scale", "300", "--prefetch-detail", "--origin", &origin()])
         .stdout(Stdio::piped())
         .spawn();
     let mut sandbox = Killed(sandbox.expect("the sandbox starts"));

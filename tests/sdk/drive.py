@@ -4,8 +4,9 @@
 usage: drive.py API KEY SECRET
 
 API is the address that `refreshd sandbox` prints, KEY and SECRET the pair it prints. The account
-must have its default quotas, and the tasks must ripen within seconds (`--time-scale 300`); the
-origin must have /prefetched.txt and no /missing.txt.
+must have its default quotas, no domains named, and the details of prefetches (`--prefetch-detail`), and
+the tasks must ripen within seconds (`--time-scale 300`); the origin must have /prefetched.txt and no
+/missing.txt.
 """
 
 import sys
@@ -114,8 +115,23 @@ def main(api, key, secret):
         request = models.PushObjectCacheRequest(object_path=path, **more)
         return cdn.push_object_cache(request).body.push_task_id.split(",")
 
-    pushed = push(f"{SITE}/prefetched.txt", area="domestic", l_2preload=True)
-    failing = push(f"{SITE}/missing.txt")
+    pushed = push(
+        f"{SITE}/prefetched.txt",
+        area="domestic",
+        l_2preload=True,
+        query_hashkey=True,
+        consistency_hash=True,
+        with_header='{"Accept-Encoding":["gzip","br"],"X-None":[" "]}',
+    )
+    failing = push(f"{SITE}/missing.txt", area="overseas", l_2preload=False)
+    for what, option in [
+        ("area", {"area": "china"}),
+        ("no JSON", {"with_header": "Accept-Encoding: gzip"}),
+        ("no list", {"with_header": '{"Accept-Encoding":"gzip"}'}),
+        ("an empty list", {"with_header": '{"Accept-Encoding":[]}'}),
+    ]:
+        request = models.PushObjectCacheRequest(object_path=f"{SITE}/x", **option)
+        refused("InvalidParameter.Format", 400, cdn.push_object_cache, request, what)
 
     after = quota(cdn)
     for field, spent in [
@@ -154,6 +170,63 @@ def main(api, key, secret):
     check([row.object_path for row in page.tasks.cdntask], [f"{SITE}/soft/"], "by id")
     page = listed(object_path=paths[1])
     check([row.status for row in page.tasks.cdntask], ["Complete"], "by path")
+
+    page = listed(object_type="preload", status="Failed")
+    check([row.object_path for row in page.tasks.cdntask], [f"{SITE}/missing.txt"], "by status")
+    hour = lambda hours: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600 * hours))
+    page = listed(object_type="directory", start_time=hour(-1), end_time=hour(1))
+    check(page.total_count, 3, "directories of an hour")
+    check(listed(start_time=hour(-2), end_time=hour(-1)).total_count, 0, "an hour before")
+    for code, what, filters in [
+        ("MissingParameter", "one end", {"start_time": hour(-1)}),
+        ("InvalidStartTime.Malformed", "no time", {"start_time": "now", "end_time": hour(0)}),
+        ("InvalidEndTime.Malformed", "no time", {"start_time": hour(-1), "end_time": "now"}),
+        ("InvalidEndTime.Mismatch", "turned", {"start_time": hour(0), "end_time": hour(-1)}),
+        ("InvalidStartTime.ValueNotSupported", "old", {"start_time": hour(-73), "end_time": hour(0)}),
+        ("InvalidStatus.ValueNotSupported", "status", {"object_type": "file", "status": "Done"}),
+        ("InvalidTaskId.Malformed", "an id", {"task_id": "seven"}),
+        ("InvalidParameter.Format", "a page of 101", {"page_size": 101}),
+    ]:
+        query = models.DescribeRefreshTasksRequest(**filters)
+        refused(code, 400, cdn.describe_refresh_tasks, query, what)
+
+    detail = models.DescribePreloadDetailByIdRequest
+    for task, url, success, description in [
+        (good.task_id, "/prefetched.txt", "100%", "Successfully preloaded"),
+        (bad.task_id, "/missing.txt", "0%", "Origin Return StatusCode 404"),
+    ]:
+        body = cdn.describe_preload_detail_by_id(detail(task_id=task)).body
+        check((body.total_count, len(body.url_details)), (1, 1), "one domain")
+        told = body.url_details[0]
+        check((told.task_id, told.domain, told.ret_code), (task, "www.example.com", "0"), "a detail")
+        urls = {one.url: (one.success, one.description) for one in told.urls}
+        check(urls[url], (success, description), url)
+    refused(
+        "InvalidTaskId.Malformed",
+        400,
+        cdn.describe_preload_detail_by_id,
+        detail(task_id=f"{good.task_id},{bad.task_id}"),
+        "details of two ids",
+    )
+
+    domains = models.DescribeUserDomainsRequest
+
+    def names(**filters):
+        body = cdn.describe_user_domains(domains(**filters)).body
+        return body.total_count, [one.domain_name for one in body.domains.page_data]
+
+    hosts = ["a.example", "b.example", "www.example.com"]
+    check(names(), (3, hosts), "the domains that were asked for")
+    check(names(page_size=2, page_number=2), (3, hosts[2:]), "their second page")
+    check(names(domain_name="a.example,b.example"), (2, hosts[:2]), "two by name")
+    check(names(domain_name=".example", domain_search_type="suf_match"), (2, hosts[:2]), "by end")
+    check(names(domain_status="offline"), (0, []), "none is switched off")
+    one = cdn.describe_user_domains(domains(domain_name="a.example")).body.domains.page_data[0]
+    check((one.domain_status, one.coverage, one.cdn_type), ("online", "global", "web"), "a domain")
+    query = domains(page_size=501)
+    refused("InvalidParameter.Format", 400, cdn.describe_user_domains, query, "a page of 501")
+    query = domains(domain_name=",".join(f"d{n}.example" for n in range(51)))
+    refused("InvalidParameter.Format", 400, cdn.describe_user_domains, query, "51 names")
 
     query = models.DescribeRefreshTasksRequest(domain_name="www.example.com")
     refused("MissingParameter.ObjectType", 400, cdn.describe_refresh_tasks, query, "no type")

@@ -1,15 +1,18 @@
 //! `refreshd doctor`: what is wrong, what it costs, and the command that repairs it.
 //!
-//! Looks at this machine, asks the running daemon if there is one, and makes one signed call that
-//! changes nothing. Each check returns [`Finding`]s; their words are written in one place.
+//! Looks at this machine, asks the running daemon if there is one, and makes two signed calls that
+//! change nothing. Each check returns [`Finding`]s; their words are written in one place.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::cdn::Cdn;
 use crate::clock::SharedClock;
 use crate::config::{Account, Config};
 use crate::domain::credentials::Place;
+use crate::domain::names::OriginName;
 use crate::domain::watch::Means;
 
 use super::words::count;
@@ -131,14 +134,21 @@ async fn look(config: &Config, clock: &SharedClock, findings: &mut Vec<Finding>)
             .ok()
             .map(|(_, status)| &status["accounts"][account.name.as_str()]["key"]["source"]);
         let has_key = in_use.is_some_and(|source| source.as_str().is_some_and(|it| !it.is_empty()));
-        findings.extend(key(account, clock, &who, has_key).await);
+        let hosts = config.hosts(&account.name);
+        findings.extend(key(account, &hosts, clock, &who, has_key).await);
     }
-    findings.extend(cdn::domains(config));
 }
 
-/// Fetches the account's key as the daemon would, and asks the CDN whether it takes it. The daemon may
-/// have another environment: it is no fault that a key isn't found here if the daemon `has_key`.
-async fn key(account: &Account, clock: &SharedClock, who: &Who, has_key: bool) -> Vec<Finding> {
+/// Fetches the account's key as the daemon would, and asks the CDN whether it takes it, and whether the
+/// `hosts` are domains of the account. The daemon may have another environment: it is no fault that a key
+/// isn't found here if the daemon `has_key`.
+async fn key(
+    account: &Account,
+    hosts: &BTreeSet<(OriginName, String)>,
+    clock: &SharedClock,
+    who: &Who,
+    has_key: bool,
+) -> Vec<Finding> {
     let name = account.name.as_str();
     let client = match run::client(account, clock) {
         Ok(client) => client,
@@ -161,6 +171,9 @@ async fn key(account: &Account, clock: &SharedClock, who: &Who, has_key: bool) -
     let mut findings =
         vec![Finding::ok(about, format!("{} from {}{expiry}", key.key_id, key.source))];
     findings.extend(cdn::ask(account, &client, || clock.offset()).await);
+    if !hosts.is_empty() {
+        findings.extend(cdn::domains(&account.name, hosts, &client.domains().await));
+    }
     findings
 }
 

@@ -66,16 +66,13 @@ impl Today {
 
     /// Makes the purse of a plan. What began in the last minute and hour isn't known.
     pub(super) fn purse(&self, account: &Account, now: Timestamp) -> Purse {
-        Purse::new(now, &self.allowances, &account.rules, &self.spending, &self.expected)
+        let Self { allowances, spending, expected } = self;
+        Purse::new(now, allowances, &account.rules, &account.limits, spending, expected)
     }
 }
 
 async fn from_cdn(account: &Account, clock: &SharedClock) -> Result<Today, Failed> {
-    let cdn = run::client(account, clock)?;
-    if let (_, Err(error)) = cdn.begin().await {
-        let message = format!("account `{}`: {error}", account.name);
-        return Err(Failed::new(Exit::Credentials, message));
-    }
+    let cdn = run::ready_client(account, clock).await?;
     let reported = cdn.quota().await.map_err(|failure| {
         Failed::new(Exit::No, format!("the CDN did not tell its quota: {}", failure.message))
     })?;

@@ -4,8 +4,9 @@ use super::*;
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Cause, Priority, State};
+use crate::domain::limits::Limits;
 use crate::domain::path::RelPath;
-use crate::domain::plan::{Input, Limits, Widening, plan};
+use crate::domain::plan::{BATCH, Input, Widening, plan};
 use crate::domain::quota::{Allowance, PerKind};
 use crate::domain::time::Timestamp;
 
@@ -61,7 +62,9 @@ fn judged(intents: &[Intent], left: u64, guard: Guard) -> Held {
         open_refreshes: &[],
         in_flight: &[],
         purse: &purse,
-        limits: Limits::default(),
+        batch: BATCH,
+        limits: &Limits::DOCUMENTED,
+        whole: false,
         widening: Widening::NEVER,
     });
     judge(&plan, intents, &purse, &[("www".into(), guard)].into())

@@ -9,7 +9,7 @@ use super::trace::{Notes, Rule};
 use super::{DirectoryUrls, Mapped, Mapping, Unmappable};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::path::{RelPath, escape};
-use crate::domain::url::{Base, CanonicalUrl, UrlError};
+use crate::domain::url::{Base, CanonicalUrl, UrlError, refuse_longer};
 
 /// Something that is served: a path below the domains, with a trailing `/` if it is a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,15 @@ impl Served<'_> {
 }
 
 impl Mapping {
+    fn url(&self, base: &Base, path: &[u8], query: Option<&str>) -> Result<CanonicalUrl, UrlError> {
+        let mut url = CanonicalUrl::of_path(base, path)?;
+        if let Some(query) = query {
+            url = CanonicalUrl::parse(&format!("{url}?{query}"))?;
+        }
+        refuse_longer(url.as_str(), self.spec.url_bytes)?;
+        Ok(url)
+    }
+
     /// Returns the URLs that a path reaches, each once. What is `merely_created` was not there
     /// before, as far as is known.
     pub(super) fn reached(
@@ -80,7 +89,7 @@ impl Mapping {
             for base in served.base.map_or(self.bases.as_slice(), slice::from_ref) {
                 for spelling in &spellings {
                     for (query, kind) in &queries {
-                        match url(base, spelling, query.as_deref()) {
+                        match self.url(base, spelling, query.as_deref()) {
                             Ok(url) => {
                                 add(
                                     &mut made,
@@ -293,14 +302,6 @@ fn add(made: &mut Vec<Reached>, new: Reached) {
             known.is_short_lived &= new.is_short_lived;
         }
         None => made.push(new),
-    }
-}
-
-fn url(base: &Base, path: &[u8], query: Option<&str>) -> Result<CanonicalUrl, UrlError> {
-    let url = CanonicalUrl::of_path(base, path)?;
-    match query {
-        Some(query) => CanonicalUrl::parse(&format!("{url}?{query}")),
-        None => Ok(url),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an operator says about an origin's mapping, and how it is refused.
 
+use crate::domain::limits::Limits;
 use crate::domain::names::AccountName;
 
 /// Under which further URLs a directory's index file is served.
@@ -19,6 +20,8 @@ pub enum DirectoryUrls {
 pub struct Spec {
     /// Whose CDN serves the domains.
     pub account: AccountName,
+    /// The longest URL that this CDN takes, in bytes.
+    pub url_bytes: usize,
     /// Base URLs, each with its scheme and perhaps a path prefix.
     pub domains: Vec<String>,
     /// Names of index files, such as `index.html`.
@@ -56,6 +59,7 @@ impl Spec {
     pub fn plain(account: AccountName, domains: Vec<String>) -> Self {
         Self {
             account,
+            url_bytes: Limits::DOCUMENTED.url_bytes,
             domains,
             index: vec!["index.html".to_owned()],
             directory_urls: DirectoryUrls::default(),

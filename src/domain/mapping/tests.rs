@@ -58,7 +58,10 @@ fn a_url_that_is_too_long_does_not_hold_the_others_back() {
     assert_eq!(mapped.made.len(), 1);
     assert!(mapped.made[0].is_directory());
     assert_eq!(mapped.unmappable.len(), 1);
-    assert!(mapped.unmappable[0].to_string().contains("characters long"));
+    assert!(mapped.unmappable[0].to_string().contains("the CDN takes 1024"));
+    let mut mapping = mapping;
+    mapping.hold_to(1_100);
+    assert_eq!(mapping.urls(&path(&deep)).made.len(), 2);
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{BODY_BYTES, DOMAINS_PER_REQUEST, QUERY_BYTES};
 use crate::domain::ask::Target;
 use crate::domain::intent::Action;
+use crate::domain::limits::Limits;
+use crate::domain::prefetch::PrefetchOptions;
+use crate::domain::url;
 
 /// What a request needs besides its targets: `ObjectPath=` in a query, and in a form also
 /// `Force=false&` and `&ObjectType=IgnoreParams`, rounded up.
@@ -23,12 +25,16 @@ struct Open {
 /// domains than a request may name doesn't scatter.
 pub(super) fn cut<'a>(
     action: Action,
-    limit: usize,
+    limits: &Limits,
+    most: usize,
     targets: impl Iterator<Item = &'a Target>,
 ) -> Vec<Vec<usize>> {
     let (most_bytes, most_hosts) = match action {
-        Action::Refresh => (BODY_BYTES, DOMAINS_PER_REQUEST),
-        Action::Prefetch => (QUERY_BYTES, usize::MAX),
+        Action::Refresh => (limits.body_bytes, limits.domains_per_request),
+        // Whichever of its targets' options a call will carry, there is room for them.
+        Action::Prefetch => {
+            (limits.query_bytes.saturating_sub(PrefetchOptions::LONGEST), usize::MAX)
+        }
     };
     let mut batches: Vec<Open> = Vec::new();
     let mut batch_of_host: HashMap<&str, usize> = HashMap::new();
@@ -37,7 +43,7 @@ pub(super) fn cut<'a>(
         let host = target.host();
         let has_room = |at: usize| {
             let batch: &Open = &batches[at];
-            batch.places.len() < limit && OVERHEAD + batch.bytes + bytes <= most_bytes
+            batch.places.len() < most && OVERHEAD + batch.bytes + bytes <= most_bytes
         };
         let known = batch_of_host.get(host).copied().filter(|at| has_room(*at));
         let newest = batches.len().checked_sub(1);
@@ -60,10 +66,5 @@ pub(super) fn cut<'a>(
 
 /// Returns how long a target is in a query or form, with the line break (`%0A`) after it.
 pub(super) fn encoded_length(text: &str) -> usize {
-    let length = |byte: u8| match byte {
-        b'-' | b'_' | b'.' | b'~' => 1,
-        byte if byte.is_ascii_alphanumeric() => 1,
-        _ => 3,
-    };
-    text.bytes().map(length).sum::<usize>() + 3
+    url::encoded_length(text) + 3
 }

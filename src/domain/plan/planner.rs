@@ -310,14 +310,14 @@ impl<'a> Planner<'a> {
             // What was refused once goes apart and in ever smaller batches, so that one bad target
             // is soon alone.
             // (From 128, so that seven attempts are enough: the eighth ends it failed.)
-            let limit = self.input.limits.per_request(action, kind);
+            let limit = self.input.per_request(action, kind);
             let limit = match attempt {
                 0 => limit,
-                _ => limit.min(128),
+                _ if self.input.whole => limit,
+                _ => limit.min(128).checked_shr(attempt).unwrap_or(0).max(1),
             };
-            let limit = limit.checked_shr(attempt).unwrap_or(0).max(1);
             let targets = group.iter().map(|at| &*self.wanted[*at].target);
-            for batch in cut::cut(action, limit, targets) {
+            for batch in cut::cut(action, self.input.limits, limit, targets) {
                 let batch: Vec<&Wanted<'_>> =
                     batch.into_iter().map(|nth| &self.wanted[group[nth]]).collect();
                 let oldest = batch.iter().map(|one| one.oldest).min().unwrap_or_default();

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Cause, Priority, State, Wait};
+use crate::domain::prefetch::PrefetchOptions;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind};
 use crate::domain::url::canonical_target;
 
@@ -18,6 +19,7 @@ struct World {
     in_flight: Vec<(Action, Kind)>,
     allowances: PerKind<Allowance>,
     batch: usize,
+    limits: Limits,
 }
 
 impl World {
@@ -28,7 +30,8 @@ impl World {
             open: Vec::new(),
             in_flight: Vec::new(),
             allowances: PerKind::from_fn(|_| plenty),
-            batch: 100,
+            batch: BATCH,
+            limits: Limits::DOCUMENTED,
         }
     }
 
@@ -45,7 +48,9 @@ impl World {
             open_refreshes: &self.open,
             in_flight: &self.in_flight,
             purse: &Purse::plain(now, &self.allowances),
-            limits: Limits { batch: self.batch },
+            batch: self.batch,
+            limits: &self.limits,
+            whole: false,
             widening: Widening::NEVER,
         })
     }
@@ -326,23 +331,34 @@ fn many_domains_fill_batches_all_the_same() {
 fn long_prefetches_are_cut_by_their_query() {
     let long = "é".repeat(150);
     let intents = (0..10).map(|n| prefetch(&format!("a.example/{long}{n}")));
-    let plan = World::new(intents.collect()).plan();
+    let mut world = World::new(intents.collect());
+    let plan = world.plan();
     let sizes: Vec<_> = plan.batches.iter().map(|batch| batch.asks.len()).collect();
     // A URL of 919 characters is more than 1,500 bytes in a query.
     assert_eq!(sizes.iter().sum::<usize>(), 10);
     assert!(sizes.iter().all(|size| *size <= 5), "{sizes:?}");
+    world.limits.query_bytes = 2_000;
+    assert_eq!(world.plan().batches.len(), 10);
 }
 
 #[test]
 fn a_request_holds_what_the_cdn_takes() {
-    let wide = Limits { batch: 5_000 };
-    assert_eq!(wide.per_request(Action::Refresh, Kind::Url), 1_000);
-    assert_eq!(wide.per_request(Action::Refresh, Kind::Directory), 100);
-    assert_eq!(wide.per_request(Action::Refresh, Kind::Regex), 1);
-    assert_eq!(wide.per_request(Action::Refresh, Kind::IgnoreParams), 100);
-    assert_eq!(wide.per_request(Action::Prefetch, Kind::Url), 100);
-    assert_eq!(Limits { batch: 0 }.per_request(Action::Refresh, Kind::Url), 1);
-    assert_eq!(Limits::default().per_request(Action::Refresh, Kind::Url), 100);
+    let mut world = World::new((0..1_500).map(|n| url(&format!("a.example/{n}"))).collect());
+    let sizes = |world: &World| -> Vec<usize> {
+        world.plan().batches.iter().map(|batch| batch.asks.len()).collect()
+    };
+    assert_eq!(sizes(&world), [100; 15]);
+    world.batch = 5_000;
+    assert_eq!(sizes(&world), [1_000, 500]);
+    world.batch = 0;
+    assert_eq!(sizes(&world), [1; 1_500]);
+    let action = Action::Refresh;
+    let of = |kind| world.limits.per_request(action, kind);
+    assert_eq!([Kind::Directory, Kind::Regex, Kind::IgnoreParams].map(of), [100, 1, 100]);
+    assert_eq!(world.limits.per_request(Action::Prefetch, Kind::Url), 100);
+    world.batch = 5_000;
+    world.limits.urls_per_request = 750;
+    assert_eq!(sizes(&world), [750, 750]);
 }
 
 #[test]
@@ -480,14 +496,14 @@ proptest! {
             prop_assert!(!world.in_flight.contains(&(batch.action, batch.kind)));
             prop_assert!(!batch.asks.is_empty());
             spent[QuotaKind::of(batch.action, batch.kind)] += batch.asks.len() as u64;
-            let limits = Limits { batch: world.batch };
             let attempt = batch.asks.iter().map(|ask| own_attempt(&world, batch, ask)).max();
-            let limit = limits.per_request(batch.action, batch.kind) >> attempt.unwrap_or(0);
+            let most = world.limits.per_request(batch.action, batch.kind).min(world.batch);
+            let limit = most >> attempt.unwrap_or(0);
             prop_assert!(batch.asks.len() <= limit.max(1));
             let hosts: HashSet<_> = batch.asks.iter().map(|ask| ask.target.host()).collect();
-            prop_assert!(batch.action == Action::Prefetch || hosts.len() <= DOMAINS_PER_REQUEST);
+            prop_assert!(batch.action == Action::Prefetch || hosts.len() <= world.limits.domains_per_request);
             let bytes: usize = batch.asks.iter().map(|ask| cut::encoded_length(&ask.target.text)).sum();
-            prop_assert!(batch.action == Action::Refresh || bytes <= QUERY_BYTES);
+            prop_assert!(batch.action == Action::Refresh || bytes + PrefetchOptions::LONGEST <= world.limits.query_bytes);
             let only_wide = batch.action == Action::Refresh && batch.kind != Kind::Url;
             prop_assert!(only_wide || !batch.force);
         }

@@ -15,18 +15,9 @@ use std::time::Duration;
 
 use super::{Allowance, PerKind, QuotaKind};
 use crate::domain::intent::Priority;
+use crate::domain::limits::Limits;
 use crate::domain::names::OriginName;
 use crate::domain::time::{Day, Timestamp};
-
-/// How much of a kind one host takes in any minute (API reference, section 0).
-#[must_use]
-pub const fn minute_limit(kind: QuotaKind) -> Option<u64> {
-    match kind {
-        QuotaKind::Url => Some(10_000),
-        QuotaKind::Directory => Some(100),
-        QuotaKind::Regex | QuotaKind::IgnoreParams | QuotaKind::Prefetch => None,
-    }
-}
 
 /// The minute of the CDN's limits for a host.
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -167,6 +158,8 @@ pub struct Purse {
     pots: PerKind<Pot>,
     shares: BTreeMap<OriginName, PerKind<u64>>,
     hosts: HashMap<String, Minute>,
+    /// How much of a kind one host takes in any minute.
+    per_minute: PerKind<Option<u64>>,
     cap: Option<u64>,
     /// When wide refreshes of the last hour began, oldest first; filled if there is a cap.
     wide: Vec<(Timestamp, u64)>,
@@ -177,7 +170,7 @@ impl Purse {
     #[must_use]
     pub fn plain(now: Timestamp, allowances: &PerKind<Allowance>) -> Self {
         let (rules, spending) = (Rules::default(), Spending::default());
-        Self::new(now, allowances, &rules, &spending, &PerKind::default())
+        Self::new(now, allowances, &rules, &Limits::DOCUMENTED, &spending, &PerKind::default())
     }
 
     /// Returns what the day allows of a kind, spent or not.
@@ -193,6 +186,7 @@ impl Purse {
         now: Timestamp,
         allowances: &PerKind<Allowance>,
         rules: &Rules,
+        limits: &Limits,
         spending: &Spending,
         expected: &PerKind<u64>,
     ) -> Self {
@@ -222,6 +216,7 @@ impl Purse {
             pots,
             shares,
             hosts: HashMap::new(),
+            per_minute: limits.per_minute(),
             cap: rules.wide_per_hour,
             wide: Vec::new(),
         };
@@ -233,7 +228,7 @@ impl Purse {
 
     /// Counts what began at `at` against the limits of a minute and of an hour.
     fn remember(&mut self, at: Timestamp, kind: QuotaKind, host: &str, amount: u64) {
-        if minute_limit(kind).is_some() && self.now.since(at) < MINUTE {
+        if self.per_minute[kind].is_some() && self.now.since(at) < MINUTE {
             if !self.hosts.contains_key(host) {
                 self.hosts.insert(host.to_owned(), Minute::default());
             }
@@ -273,7 +268,7 @@ impl Purse {
         host: &str,
     ) -> Room {
         let mut room = self.room_today(kind, priority, origin);
-        if let Some(limit) = minute_limit(kind) {
+        if let Some(limit) = self.per_minute[kind] {
             let minute = self.hosts.get(host).copied().unwrap_or_default();
             let left = limit.saturating_sub(minute.used[kind]);
             let until = minute.newest.max(self.now.minus(MINUTE)).plus(MINUTE);

@@ -61,6 +61,7 @@ proptest! {
             // Else it may cut a set short before it has settled.
             deadline: Duration::from_secs(1_000_000),
             limits: &limits,
+            takes: &Limits::DOCUMENTED,
             rules: &rules,
             guard: &Guard::default(),
             spare: Duration::from_secs(spare),

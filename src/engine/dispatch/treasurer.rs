@@ -38,7 +38,8 @@ impl Treasurer {
         let allowances = self.allowances(now).await?;
         let spending = self.journal.spending(&self.account.name, now).await?;
         let expected = self.history.highest(now);
-        Ok(Purse::new(now, &allowances, &self.account.rules, &spending, &expected))
+        let Account { rules, limits, .. } = &self.account;
+        Ok(Purse::new(now, &allowances, rules, limits, &spending, &expected))
     }
 
     /// Raises alarms, if something was spent since it did so last.

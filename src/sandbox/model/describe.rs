@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cdn::wire::{MAX_IDS, PAGE_SIZE};
+use crate::cdn::wire::PAGE_SIZE;
+use crate::domain::limits::Limits;
 use crate::domain::quota::QuotaKind;
 use crate::domain::time::Timestamp;
 
@@ -52,7 +53,7 @@ impl Model {
             .split(',')
             .map(|id| id.trim().parse().map_err(|_| malformed_task_id()))
             .collect::<Result<_, _>>()?;
-        if ids.len() > MAX_IDS {
+        if ids.len() > Limits::DOCUMENTED.ids_per_call {
             return Err(malformed_task_id());
         }
         let rows = self.tasks.shown(now).filter(|row| ids.contains(&row.task));
@@ -185,6 +186,6 @@ fn window(
     Ok(Some((from, to)))
 }
 
-fn malformed_task_id() -> Refusal {
+pub(super) fn malformed_task_id() -> Refusal {
     Refusal::new(400, "InvalidTaskId.Malformed", "The specified TaskId is malformed.")
 }

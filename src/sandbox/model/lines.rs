@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::limits::Limits;
 use crate::domain::quota::QuotaKind;
 
 use super::call::Refusal;
 use super::pattern;
 
-/// URL length (API reference 0).
-const LONGEST: usize = 1_024;
-
-/// Distinct domains in one refresh (API reference 0).
-const DOMAINS: usize = 10;
+/// What the pretend CDN takes.
+const LIMITS: Limits = Limits::DOCUMENTED;
 
 /// One target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +23,11 @@ pub(crate) struct Line {
 /// Returns how many lines one request may have.
 const fn most(kind: QuotaKind) -> usize {
     match kind {
-        QuotaKind::Url => 1_000,
-        QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Prefetch => 100,
-        QuotaKind::Regex => 1,
+        QuotaKind::Url => LIMITS.urls_per_request,
+        QuotaKind::Directory => LIMITS.directories_per_request,
+        QuotaKind::Regex => LIMITS.regexes_per_request,
+        QuotaKind::IgnoreParams => LIMITS.ignore_params_per_request,
+        QuotaKind::Prefetch => LIMITS.prefetches_per_request,
     }
 }
 
@@ -49,8 +49,8 @@ pub(crate) fn read(
     let lines: Vec<Line> =
         texts.into_iter().map(|text| line(kind, text)).collect::<Result<_, _>>()?;
     let hosts: BTreeSet<&str> = lines.iter().map(|line| line.host.as_str()).collect();
-    if kind != QuotaKind::Prefetch && hosts.len() > DOMAINS {
-        let text = format!("One request may name {DOMAINS} domains at most.");
+    if kind != QuotaKind::Prefetch && hosts.len() > LIMITS.domains_per_request {
+        let text = format!("One request may name {} domains at most.", LIMITS.domains_per_request);
         return Err(Refusal::new(400, "SingleRequest.OverLimit", text));
     }
     let unknown = |host: &&str| !domains.is_empty() && !domains.iter().any(|known| known == host);
@@ -86,7 +86,7 @@ fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
         QuotaKind::IgnoreParams => path.bytes().all(plain) && !path.contains('?'),
         QuotaKind::Prefetch => path.bytes().all(plain) && !path.ends_with('/'),
     };
-    if !shape || text.len() > LONGEST || !is_host(host) || !escapes_are_whole(path) {
+    if !shape || text.len() > LIMITS.url_bytes || !is_host(host) || !escapes_are_whole(path) {
         return Err(malformed());
     }
     let name = host.split(':').next().unwrap_or_default();

@@ -2,17 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::domain::ask::Kind;
+use crate::domain::limits::Limits;
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::time::{Day, Timestamp};
 
 use super::call::Refusal;
-
-/// URL refreshes per domain and minute (API reference 0).
-const URLS_A_MINUTE: u64 = 10_000;
-
-/// Directory refreshes per domain and minute (API reference 0).
-const DIRECTORIES_A_MINUTE: u64 = 100;
 
 /// The counters; a day turns at 00:00 UTC+8, a minute when the wall clock's does.
 #[derive(Debug)]
@@ -21,7 +15,7 @@ pub(crate) struct Meter {
     used: PerKind<u64>,
     day: Day,
     minute: i64,
-    in_minute: HashMap<(Kind, String), u64>,
+    in_minute: HashMap<(QuotaKind, String), u64>,
 }
 
 impl Meter {
@@ -60,13 +54,8 @@ impl Meter {
         if used > self.limits[kind] {
             return Err(exceeded(kind));
         }
-        let bucket = match kind {
-            QuotaKind::Url => Some((Kind::Url, URLS_A_MINUTE)),
-            QuotaKind::Directory => Some((Kind::Directory, DIRECTORIES_A_MINUTE)),
-            QuotaKind::Regex | QuotaKind::IgnoreParams | QuotaKind::Prefetch => None,
-        };
         let mut minutes = HashMap::new();
-        if let Some((kind, limit)) = bucket {
+        if let Some(limit) = Limits::DOCUMENTED.per_minute()[kind] {
             for host in hosts {
                 let key = (kind, (*host).to_owned());
                 let before = self.in_minute.get(&key).copied().unwrap_or(0);

@@ -24,6 +24,8 @@ impl World {
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let now = Timestamp::parse("2026-11-22T12:00:30Z").expect("valid");
         let mut settings = Settings {
+            offline: Vec::new(),
+            detail: false,
             keys: vec![key("id", "secret", None), key("sts", "other", Some("a token"))],
             quota: PerKind::from_fn(|kind| match kind {
                 QuotaKind::Url => 10_000,
@@ -537,4 +539,42 @@ fn the_task_list_is_filtered_and_paged() {
     // Tasks are forgotten after three days.
     world.pass(3 * 86_400);
     assert_eq!(list(&mut world, &[]), (1, 1));
+}
+
+#[test]
+fn a_domain_that_is_switched_off_is_listed_so_and_refused() {
+    let mut world = World::with(|settings| {
+        settings.domains = vec!["on.example".into(), "off.example".into()];
+        settings.offline = vec!["off.example".into()];
+    });
+    assert_eq!(world.refresh("File", "https://on.example/").status, 200);
+    let refused = world.refresh("File", "https://on.example/\nhttps://OFF.example/");
+    assert_eq!(text(&refused.body, "Code"), "InvalidDomain.Offline");
+    assert_eq!(world.remain("UrlRemain"), "9999", "it costs nothing");
+    let listed = world.ask("DescribeUserDomains", &[("DomainStatus", "offline")]);
+    let data = listed.body["Domains"]["PageData"].as_array().expect("an array").clone();
+    assert_eq!((data.len(), text(&data[0], "DomainName")), (1, "off.example".to_owned()));
+}
+
+#[test]
+fn details_of_a_prefetch_are_for_accounts_on_a_list() {
+    let ask =
+        |world: &mut World, task: &str| world.ask("DescribePreloadDetailById", &[("TaskId", task)]);
+    let mut world = World::new();
+    let refused = ask(&mut world, "1");
+    assert_eq!((refused.status, text(&refused.body, "Code")), (403, "Forbidden".to_owned()));
+    let mut world = World::with(|settings| settings.detail = true);
+    let ids = text(&world.push("https://a.example/x").body, "PushTaskId");
+    let answer = ask(&mut world, &ids);
+    let row = &answer.body["UrlDetails"][0];
+    assert_eq!(
+        (text(row, "Status"), text(row, "Domain")),
+        ("Refreshing".into(), "a.example".into())
+    );
+    assert_eq!(
+        (text(&row["Urls"][0], "Url"), text(&row["Urls"][0], "Success")),
+        ("/x".into(), "0%".into())
+    );
+    assert_eq!(text(&ask(&mut world, "x").body, "Code"), "InvalidTaskId.Malformed");
+    assert_eq!(ask(&mut world, "1").body["TotalCount"], 0);
 }

@@ -1,10 +1,11 @@
 //! When URLs count as short, and what of a wide choice may wait.
 
-use super::super::{Input, Limits, Plan, Policy, Widening, plan};
+use super::super::{BATCH, Input, Plan, Policy, Widening, plan};
 use super::*;
 use crate::domain::cover::{Census, Visit};
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Cause, Intent, IntentId, State, Wait};
+use crate::domain::limits::Limits;
 use crate::domain::quota::purse::{Purse, Recent, Rules, Spending};
 use crate::domain::quota::{Allowance, PerKind};
 use crate::domain::time::Timestamp;
@@ -92,15 +93,23 @@ impl World {
     }
 
     fn plan(&self) -> Plan {
-        let purse =
-            Purse::new(now(), &self.allowances, &self.rules, &self.spending, &PerKind::default());
+        let purse = Purse::new(
+            now(),
+            &self.allowances,
+            &self.rules,
+            &Limits::DOCUMENTED,
+            &self.spending,
+            &PerKind::default(),
+        );
         plan(&Input {
             now: now(),
             intents: &self.intents,
             open_refreshes: &[],
             in_flight: &self.in_flight,
             purse: &purse,
-            limits: Limits::default(),
+            batch: BATCH,
+            limits: &Limits::DOCUMENTED,
+            whole: false,
             widening: Widening {
                 policy: Policy::Cover,
                 census: &self.live,

@@ -18,7 +18,7 @@ fn shares(shares: &[(&str, u64)]) -> BTreeMap<OriginName, u64> {
 }
 
 fn purse(allowances: &PerKind<Allowance>, rules: &Rules, spending: &Spending) -> Purse {
-    Purse::new(at(NOON), allowances, rules, spending, &PerKind::default())
+    Purse::new(at(NOON), allowances, rules, &Limits::DOCUMENTED, spending, &PerKind::default())
 }
 
 fn left(purse: &Purse, priority: Priority, origin: &str) -> u64 {
@@ -80,7 +80,7 @@ fn backfill_leaves_normal_work_its_day() {
     assert_eq!(room.until, at("2026-11-22T04:15:00Z"));
     let expected = PerKind::from_fn(|_| 900);
     let all = allowances(1_000, 0);
-    let busy = Purse::new(at(NOON), &all, &Rules::default(), &none, &expected);
+    let busy = Purse::new(at(NOON), &all, &Rules::default(), &Limits::DOCUMENTED, &none, &expected);
     assert_eq!(left(&busy, Priority::Backfill, "www"), 100);
 }
 
@@ -101,6 +101,11 @@ fn a_host_gets_no_more_in_a_minute_than_the_cdn_takes() {
     assert_eq!(room.until, now.plus(Duration::from_secs(50)));
     assert_eq!(purse.left(QuotaKind::Directory, Priority::Normal, None, "other.example"), 100);
     assert_eq!(purse.left(QuotaKind::Url, Priority::Normal, None, HOST), 850);
+    let limits = Limits { urls_per_minute: 30, ..Limits::DOCUMENTED };
+    let all = allowances(1_000, 150);
+    let rules = Rules::default();
+    let purse = Purse::new(now, &all, &rules, &limits, &spending, &PerKind::default());
+    assert_eq!(purse.left(QuotaKind::Url, Priority::Normal, None, HOST), 30);
 }
 
 #[test]
