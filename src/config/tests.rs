@@ -172,7 +172,8 @@ fn a_credentials_directory_is_filled_in_where_it_is_known() {
     assert_eq!(account.credentials, files(id, secret));
     let unknown = config(&text);
     let account = &unknown.accounts[&AccountName::from("main")];
-    let [id, secret] = ["%d/access_key_id", "%d/access_key_secret"].map(PathBuf::from);
+    let [id, secret] =
+        ["%d/access_key_id", "${CREDENTIALS_DIRECTORY}/access_key_secret"].map(PathBuf::from);
     assert_eq!(account.credentials, files(id, secret));
 }
 
@@ -365,7 +366,9 @@ const FILES: &str = "access_key_id_file = \"/etc/refreshd/credentials/access_key
 
 /// Reads where the key comes from, of an account with these lines for its key files.
 fn source(lines: &str) -> KeySource {
-    config(&with(FILES, lines)).accounts[&AccountName::from("main")].credentials.clone()
+    config(&with(FILES, &format!("{lines}\n"))).accounts[&AccountName::from("main")]
+        .credentials
+        .clone()
 }
 
 #[test]
@@ -398,7 +401,7 @@ fn the_key_comes_from_files_or_as_said_else_from_the_chain() {
 
 #[test]
 fn contradictions_about_the_key_are_named() {
-    let table = |lines: &str| with(FILES, &format!("[account.main.credentials]\n{lines}"));
+    let table = |lines: &str| with(FILES, &format!("[account.main.credentials]\n{lines}\n"));
     let rows = [
         (
             with(FILES, "access_key_id_file = \"/i\"\n"),

@@ -5,6 +5,7 @@
 //! is tested without a socket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -37,7 +38,7 @@ mod tests;
 pub(crate) use call::Call;
 
 /// A key pair that the pretend CDN knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     /// The access key id.
     pub id: String,
@@ -45,6 +46,14 @@ pub struct AccessKey {
     pub secret: String,
     /// The security token that has to travel along, if the pair is a temporary one.
     pub token: Option<String>,
+    /// When a temporary pair ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AccessKey([redacted])")
+    }
 }
 
 /// What the model is told once.
@@ -163,6 +172,11 @@ impl Model {
                 "Specified api is not found, please check your url and method.",
             )),
         }
+    }
+
+    /// Sets the pairs that may sign from now on.
+    pub(crate) fn set_keys(&mut self, keys: Vec<AccessKey>) {
+        self.verifier.set_keys(keys);
     }
 
     /// Counts a call that came, whatever becomes of it.

@@ -130,7 +130,12 @@ impl World {
 }
 
 fn key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
-    AccessKey { id: id.into(), secret: secret.into(), token: token.map(Into::into) }
+    AccessKey {
+        id: id.into(),
+        secret: secret.into(),
+        token: token.map(Into::into),
+        expires_at: None,
+    }
 }
 
 fn set(call: &mut Call, name: &str, value: &str) {
@@ -230,6 +235,22 @@ fn refusals_come_in_the_documented_order() {
     assert_eq!(code(&world.send(&call)), (404, "InvalidAction.NotFound"));
     assert_eq!(code(&world.send(&call)), (400, "SignatureNonceUsed"));
     assert_eq!(world.model.log().rejected["SignatureDoesNotMatch"], 2);
+}
+
+#[test]
+fn a_temporary_key_ends_when_it_says() {
+    let mut world = World::with(|settings| {
+        let expires_at = Timestamp::parse("2026-11-22T12:00:40Z");
+        settings.keys = vec![AccessKey { expires_at, ..key("sts", "other", Some("a token")) }];
+    });
+    for wanted in [(200, ""), (400, "InvalidSecurityToken.Expired")] {
+        let mut call = world.form("DescribeRefreshQuota", &[]);
+        set(&mut call, "x-acs-security-token", "a token");
+        let answer = world.send(&signed(call, "sts", "other"));
+        let code = answer.body["Code"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((answer.status, code.as_str()), wanted);
+        world.pass(10);
+    }
 }
 
 #[test]
