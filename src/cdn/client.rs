@@ -270,14 +270,24 @@ impl Cdn for Client {
         force: bool,
         targets: &[Target],
     ) -> Result<Accepted, Failure> {
-        let lines: Vec<_> = targets.iter().map(|target| target.text.as_str()).collect();
-        let mut parameters = vec![parameter("ObjectPath", &lines.join("\n"))];
-        let operation = match action {
-            Action::Prefetch => Operation::PushObjectCache,
-            Action::Refresh => {
-                parameters.push(parameter("ObjectType", wire::request_type(kind)));
-                parameters.push(parameter("Force", &force));
-                Operation::RefreshObjectCaches
+        let texts: Vec<&str> =
+            targets.iter().map(|target| target.tag().unwrap_or(&target.text)).collect();
+        let lines = || parameter("ObjectPath", &texts.join("\n"));
+        let (operation, parameters) = match (action, wire::request_type(kind)) {
+            (Action::Prefetch, _) => (Operation::PushObjectCache, vec![lines()]),
+            (Action::Refresh, Some(word)) => {
+                let parameters =
+                    vec![lines(), parameter("ObjectType", word), parameter("Force", &force)];
+                (Operation::RefreshObjectCaches, parameters)
+            }
+            (Action::Refresh, None) => {
+                let domain = targets.first().map_or("", Target::host);
+                let parameters = vec![
+                    parameter("CacheTag", &texts.join(",")),
+                    parameter("DomainName", domain),
+                    parameter("Force", &force),
+                ];
+                (Operation::RefreshObjectCacheByCacheTag, parameters)
             }
         };
         let reply: SubmitReply = self.call(operation, &parameters).await?;
@@ -328,6 +338,8 @@ impl Cdn for Client {
                 QuotaKind::Directory => (reply.dir_quota, reply.dir_remain),
                 QuotaKind::Regex => (reply.regex_quota, reply.regex_remain),
                 QuotaKind::IgnoreParams => (reply.ignore_params_quota, reply.ignore_params_remain),
+                // It isn't told (API reference 1.9).
+                QuotaKind::Tag => (None, None),
                 QuotaKind::Prefetch => (reply.preload_quota, reply.preload_remain),
             };
             Some(Reported { quota: quota?, remain: remain? })

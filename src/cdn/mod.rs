@@ -63,7 +63,7 @@ pub struct TaskPage {
 /// The CDN, as far as refreshd needs it.
 #[async_trait]
 pub trait Cdn: Send + Sync + 'static {
-    /// Asks for a batch of one action, kind and force. Targets travel in order.
+    /// Asks for a batch of one action, kind and force; by tag, of one domain. Targets travel in order.
     async fn submit(
         &self,
         action: Action,

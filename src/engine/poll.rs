@@ -1,16 +1,14 @@
 //! Poll: follows accepted jobs until the CDN has ended every (task id, target).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
 use crate::config::Account;
-use crate::domain::ask::Target;
-use crate::domain::task::{TaskId, TaskRow, TaskStatus};
+use crate::domain::task::{TaskId, TaskRow, TaskStatus, statuses};
 use crate::domain::time::Timestamp;
-use crate::domain::url::listed_target;
 use crate::domain::verdict::{Failure, Verdict, judge};
 use crate::journal::{Job, Journal, JournalError, Observation, Retry};
 
@@ -118,22 +116,8 @@ impl Poll {
 
     async fn observe(&self, job: &Job, rows: &[TaskRow]) -> Result<(), JournalError> {
         let now = self.clock.server_now();
-        // Read once, not once for each ask: an id that batches share brings thousands of rows. Of
-        // two for one target the first counts.
-        let listed: HashMap<Target, &TaskStatus> = rows
-            .iter()
-            .rev()
-            .filter(|row| job.tasks.contains(&row.task))
-            .map(|row| (listed_target(job.kind, &row.object_path), &row.status))
-            .collect();
-        let news: Vec<_> = job
-            .asks
-            .iter()
-            .filter_map(|ask| {
-                let status = listed.get(&ask.target)?;
-                Some((ask.target.clone(), (*status).clone()))
-            })
-            .collect();
+        let asks = job.asks.iter().map(|ask| &ask.target);
+        let news = statuses(job.kind, asks, &job.tasks, rows);
         for (target, status) in &news {
             if let TaskStatus::Failed(why) = status {
                 tracing::warn!(job.key = %job.key, intent.url = %target, "the CDN ended a task failed: {why}");

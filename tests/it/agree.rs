@@ -57,6 +57,7 @@ async fn every_operation_is_understood() {
         (Action::Refresh, Kind::Directory, true, "/hard/"),
         (Action::Refresh, Kind::Regex, false, "/[0-9][^/]*.*.jpg"),
         (Action::Refresh, Kind::IgnoreParams, true, "/page"),
+        (Action::Refresh, Kind::Tag, true, "/#news"),
         (Action::Prefetch, Kind::Url, false, "/fetched"),
     ] {
         let target = Target::new(kind, format!("{site}{text}"));
@@ -64,14 +65,15 @@ async fn every_operation_is_understood() {
         tasks.extend(accepted.expect("accepted").tasks);
     }
     let log = running.control().log().accepted;
-    assert_eq!(log.len(), 6);
+    assert_eq!(log.len(), 7);
     assert_eq!(log[0].targets, [format!("{site}/a%20b.html?x={{1}}&y=%E4%BD%A0")]);
-    assert!(!log[1].force && log[2].force && log[4].force);
+    assert!(!log[1].force && log[2].force && log[4].force && log[5].force);
+    assert_eq!((log[5].kind, &log[5].targets), (QuotaKind::Tag, &vec![format!("{site}/#news")]));
 
     clock.advance(Duration::from_secs(300));
     running.control().settle().await;
     let rows = cdn.tasks_by_id(&tasks).await.expect("rows");
-    assert_eq!(rows.len(), 6);
+    assert_eq!(rows.len(), 7);
     for row in &rows {
         let wanted = match row.object_type.as_str() {
             // Nobody is there to be fetched from.
@@ -97,6 +99,7 @@ async fn every_operation_is_understood() {
     assert_eq!(left(QuotaKind::Directory), Some(98));
     assert_eq!(left(QuotaKind::Regex), Some(19));
     assert_eq!(left(QuotaKind::IgnoreParams), Some(99));
+    assert_eq!(left(QuotaKind::Tag), None, "it isn't told");
     assert_eq!(left(QuotaKind::Prefetch), Some(999));
     running.stop().await;
 }

@@ -29,6 +29,7 @@ mod space;
 mod store;
 mod swap;
 mod systemd;
+mod tags;
 mod treasury;
 mod trees;
 mod vanish;

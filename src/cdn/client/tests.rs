@@ -198,6 +198,21 @@ async fn a_prefetch_travels_signed_in_the_query() {
 }
 
 #[tokio::test]
+async fn tags_travel_in_the_query_with_their_domain() {
+    let (endpoint, requests) = serve(vec![ok(r#"{"RefreshTaskId":"17772470184"}"#)]);
+    let world = world(&endpoint);
+    let tags =
+        ["a/b", "c#d"].map(|tag| Target::new(Kind::Tag, format!("https://a.example/#{tag}")));
+    let accepted = world.client.submit(Action::Refresh, Kind::Tag, true, &tags).await;
+    assert_eq!(accepted.expect("accepted").tasks, [TaskId("17772470184".to_owned())]);
+    let request = requests.recv().expect("a request");
+    assert!(request.is_signed(), "{request:?}");
+    assert_eq!(request.header("x-acs-action"), Some("RefreshObjectCacheByCacheTag"));
+    assert_eq!(request.query(), "CacheTag=a%2Fb%2Cc%23d&DomainName=a.example&Force=true");
+    assert_eq!((request.header("content-type"), request.body.as_str()), (None, ""));
+}
+
+#[tokio::test]
 async fn each_call_has_a_nonce_and_a_connection_of_its_own() {
     let reply = r#"{"RefreshTaskId":"1","RequestId":"R"}"#;
     let keep = answer("200 OK", &["connection: keep-alive"], reply);

@@ -71,7 +71,8 @@ pub struct Accepted {
     pub kind: QuotaKind,
     /// Whether copies are dropped instead of revalidated.
     pub force: bool,
-    /// The lines of `ObjectPath` as they were sent, blank ones left out.
+    /// The lines of `ObjectPath` as they were sent, blank ones left out; a cache tag as
+    /// `https://HOST/#TAG`.
     pub targets: Vec<String>,
     /// The ids that were answered.
     pub task_ids: Vec<String>,
@@ -141,6 +142,9 @@ impl Model {
         let parameters = call.parameters();
         match call.header("x-acs-action").and_then(Operation::parse) {
             Some(Operation::RefreshObjectCaches) => self.refresh(&parameters, now, request_id),
+            Some(Operation::RefreshObjectCacheByCacheTag) => {
+                self.refresh_tags(&parameters, now, request_id)
+            }
             Some(Operation::PushObjectCache) => self.push(&parameters, now, request_id),
             Some(Operation::DescribeRefreshTasks) => self.describe_tasks(&parameters, now),
             Some(Operation::DescribeRefreshTaskById) => self.describe_by_id(&parameters, now),

@@ -1,4 +1,5 @@
-//! The two operations that ask for work: `RefreshObjectCaches` and `PushObjectCache`.
+//! The operations that ask for work: `RefreshObjectCaches`, `RefreshObjectCacheByCacheTag` and
+//! `PushObjectCache`.
 
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use crate::domain::quota::QuotaKind;
 use crate::domain::time::Timestamp;
 
 use super::call::{Parameters, Refusal};
+use super::lines::Line;
 use super::{Accepted, Model, lines};
 
 /// How many prefetches may wait in an account's queue (API reference 0).
@@ -38,8 +40,24 @@ impl Model {
         // A File refresh always drops: Force has no meaning for it.
         let force = parameters.flag("Force")? || kind == Kind::Url;
         let wish = Wish { action: Action::Refresh, kind, force };
-        let ids =
-            self.submit(Operation::RefreshObjectCaches, wish, object_path, now, request_id)?;
+        let lines = self.lines(wish, object_path)?;
+        let ids = self.submit(Operation::RefreshObjectCaches, wish, lines, now, request_id)?;
+        Ok(json!({ "RefreshTaskId": ids }))
+    }
+
+    pub(crate) fn refresh_tags(
+        &mut self,
+        parameters: &Parameters,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<Value, Refusal> {
+        let domain = parameters.required("DomainName")?;
+        let tags = parameters.required("CacheTag")?;
+        let force = parameters.flag("Force")?;
+        let lines = lines::read_tags(domain, tags, &self.settings.domains)?;
+        let wish = Wish { action: Action::Refresh, kind: Kind::Tag, force };
+        let operation = Operation::RefreshObjectCacheByCacheTag;
+        let ids = self.submit(operation, wish, lines, now, request_id)?;
         Ok(json!({ "RefreshTaskId": ids }))
     }
 
@@ -54,20 +72,25 @@ impl Model {
             return Err(Refusal::format("Area"));
         }
         let wish = Wish { action: Action::Prefetch, kind: Kind::Url, force: false };
-        let ids = self.submit(Operation::PushObjectCache, wish, object_path, now, request_id)?;
+        let lines = self.lines(wish, object_path)?;
+        let ids = self.submit(Operation::PushObjectCache, wish, lines, now, request_id)?;
         Ok(json!({ "PushTaskId": ids }))
+    }
+
+    fn lines(&self, wish: Wish, object_path: &str) -> Result<Vec<Line>, Refusal> {
+        let kind = QuotaKind::of(wish.action, wish.kind);
+        lines::read(kind, object_path, &self.settings.domains)
     }
 
     fn submit(
         &mut self,
         operation: Operation,
         wish: Wish,
-        object_path: &str,
+        lines: Vec<Line>,
         now: Timestamp,
         request_id: &str,
     ) -> Result<String, Refusal> {
         let kind = QuotaKind::of(wish.action, wish.kind);
-        let lines = lines::read(kind, object_path, &self.settings.domains)?;
         if kind == QuotaKind::Prefetch && self.tasks.prefetching() + lines.len() > PREFETCH_QUEUE {
             let text = "The prefetch queue is full.";
             return Err(Refusal::new(403, "PreloadQueueFull", text));
