@@ -158,6 +158,7 @@ fn plan_all(site: Site) -> (Duration, usize) {
         purse: &Purse::plain(now, &allowances),
         batch: BATCH,
         limits: &Limits::DOCUMENTED,
+        whole: false,
         widening: Widening {
             policy: Policy::Cover,
             census: &census,

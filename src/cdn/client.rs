@@ -1,11 +1,9 @@
 //! The client of the CDN's API: signs, sends once, and reads what comes back.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
@@ -13,15 +11,20 @@ use tracing::debug;
 use url::Url;
 
 use super::credentials::{CredentialError, CredentialFiles, Credentials};
+use super::rate::Rates;
 use super::sign::{Signable, canonical_query, hex_sha256};
 use super::transport::{failure, host_header, http_client, send};
-use super::wire::{self, Operation, QuotaReply, SubmitReply, Task, TasksReply, foreign_text};
-use super::{Accepted, Cdn, TaskPage, TaskQuery, refusal, skew};
+use super::wire::{
+    self, DetailReply, Domain, DomainsReply, Operation, QuotaReply, SubmitReply, Task, TasksReply,
+    foreign_text,
+};
+use super::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery, refusal, skew};
 use crate::clock::SharedClock;
-use crate::domain::ask::{Kind, Target};
+use crate::domain::ask::Target;
 use crate::domain::endpoint::endpoint_problem;
 use crate::domain::intent::Action;
 use crate::domain::limits::Limits;
+use crate::domain::own::CdnDomain;
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
 use crate::domain::verdict::{Failure, QUERY_TOO_LONG, Reached};
@@ -83,7 +86,7 @@ pub struct Client {
     files: CredentialFiles,
     credentials: RwLock<Arc<Credentials>>,
     limits: Limits,
-    rates: Vec<DefaultDirectRateLimiter>,
+    rates: Rates,
 }
 
 impl Client {
@@ -101,10 +104,10 @@ impl Client {
             host: host_header(&endpoint),
             endpoint,
             http: http_client(config)?,
+            rates: Rates::new(clock.clone(), &limits),
             clock,
             credentials: RwLock::new(Arc::new(files.read()?)),
             files,
-            rates: Operation::ALL.iter().map(|one| rate(one.calls_per_second(&limits))).collect(),
             limits,
         })
     }
@@ -138,7 +141,7 @@ impl Client {
             return Err(Failure { code, ..failure(Reached::Nothing, &message) });
         }
         // Before signing, so that the date is fresh when the call leaves.
-        self.rates[operation as usize].until_ready().await;
+        self.rates.wait_for(operation).await;
         let begun = self.clock.boot();
         let result = self.exchange(operation, &encoded).await;
         let duration_ms = self.clock.boot().saturating_sub(begun).as_millis();
@@ -177,11 +180,10 @@ impl Client {
             refusal::read(&answer, &secrets)
         };
         let result = if (200..=299).contains(&answer.status) {
-            wire::parse_json(&answer.body).ok_or_else(|| Failure {
-                message: "the CDN agreed, but its answer cannot be read".to_owned(),
-                code: None,
-                ..refused()
-            })
+            match wire::parse_json::<T>(&answer.body) {
+                Some(reply) if reply.tells() => Ok(reply),
+                reply => Err(agreed(refused(), reply.as_ref().map(T::request_id))),
+            }
         } else {
             Err(refused())
         };
@@ -234,28 +236,48 @@ impl Client {
     }
 }
 
-/// Spaces calls evenly: a burst would put twice the figure into one second of the CDN's.
-fn rate(calls_per_second: u32) -> DefaultDirectRateLimiter {
-    let per_second = NonZeroU32::new(calls_per_second).unwrap_or(NonZeroU32::MIN);
-    RateLimiter::direct(Quota::per_second(per_second).allow_burst(NonZeroU32::MIN))
+/// Says that a call succeeded by its status only: what was asked for is not in the answer. If that is
+/// an error of the API instead, its code stays.
+fn agreed(refused: Failure, request_id: Option<&str>) -> Failure {
+    let message = match &refused.code {
+        Some(code) => format!("the CDN agreed, but answers {code}: {}", refused.message),
+        None => "the CDN agreed, but its answer cannot be read".to_owned(),
+    };
+    let told = request_id.filter(|id| !id.is_empty()).map(foreign_text);
+    let request_id = refused.request_id.or(told);
+    Failure { message: foreign_text(&message), request_id, ..refused }
 }
 
 /// A reply to a call that succeeded.
 trait Reply: DeserializeOwned {
     fn request_id(&self) -> &str;
+
+    /// Returns whether it holds anything of what was asked for.
+    fn tells(&self) -> bool;
 }
 
 macro_rules! reply {
-    ($($name:ident)+) => {
+    ($($name:ident: $tells:expr;)+) => {
         $(impl Reply for $name {
             fn request_id(&self) -> &str {
                 &self.request_id
+            }
+
+            fn tells(&self) -> bool {
+                let tells: fn(&Self) -> bool = $tells;
+                tells(self)
             }
         })+
     };
 }
 
-reply!(SubmitReply TasksReply QuotaReply);
+reply! {
+    SubmitReply: |reply| !reply.tasks().is_empty();
+    TasksReply: |_| true;
+    QuotaReply: |reply| QuotaKind::ALL.into_iter().any(|kind| reply.of(kind).is_some());
+    DetailReply: |_| true;
+    DomainsReply: |_| true;
+}
 
 fn parameter(name: &str, value: &(impl ToString + ?Sized)) -> (String, String) {
     (name.to_owned(), value.to_string())
@@ -263,21 +285,20 @@ fn parameter(name: &str, value: &(impl ToString + ?Sized)) -> (String, String) {
 
 #[async_trait]
 impl Cdn for Client {
-    async fn submit(
-        &self,
-        action: Action,
-        kind: Kind,
-        force: bool,
-        targets: &[Target],
-    ) -> Result<Accepted, Failure> {
+    async fn submit(&self, submission: &Submission) -> Result<Accepted, Failure> {
+        let Submission { action, kind, force, targets, prefetch } = submission;
         let texts: Vec<&str> =
             targets.iter().map(|target| target.tag().unwrap_or(&target.text)).collect();
         let lines = || parameter("ObjectPath", &texts.join("\n"));
-        let (operation, parameters) = match (action, wire::request_type(kind)) {
-            (Action::Prefetch, _) => (Operation::PushObjectCache, vec![lines()]),
+        let (operation, parameters) = match (action, wire::request_type(*kind)) {
+            (Action::Prefetch, _) => {
+                let options = prefetch.parameters();
+                let options = options.iter().map(|(name, value)| parameter(name, value));
+                (Operation::PushObjectCache, [lines()].into_iter().chain(options).collect())
+            }
             (Action::Refresh, Some(word)) => {
                 let parameters =
-                    vec![lines(), parameter("ObjectType", word), parameter("Force", &force)];
+                    vec![lines(), parameter("ObjectType", word), parameter("Force", force)];
                 (Operation::RefreshObjectCaches, parameters)
             }
             (Action::Refresh, None) => {
@@ -285,24 +306,13 @@ impl Cdn for Client {
                 let parameters = vec![
                     parameter("CacheTag", &texts.join(",")),
                     parameter("DomainName", domain),
-                    parameter("Force", &force),
+                    parameter("Force", force),
                 ];
                 (Operation::RefreshObjectCacheByCacheTag, parameters)
             }
         };
         let reply: SubmitReply = self.call(operation, &parameters).await?;
-        let ids = match action {
-            Action::Prefetch => reply.push_task_id,
-            Action::Refresh => reply.refresh_task_id,
-        };
-        let tasks = wire::split_task_ids(&ids.unwrap_or_default());
-        let request_id = foreign_text(&reply.request_id);
-        if tasks.is_empty() {
-            // It may well have been accepted, but there is nothing to follow it by.
-            let unread = failure(Reached::Answered(200), "the CDN agreed, but named no task");
-            return Err(Failure { request_id: Some(request_id), ..unread });
-        }
-        Ok(Accepted { tasks, request_id })
+        Ok(Accepted { tasks: reply.tasks(), request_id: foreign_text(&reply.request_id) })
     }
 
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
@@ -313,37 +323,64 @@ impl Cdn for Client {
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
-        let parameters = [
-            parameter("ObjectType", wire::row_type(query.action, query.kind)),
-            parameter("DomainName", &query.domain),
-            parameter("StartTime", &query.from),
-            parameter("EndTime", &query.to),
-            parameter("PageNumber", &query.page),
-            parameter("PageSize", &wire::PAGE_SIZE),
+        let page = query.page.max(1);
+        let kind = query.kind.map(|(action, kind)| wire::row_type(action, kind).to_owned());
+        let (from, to) = query.window.map(|(from, to)| (from.to_api(), to.to_api())).unzip();
+        let filters = [
+            ("TaskId", query.task.as_ref().map(|task| task.0.clone())),
+            ("ObjectPath", query.path.clone()),
+            ("ObjectType", kind),
+            ("DomainName", query.domain.clone()),
+            ("Status", query.status.map(str::to_owned)),
+            ("StartTime", from),
+            ("EndTime", to),
+            ("PageNumber", Some(page.to_string())),
+            ("PageSize", Some(wire::PAGE_SIZE.to_string())),
         ];
+        let given = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let parameters: Vec<_> = given.map(|(name, value)| parameter(name, &value)).collect();
         let reply: TasksReply = self.call(Operation::DescribeRefreshTasks, &parameters).await?;
         let rows: Vec<_> = reply.tasks.into_rows().into_iter().map(Task::into_row).collect();
         // Without a total, a full page says that there may be another one.
         let size = u64::from(wire::PAGE_SIZE);
-        let seen = u64::from(query.page.saturating_sub(1)) * size + rows.len() as u64;
+        let seen = u64::from(page - 1) * size + rows.len() as u64;
         let guess = seen + u64::from(rows.len() as u64 >= size);
         Ok(TaskPage { rows, total: reply.total_count.unwrap_or(guess) })
     }
 
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
         let reply: QuotaReply = self.call(Operation::DescribeRefreshQuota, &[]).await?;
-        Ok(PerKind::from_fn(|kind| {
-            let (quota, remain) = match kind {
-                QuotaKind::Url => (reply.url_quota, reply.url_remain),
-                QuotaKind::Directory => (reply.dir_quota, reply.dir_remain),
-                QuotaKind::Regex => (reply.regex_quota, reply.regex_remain),
-                QuotaKind::IgnoreParams => (reply.ignore_params_quota, reply.ignore_params_remain),
-                // It isn't told (API reference 1.9).
-                QuotaKind::Tag => (None, None),
-                QuotaKind::Prefetch => (reply.preload_quota, reply.preload_remain),
-            };
-            Some(Reported { quota: quota?, remain: remain? })
-        }))
+        Ok(PerKind::from_fn(|kind| reply.of(kind)))
+    }
+
+    async fn prefetch_detail(&self, task: &TaskId) -> Result<Vec<PrefetchDetail>, Failure> {
+        let parameters = [parameter("TaskId", task)];
+        let operation = Operation::DescribePreloadDetailById;
+        let reply: DetailReply = self.call(operation, &parameters).await?;
+        Ok(reply.into_details())
+    }
+
+    async fn domains(&self) -> Result<Vec<CdnDomain>, Failure> {
+        let mut domains = Vec::new();
+        for page in 1_u32.. {
+            let parameters = [
+                // Else those under review are left out.
+                parameter("CheckDomainShow", &true),
+                parameter("PageNumber", &page),
+                parameter("PageSize", &wire::DOMAINS_PAGE),
+            ];
+            let reply: DomainsReply =
+                self.call(Operation::DescribeUserDomains, &parameters).await?;
+            let more = reply.domains.page_data;
+            let is_full = more.len() >= wire::DOMAINS_PAGE as usize;
+            let is_empty = more.is_empty();
+            domains.extend(more.into_iter().map(Domain::into_domain));
+            let goes_on = reply.total_count.map_or(is_full, |total| (domains.len() as u64) < total);
+            if is_empty || !goes_on {
+                break;
+            }
+        }
+        Ok(domains)
     }
 
     fn renew(&self) {

@@ -14,11 +14,15 @@ use crate::domain::limits::Limits;
 use crate::domain::path::escape;
 use crate::domain::task::{TaskId, TaskStatus};
 
+mod account;
 mod error;
 mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use account::{
+    DOMAINS_PAGE, DetailReply, Domain, DomainDetail, Domains, DomainsReply, UrlDetail,
+};
 pub use error::ErrorBody;
 pub use reply::{QuotaReply, SubmitReply, Task, Tasks, TasksReply};
 
@@ -80,6 +84,10 @@ words! {
         DescribeRefreshTaskById,
         /// Tells the day's quota.
         DescribeRefreshQuota,
+        /// Tells how far the nodes are with a prefetch; for chosen accounts only.
+        DescribePreloadDetailById,
+        /// Lists the account's domains.
+        DescribeUserDomains,
     }
 }
 
@@ -94,6 +102,8 @@ impl Operation {
             Self::DescribeRefreshTasks => limits.tasks_calls,
             Self::DescribeRefreshTaskById => limits.task_by_id_calls,
             Self::DescribeRefreshQuota => limits.quota_calls,
+            Self::DescribePreloadDetailById => limits.detail_calls,
+            Self::DescribeUserDomains => limits.domains_calls,
         }
     }
 

@@ -1,6 +1,6 @@
 //! This room asks the system for time and randomness, so that no other room does.
 //!
-//! Enters: nothing. Leaves: wall time, boot time, the server's offset, random numbers.
+//! Enters: nothing. Leaves: wall time, boot time, the server's offset, waiting, random numbers.
 //! **Invariant:** everything else takes a [`Clock`] or a value; clippy's `disallowed-methods`
 //! holds that.
 
@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use crate::domain::time::Timestamp;
 
-/// Wall time, boot time, the server's offset and randomness.
+/// Wall time, boot time, the server's offset, waiting and randomness.
+#[async_trait]
 pub trait Clock: Send + Sync + 'static {
     /// Returns this machine's wall time; it may step.
     fn now(&self) -> Timestamp;
@@ -30,6 +33,9 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Sets the offset, as learnt from an answer's `Date`.
     fn learn_offset(&self, micros: i64);
+
+    /// Waits until at least `duration` has passed; a suspension of the machine may add to it.
+    async fn sleep(&self, duration: Duration);
 
     /// Returns the CDN's time, which decides the quota day, signs requests and is what is stored. A
     /// step of the wall clock doesn't move it: what waits goes on waiting as long as it was to.
@@ -73,6 +79,7 @@ impl SystemClock {
     }
 }
 
+#[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         wall_time()
@@ -99,9 +106,13 @@ impl Clock for SystemClock {
     fn learn_offset(&self, micros: i64) {
         self.offset.store(micros, Ordering::Relaxed);
     }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
 }
 
-/// A clock that moves only when told to: for tests and for virtual time.
+/// A clock that moves only when told to, or slept on: for tests and for virtual time.
 #[derive(Debug)]
 pub struct ManualClock {
     started_at: Timestamp,
@@ -137,6 +148,7 @@ impl ManualClock {
     }
 }
 
+#[async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.now.load(Ordering::SeqCst))
@@ -165,5 +177,10 @@ impl Clock for ManualClock {
 
     fn learn_offset(&self, micros: i64) {
         self.offset.store(micros, Ordering::SeqCst);
+    }
+
+    /// Lets the time pass at once. Rounded up: who waits in a loop gets on.
+    async fn sleep(&self, duration: Duration) {
+        self.advance(duration + Duration::from_nanos(999));
     }
 }

@@ -69,7 +69,7 @@ fn origin(config: &Config, named: Option<&str>) -> Result<OriginName, Failed> {
     }
 }
 
-fn since(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
+pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
     let ago = |ago: Duration| now.minus(ago);
     Timestamp::parse(text).or_else(|| read_duration(text).ok().map(ago)).ok_or_else(|| {
         let message = format!("--since `{text}`: write it like 30d or 2026-11-22T00:00:00Z");

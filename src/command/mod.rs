@@ -30,6 +30,7 @@ mod run;
 mod sandbox;
 mod simulate;
 mod status;
+mod tasks;
 mod treasury;
 mod wait;
 mod wish;
@@ -131,6 +132,8 @@ enum Command {
     Baseline(baseline::Args),
     /// Look for what is wrong: what it costs, and the command that repairs it.
     Doctor(doctor::Args),
+    /// Show what the CDN itself knows of the tasks of the last three days, whoever asked for them.
+    Tasks(tasks::Args),
     /// Ask for a refresh by hand.
     Refresh(wish::RefreshArgs),
     /// Ask for a prefetch by hand.
@@ -190,6 +193,7 @@ pub fn main() -> ExitCode {
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,
+            Command::Tasks(args) => tasks::run(args, clock, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,

@@ -229,6 +229,7 @@ fn add_plan(
         purse: &purse,
         batch: account.batch,
         limits: &account.limits,
+        whole: false,
         widening: Widening {
             policy: account.cover.policy,
             census: &trees,

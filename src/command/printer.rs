@@ -36,6 +36,13 @@ impl Printer {
         self.terminal
     }
 
+    /// Returns how many characters a line of the terminal has, if what is written is read on one.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        (self.terminal && size.ws_col > 0).then(|| usize::from(size.ws_col))
+    }
+
     /// Writes lines in place of the `above` last ones, on a terminal; `above` is 0 the first time.
     pub fn lines(&mut self, lines: &[String], above: usize) {
         if above > 0 {
@@ -43,10 +50,7 @@ impl Printer {
             let _ = write!(self.out, "\x1b[{above}F\x1b[J");
         }
         // A line that the terminal breaks would take more room than goes up again.
-        let width = rustix::termios::tcgetwinsize(std::io::stdout())
-            .ok()
-            .filter(|size| self.terminal && size.ws_col > 0)
-            .map_or(usize::MAX, |size| usize::from(size.ws_col));
+        let width = self.width().unwrap_or(usize::MAX);
         for line in lines {
             let line: String = line.chars().take(width).collect();
             let _ = writeln!(self.out, "{line}");

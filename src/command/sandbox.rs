@@ -36,6 +36,12 @@ pub(super) struct Args {
     /// A domain that exists; any does when none is named
     #[arg(long, value_name = "NAME", value_parser = domain)]
     pub domain: Vec<String>,
+    /// A domain that is switched off: it is listed so, and its refreshes are refused
+    #[arg(long, value_name = "NAME", value_parser = domain)]
+    pub offline: Vec<String>,
+    /// Answer questions for the details of a prefetch, which the CDN does for chosen accounts only
+    #[arg(long)]
+    pub prefetch_detail: bool,
 }
 
 fn allowance(text: &str) -> Result<(QuotaKind, u64), String> {
@@ -74,6 +80,8 @@ pub(super) async fn run(
     let (api, edge) = (listen(args.api).await?, listen(args.edge).await?);
     let mut options = Options::new(args.origin);
     options.domains = args.domain;
+    options.offline = args.offline;
+    options.detail = args.prefetch_detail;
     options.time_scale = args.time_scale;
     for (kind, limit) in args.quota {
         options.quota[kind] = limit;

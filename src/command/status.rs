@@ -101,6 +101,16 @@ fn render(status: &Value, config: &Config) -> String {
         if let Some(note) = facts["note"].as_str().filter(|note| !note.is_empty()) {
             let _ = writeln!(text, "account {account}: {note}");
         }
+        let domains = &facts["domains"];
+        if let Some(why) = domains["unchecked"].as_str().filter(|why| !why.is_empty()) {
+            let _ = writeln!(text, "account {account}: its domains could not be checked: {why}");
+        }
+        for one in domains["unserved"].as_array().into_iter().flatten() {
+            let [origin, domain, what, mend] =
+                ["origin", "domain", "what", "mend"].map(|key| word(&one[key]));
+            let _ =
+                writeln!(text, "account {account}: {domain} of origin {origin}: {what}; {mend}");
+        }
     }
     if let Some(seconds) = status["oldest_open_seconds"].as_u64().filter(|seconds| *seconds > 0) {
         let _ = writeln!(text, "oldest open intent: {} old", span(seconds));

@@ -21,6 +21,8 @@ pub(super) fn read(section: Option<Section<'_>>, findings: &mut Findings) -> Lim
         ("tasks_calls", &mut limits.tasks_calls),
         ("task_by_id_calls", &mut limits.task_by_id_calls),
         ("quota_calls", &mut limits.quota_calls),
+        ("detail_calls", &mut limits.detail_calls),
+        ("domains_calls", &mut limits.domains_calls),
     ];
     for (key, calls) in calls {
         let read = section.or(key, u64::from(*calls), value::count(1..=10_000), findings);

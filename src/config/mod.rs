@@ -5,7 +5,7 @@
 //! **Invariant:** a [`Config`] needs no further checks but those that ask the machine (does the
 //! root exist, can the key be read); defaults stand here, or with the type that has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,15 +15,18 @@ use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::plan::Policy;
+use crate::domain::prefetch::{PrefetchByHost, PrefetchOptions};
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
 use crate::domain::stage::Stages;
+use crate::domain::verdict::Verdicts;
 use crate::domain::watch::{Links, Means};
 
 mod duration;
 mod limits;
 mod mapping;
 mod origin;
+mod prefetch;
 mod problem;
 mod read;
 mod section;
@@ -121,6 +124,8 @@ pub struct Account {
     pub poll_first: Duration,
     /// What the gap between two looks at a job grows to; at least `poll_first`.
     pub poll_max: Duration,
+    /// How long it is between two questions about tasks while there are few of them.
+    pub poll_gap: Duration,
     /// When a task that never appears or never ends is given up; at least `poll_max`.
     pub poll_give_up: Duration,
     /// The gap between two looks for a call whose answer never came; at least 60 s, except to
@@ -134,6 +139,8 @@ pub struct Account {
     pub rules: Rules,
     /// Whether and how wide asks stand for URLs.
     pub cover: Cover,
+    /// What the CDN's codes mean.
+    pub verdicts: Verdicts,
 }
 
 /// When a directory or a regex stands for URLs: `[account.NAME.cover]`.
@@ -162,6 +169,8 @@ pub struct Origin {
     pub root: PathBuf,
     /// Whose domains they are.
     pub account: AccountName,
+    /// How the CDN is to prefetch what it serves.
+    pub prefetch: PrefetchOptions,
     /// In which order a deploy goes.
     pub stages: Stages,
     /// Which URLs its paths have, which are excluded and which are prefetched.
@@ -203,6 +212,28 @@ impl Config {
                 &std::io::Error::other("it is incomplete, and it can't be said how"),
             )),
         }
+    }
+
+    /// Returns the hosts that an account's origins have URLs on, each with its origin.
+    #[must_use]
+    pub fn hosts(&self, account: &AccountName) -> BTreeSet<(OriginName, String)> {
+        let origins = self.origins.values().filter(|origin| origin.account == *account);
+        let hosts = origins.flat_map(|origin| {
+            origin.mapping.hosts().map(|host| (origin.name.clone(), host.to_owned()))
+        });
+        hosts.collect()
+    }
+
+    /// Returns how the CDN is to prefetch on each host of an account.
+    #[must_use]
+    pub fn prefetching(&self, account: &AccountName) -> PrefetchByHost {
+        let mut hosts = PrefetchByHost::default();
+        for origin in self.origins.values().filter(|origin| origin.account == *account) {
+            for host in origin.mapping.hosts() {
+                hosts.insert(host, &origin.prefetch);
+            }
+        }
+        hosts
     }
 
     /// Reads the file at `path`, with the credentials directory of this process's environment.

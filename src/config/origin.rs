@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::section::{Findings, Found, Section, Wrong, nearest};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Origin, mapping, value};
+use super::{Origin, mapping, prefetch, value};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::stage::{self, After, Stages};
@@ -19,6 +19,8 @@ pub(super) struct Placed {
     /// What of its account's day is kept for it, in percent.
     pub(super) share: Option<Found<u64>>,
     root: Range<usize>,
+    /// Where its options of a prefetch stand.
+    pub(super) prefetch: Range<usize>,
 }
 
 /// Reads one origin.
@@ -31,6 +33,7 @@ pub(super) fn origin(
     let root = section.required("root", "\"/srv/www\"", value::path, findings);
     let account = account_of(&mut section, accounts, findings);
     let written = mapping::read(&mut section, findings);
+    let prefetch = prefetch::options(&mut section, findings);
     let stages = stages(&mut section, findings);
     let short = value::time(MILLISECOND..=HOUR);
     let settle = timed(&mut section, "settle", SECOND, &short, findings);
@@ -60,6 +63,7 @@ pub(super) fn origin(
             name: OriginName::from(name),
             root: root.value,
             account,
+            prefetch: prefetch.value,
             stages,
             mapping,
             settle: settle.value,
@@ -76,6 +80,7 @@ pub(super) fn origin(
         },
         share,
         root: root.span,
+        prefetch: prefetch.span,
     })
 }
 

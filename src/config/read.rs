@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::origin::{Placed, origin, outside, twice};
+use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Account, Config, Cover, Log, LogFormat, LogLevel, limits, value};
@@ -15,6 +16,7 @@ use crate::domain::names::AccountName;
 use crate::domain::plan::{BATCH, Policy};
 use crate::domain::quota::purse::Rules;
 use crate::domain::quota::{PerKind, QuotaKind};
+use crate::domain::verdict::Verdicts;
 
 /// The gap that keeps a slow listing of tasks from being taken for an absence (rule 4).
 const DOUBT_GAP: std::time::Duration = MINUTE;
@@ -90,6 +92,7 @@ fn top_level(
             }
             for other in &origins {
                 twice(&placed, &other.origin, findings);
+                differently(&placed, other, findings);
             }
             if let Some(account) = accounts.get_mut(&placed.origin.account) {
                 placed.origin.mapping.hold_to(account.limits.url_bytes);
@@ -162,7 +165,9 @@ fn account(
         section.or("timeout", 10 * SECOND, value::time(100 * MILLISECOND..=30 * SECOND), findings);
     let batch = section.or("batch", BATCH as u64, value::count(1..=1_000), findings);
     let poll = value::time(MILLISECOND..=3 * DAY);
-    let poll_first = timed(&mut section, "poll_first", 3 * MINUTE, &poll, findings);
+    let poll_first = timed(&mut section, "poll_first", 5 * MINUTE, &poll, findings);
+    let poll_gap =
+        section.or("poll_gap", 10 * SECOND, value::time(MILLISECOND..=10 * MINUTE), findings);
     let mut poll_max = timed(&mut section, "poll_max", 10 * MINUTE, &poll, findings);
     let mut poll_give_up = timed(&mut section, "poll_give_up", 6 * HOUR, &poll, findings);
     in_order(&section, ("poll_first", &poll_first), ("poll_max", &mut poll_max), findings);
@@ -182,6 +187,7 @@ fn account(
     let (quota, rules) = quota(section.table("quota", findings), findings);
     let limits = limits::read(section.table("limits", findings), findings);
     let cover = cover(section.table("cover", findings), findings);
+    let verdicts = verdicts(section.tables("verdict", findings), findings);
     section.finish(findings);
     Some(Account {
         name: AccountName::from(name),
@@ -191,6 +197,7 @@ fn account(
         timeout,
         batch: usize::try_from(batch).unwrap_or(1),
         poll_first: poll_first.value,
+        poll_gap,
         poll_max: poll_max.value,
         poll_give_up: poll_give_up.value,
         doubt_gap: doubt_gap.value,
@@ -198,6 +205,7 @@ fn account(
         limits,
         rules,
         cover,
+        verdicts,
     })
 }
 
@@ -237,6 +245,24 @@ fn cover(section: Option<Section<'_>>, findings: &mut Findings) -> Cover {
         expressions.into_iter().flat_map(|found| found.value).map(|found| found.value).collect();
     section.finish(findings);
     cover
+}
+
+/// Reads what an operator teaches about codes of the CDN.
+fn verdicts(sections: Vec<Section<'_>>, findings: &mut Findings) -> Verdicts {
+    let mut taught = BTreeMap::new();
+    for mut section in sections {
+        let code = section.required("code", "\"Some.Code\"", value::code, findings);
+        let means = section.required("means", "\"later\"", value::verdict, findings);
+        section.finish(findings);
+        if let (Some(code), Some(means)) = (code, means)
+            && taught.insert(code.value.to_ascii_lowercase(), means.value).is_some()
+        {
+            let wrong =
+                Wrong::new(format!("`{}` is taught twice", code.value), "leave one of the two");
+            findings.refuse(code.span, "again", wrong);
+        }
+    }
+    Verdicts::teach(taught)
 }
 
 /// Writes an origin's share into the rules of its account, and refuses one too many.

@@ -59,7 +59,8 @@ fn the_minimal_configuration_has_every_default() {
     let origin = &config.origins[&OriginName::from("www")];
     assert_eq!(config.log, Log::default());
     assert_eq!(account.batch, 100);
-    assert_eq!(account.poll_first, Duration::from_secs(180));
+    assert_eq!(account.poll_first, Duration::from_secs(300));
+    assert_eq!(account.poll_gap, Duration::from_secs(10));
     assert_eq!(account.poll_max, Duration::from_secs(600));
     assert_eq!(account.doubt_gap, Duration::from_secs(60));
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
@@ -105,6 +106,7 @@ fn the_rules_in_the_example_are_good() {
     let spec = origin.mapping.spec();
     assert_eq!((spec.rewrites.len(), spec.queries.len()), (3, 2));
     assert!(spec.rewrites[0].only && spec.queries[1].ignore_params);
+    assert_eq!(origin.prefetch.headers["Accept-Encoding"], ["gzip", "br"]);
 }
 
 #[test]
@@ -335,6 +337,59 @@ fn with_two_accounts_an_origin_says_whose_it_is() {
     assert_eq!(messages(&adding(second, "")), ["`[origin.www]` lacks `account`"]);
     let config = config(&adding(second, "account = \"other\""));
     assert_eq!(config.origins[&OriginName::from("www")].account.as_str(), "other");
+}
+
+#[test]
+fn a_host_is_prefetched_in_one_way() {
+    let other = |options: &str| {
+        let origin = "[origin.other]\nroot = \"/srv/other\"\n\
+            domains = [\"https://www.example.com/other/\"]\n";
+        format!("{MINIMAL}\n{origin}{options}")
+    };
+    let options = "prefetch_area = \"overseas\"\nprefetch_l2 = true\nprefetch_query_hashkey = true\n\
+        prefetch_consistency_hash = true\nprefetch_headers = { Accept-Encoding = [\" \"] }\n";
+    let message = "`[origin.other]` and `[origin.www]` both serve www.example.com and have it \
+        prefetched in different ways";
+    assert_eq!(messages(&other(options)), [message]);
+    let same = other(options).replace("[origin.www]\n", &format!("[origin.www]\n{options}"));
+    let config = config(&same);
+    let options = config.prefetching(&"main".into()).of("www.example.com");
+    let origin = &config.origins[&OriginName::from("www")];
+    assert_eq!((origin.prefetch.parameters().len(), &origin.prefetch), (5, &options));
+}
+
+#[test]
+fn each_slip_in_the_options_of_a_prefetch_is_named() {
+    let with = |options: &str| with("[origin.www]", &format!("[origin.www]\n{options}"));
+    let long = format!("prefetch_headers = {{ X = [\"{}\"] }}", "a".repeat(980));
+    refused(&[
+        (with("prefetch_area = \"china\""), "`prefetch_area` can't be \"china\""),
+        (
+            with("prefetch_headers = 3"),
+            "`prefetch_headers` is a table of headers, not a whole number",
+        ),
+        (
+            with("prefetch_headers = { \"a b\" = [\"c\"] }"),
+            "`prefetch_headers` can't have \"a b\": that is no name of a header",
+        ),
+        (
+            with("prefetch_headers = { a = \"b\" }"),
+            "`prefetch_headers` needs a list of values for a",
+        ),
+        (with("prefetch_headers = { a = [] }"), "`prefetch_headers` needs a list of values for a"),
+        (
+            with("prefetch_headers = { a = [\"\"] }"),
+            "`prefetch_headers` has a value of a that is not a text of plain characters",
+        ),
+        (
+            with("prefetch_headers = { a = [\"\\n\"] }"),
+            "`prefetch_headers` has a value of a that is not a text of plain characters",
+        ),
+        (
+            with(&long),
+            "the options of a prefetch take 1020 bytes of a query, and 1000 are for them",
+        ),
+    ]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::domain::endpoint::endpoint_problem;
 use crate::domain::mapping::DirectoryUrls;
 use crate::domain::stage::After;
 use crate::domain::url::canonical_target;
+use crate::domain::verdict::Verdict;
 use crate::domain::watch::{Links, Means};
 
 /// The directory that systemd puts credentials in, as it may be written in a path.
@@ -141,7 +142,7 @@ pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
 }
 
 /// Reads one of a few words.
-fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
+pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
     let text = text(value)?;
     if let Some((_, choice)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*choice);
@@ -153,7 +154,21 @@ fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
     Err(Wrong::new(format!("can't be \"{text}\""), help))
 }
 
-/// Reads `directory_urls`.
+/// Reads the code of an answer, or how codes begin.
+pub(super) fn code(value: &DeValue<'_>) -> Read<String> {
+    let text = text(value)?;
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text);
+    }
+    let help = "write it as the log shows it, or its beginning: \"QuotaExceeded.\"";
+    Err(Wrong::new(format!("is no code of the CDN's: `{text}`"), help))
+}
+
+/// Reads what a code means.
+pub(super) fn verdict(value: &DeValue<'_>) -> Read<Verdict> {
+    choice(value, Verdict::WORDS)
+}
+
 /// Reads an expression of a refresh.
 pub(super) fn expression(value: &DeValue<'_>) -> Read<Target> {
     let text = text(value)?;
@@ -163,6 +178,7 @@ pub(super) fn expression(value: &DeValue<'_>) -> Read<Target> {
     })
 }
 
+/// Reads `directory_urls`.
 pub(super) fn directory_urls(value: &DeValue<'_>) -> Read<DirectoryUrls> {
     use DirectoryUrls::{Both, None, Slash};
     choice(value, &[("slash", Slash), ("both", Both), ("none", None)])

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::deploy::DeployId;
 use super::names::{AccountName, OriginName};
+use super::own::Unserved;
 use super::time::Timestamp;
 
 /// How an origin is looked at.
@@ -93,6 +94,17 @@ pub struct AccountFacts {
     pub note: String,
     /// When the CDN last answered.
     pub answered_at: Option<Timestamp>,
+    /// What it said at the start of the domains that are mapped.
+    pub domains: DomainFacts,
+}
+
+/// What the CDN said of the domains that an account's origins serve.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct DomainFacts {
+    /// Why it could not be told; empty where it could, and before.
+    pub unchecked: String,
+    /// Those that this account can't refresh.
+    pub unserved: Vec<Unserved>,
 }
 
 /// What the engine knows now and does not store.

@@ -24,6 +24,10 @@ pub struct Limits {
     pub task_by_id_calls: u32,
     /// Questions for the quota a second: 20 (section 0, 2026-11).
     pub quota_calls: u32,
+    /// Questions for the details of a prefetch a second: 30 (section 0, npm 5.0.0).
+    pub detail_calls: u32,
+    /// Questions for the account's domains a second: 100 (section 1.11).
+    pub domains_calls: u32,
     /// URLs of one refresh: 1,000 (section 0, 2026-11).
     pub urls_per_request: usize,
     /// Directories of one refresh: 100 (section 0, 2026-11; 1,000 in 2021).
@@ -65,6 +69,8 @@ impl Limits {
         tasks_calls: 5,
         task_by_id_calls: 30,
         quota_calls: 20,
+        detail_calls: 30,
+        domains_calls: 100,
         urls_per_request: 1_000,
         directories_per_request: 100,
         regexes_per_request: 1,

@@ -46,6 +46,8 @@ pub struct Input<'a> {
     pub batch: usize,
     /// What the CDN takes.
     pub limits: &'a Limits,
+    /// Whether what was refused once goes as it is, and not in ever smaller batches: the caller halves.
+    pub whole: bool,
     /// When and how wide asks stand for URLs.
     pub widening: Widening<'a>,
 }

@@ -328,6 +328,7 @@ impl World<'_> {
             purse: &purse,
             batch: BATCH,
             limits: takes,
+            whole: false,
             widening: Widening {
                 policy: self.policy,
                 census: &self.live,

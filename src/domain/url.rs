@@ -20,6 +20,17 @@ pub use target::{canonical_target, listed_target, literal_start};
 /// [`Limits`](super::limits::Limits), which says what the CDN takes, can be set to.
 pub const MAX_LENGTH: usize = 8_192;
 
+/// Returns how many bytes text has in a query or form: percent-encoded but for unreserved characters.
+#[must_use]
+pub fn encoded_length(text: &str) -> usize {
+    let length = |byte: u8| match byte {
+        b'-' | b'_' | b'.' | b'~' => 1,
+        byte if byte.is_ascii_alphanumeric() => 1,
+        _ => 3,
+    };
+    text.bytes().map(length).sum()
+}
+
 /// What stands for itself in a path: unreserved characters and the separators that no decoder
 /// changes. `+` is not among them, for some decoders read it as a space.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC

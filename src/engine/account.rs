@@ -1,30 +1,61 @@
 //! The board on which an account's loops leave word for each other and for operators.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::domain::facts::Facts;
+use crate::config::Account;
+use crate::domain::facts::{DomainFacts, Facts};
 use crate::domain::names::AccountName;
+use crate::domain::pace::{Errand, Gate, Heard, News, Pace};
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Failure, Reached, Scope, Verdict};
 
-/// An account's wake-ups and its part of the [`Facts`].
+/// The first wait where an operation is not allowed; it doubles up to an hour.
+const FORBIDDEN: Duration = Duration::from_secs(60);
+/// The wait after a refusal for the moment that names none.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// An account's wake-ups, its pace, and its part of the [`Facts`].
 #[derive(Clone, Debug)]
 pub struct AccountBoard {
     account: AccountName,
     facts: watch::Sender<Facts>,
     dispatch: Arc<Notify>,
     poll: Arc<Notify>,
+    pace: Arc<Mutex<Pace>>,
 }
 
 impl AccountBoard {
     /// Makes the board of an account; `facts` is where operators read.
     #[must_use]
-    pub fn new(account: AccountName, facts: watch::Sender<Facts>) -> Self {
+    pub fn new(account: &Account, facts: watch::Sender<Facts>) -> Self {
+        let name = account.name.clone();
         facts.send_modify(|facts| {
-            facts.accounts.entry(account.clone()).or_default();
+            facts.accounts.entry(name.clone()).or_default();
         });
-        Self { account, facts, dispatch: Arc::default(), poll: Arc::default() }
+        let limits = account.limits;
+        let pace = Pace::new(|errand| match errand {
+            Errand::Refresh => limits.refresh_calls,
+            Errand::Prefetch => limits.prefetch_calls,
+            Errand::Tasks => limits.tasks_calls,
+            Errand::TasksById => limits.task_by_id_calls,
+            Errand::Quota => limits.quota_calls,
+        });
+        Self {
+            account: name,
+            facts,
+            dispatch: Arc::default(),
+            poll: Arc::default(),
+            pace: Arc::new(Mutex::new(pace)),
+        }
+    }
+
+    /// Returns whose board it is.
+    #[must_use]
+    pub const fn account(&self) -> &AccountName {
+        &self.account
     }
 
     /// Wakes the dispatch loop: there are new intents, or a prefetch's refresh has ended.
@@ -49,20 +80,116 @@ impl AccountBoard {
         self.poll.clone()
     }
 
-    /// Writes down that the CDN answered: whatever was noted is over.
-    pub fn answered(&self, now: Timestamp) {
+    /// Returns the account's pace.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a call may be made now.
+    #[must_use]
+    pub fn gate(&self, errand: Errand, now: Timestamp) -> Gate {
+        self.pace().gate(errand, now)
+    }
+
+    /// Takes in that a call was answered.
+    pub(super) fn answered(&self, errand: Errand, now: Timestamp) {
+        self.take_in(errand, Heard::Answer, "", now, 0);
+    }
+
+    /// Takes in that a call failed, and what that means.
+    pub(super) fn failed(
+        &self,
+        errand: Errand,
+        (failure, verdict): (&Failure, &Verdict),
+        now: Timestamp,
+        random: u64,
+    ) {
+        let why = failure.to_string();
+        let heard = heard(failure, verdict, &why);
+        self.take_in(errand, heard, &why, now, random);
+    }
+
+    fn take_in(&self, errand: Errand, heard: Heard, why: &str, now: Timestamp, random: u64) {
+        let is_alive = !matches!(heard, Heard::Fault { .. } | Heard::Down { .. });
+        let news = self.pace().heard(errand, heard, now, random);
+        if let Some(news) = news {
+            self.tell(errand, &news, why);
+            // What was shut may be open now.
+            self.wake_dispatch();
+            self.wake_poll();
+        }
+        self.publish(is_alive, now);
+    }
+
+    /// Publishes what slows or stops calls, and when the CDN last answered.
+    pub(super) fn publish(&self, is_alive: bool, now: Timestamp) {
+        let note = self.pace().note(now);
         self.facts.send_if_modified(|facts| {
             let account = facts.accounts.entry(self.account.clone()).or_default();
-            account.answered_at = Some(now);
-            !std::mem::take(&mut account.note).is_empty()
+            if is_alive {
+                account.answered_at = Some(now);
+            }
+            let is_news = account.note != note;
+            account.note = note;
+            is_news
         });
     }
 
-    /// Writes down what stops or slows submission.
-    pub fn note(&self, why: &str) {
+    /// Writes down what the CDN says of the account's domains.
+    pub fn domains(&self, domains: DomainFacts) {
         self.facts.send_modify(|facts| {
-            let account = facts.accounts.entry(self.account.clone()).or_default();
-            why.clone_into(&mut account.note);
+            facts.accounts.entry(self.account.clone()).or_default().domains = domains;
         });
+    }
+
+    fn tell(&self, errand: Errand, news: &News, why: &str) {
+        let account = &self.account;
+        match news {
+            News::KeyRefused => tracing::error!(
+                %account,
+                "the CDN refuses the key: {why}; nothing is lost: what changes waits, the key is tried \
+                 once a minute, and a new one at once"
+            ),
+            News::KeyTaken => tracing::info!(%account, "the CDN takes the key"),
+            News::Away => tracing::warn!(
+                %account,
+                "the CDN does not answer: {why}; what changes waits until it does"
+            ),
+            News::Back => tracing::info!(%account, "the CDN answers again"),
+            News::Slower => tracing::warn!(%account, "{errand} go slower, as the CDN asks: {why}"),
+            News::Closed => tracing::error!(%account, "{errand} stand still: {why}"),
+            News::Open => tracing::info!(%account, "{errand} go on"),
+        }
+    }
+}
+
+/// Returns what a failed call says of the pace.
+fn heard(failure: &Failure, verdict: &Verdict, why: &str) -> Heard {
+    let least = failure.retry_after.unwrap_or_default();
+    let why = why.to_owned();
+    match verdict {
+        Verdict::Later { scope: Scope::Rate, .. } => Heard::Throttled { after: least },
+        Verdict::Later { after, scope: Scope::Queue } => {
+            Heard::Closed { after: after.unwrap_or(FORBIDDEN), why }
+        }
+        Verdict::Later { after, scope: Scope::Account } => match after {
+            Some(after) if failure.reached != Reached::Nothing => {
+                Heard::Down { after: *after, why }
+            }
+            _ => Heard::Fault { after: least, why },
+        },
+        Verdict::Later { after, scope: Scope::Batch } => {
+            Heard::Later { after: after.unwrap_or(MOMENT) }
+        }
+        Verdict::Renew => Heard::Key { why },
+        Verdict::Forbidden | Verdict::Operator => Heard::Closed { after: FORBIDDEN, why },
+        Verdict::Unknown if failure.code.as_deref() == Some("SignatureNonceUsed") => Heard::Refused,
+        Verdict::Unknown => Heard::Fault { after: least, why },
+        Verdict::Later { scope: Scope::Domain, .. }
+        | Verdict::Domain
+        | Verdict::NextDay
+        | Verdict::Split
+        | Verdict::Smaller
+        | Verdict::Never => Heard::Refused,
     }
 }

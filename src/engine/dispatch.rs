@@ -7,29 +7,35 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cdn::{Accepted, Cdn};
+use crate::cdn::Cdn;
 use crate::clock::SharedClock;
 use crate::config::Account;
+use crate::domain::ask::Kind;
 use crate::domain::cover::Recurrence;
 use crate::domain::guard::{self, Guard};
 use crate::domain::intent::{Action, Intent, IntentId, Priority, State, Wait, Waiting};
 use crate::domain::names::OriginName;
+use crate::domain::pace::{Errand, Gate};
 use crate::domain::plan::PlannedBatch;
+use crate::domain::prefetch::PrefetchByHost;
 use crate::domain::quota::{self, QuotaKind};
 use crate::domain::task::{Batch, BatchKey, Fence};
 use crate::domain::time::{Day, Timestamp};
-use crate::domain::verdict::{Failure, Verdict, judge};
 use crate::journal::{Journal, JournalError, Staged};
 
 use super::account::AccountBoard;
-use super::backoff::full_jitter;
 use super::census::Trees;
 use super::step::Step;
+use answer::Answer;
+use lessons::Lessons;
 use treasurer::Treasurer;
 
+mod answer;
 mod doubt;
 mod draft;
 mod hold;
+mod lessons;
+mod prefetch;
 mod treasurer;
 
 /// How many due intents one turn plans; what is beyond waits for the next turn.
@@ -50,10 +56,6 @@ const QUIET: Duration = Duration::from_secs(60);
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// A call may wait this long for its turn under the API's rates before its time-out begins.
 const RATE_WAIT: Duration = Duration::from_secs(1);
-/// Back-off after refusals: full jitter from this base …
-const BACKOFF_BASE: Duration = Duration::from_secs(1);
-/// … up to this cap.
-const BACKOFF_CAP: Duration = Duration::from_secs(300);
 
 /// Turns one account's pending intents into batches.
 pub struct Dispatch {
@@ -64,22 +66,20 @@ pub struct Dispatch {
     board: AccountBoard,
     fence: Fence,
     /// An answer that could not be written yet.
-    unwritten: Option<(Batch, Result<Accepted, Failure>)>,
-    /// No call before this instant: the account was throttled, refused or is unreachable.
-    halted_until: Timestamp,
-    /// No look at a batch in doubt before this instant: the last one failed.
-    no_look_before: Timestamp,
+    unwritten: Option<(Batch, Answer)>,
     /// Batches planned at `planned_at` and not sent yet.
     planned: VecDeque<PlannedBatch>,
     planned_at: Timestamp,
-    /// Refusals in a row, for the back-off.
-    refusals: u32,
+    /// What refusals have told of later batches.
+    lessons: Lessons,
     /// When the quota is asked next.
     quota_at: Timestamp,
     /// What of each origin is held for a person.
     guards: BTreeMap<OriginName, Guard>,
     /// What lives beside what changes.
     trees: Trees,
+    /// How each host is prefetched.
+    prefetching: PrefetchByHost,
     /// The large deploys of late.
     recurrence: Recurrence,
     /// Alarms and forecast.
@@ -107,14 +107,13 @@ impl Dispatch {
             board,
             fence,
             unwritten: None,
-            halted_until: Timestamp::EPOCH,
-            no_look_before: Timestamp::EPOCH,
             planned: VecDeque::new(),
             planned_at: Timestamp::EPOCH,
-            refusals: 0,
+            lessons: Lessons::default(),
             quota_at: Timestamp::EPOCH,
             guards: BTreeMap::new(),
             trees: Trees::default(),
+            prefetching: PrefetchByHost::default(),
             recurrence: Recurrence::of(large),
             treasurer,
         })
@@ -124,6 +123,12 @@ impl Dispatch {
     #[must_use]
     pub fn guarded(self, guards: BTreeMap<OriginName, Guard>) -> Self {
         Self { guards, ..self }
+    }
+
+    /// Has each host prefetched in its own way.
+    #[must_use]
+    pub fn prefetching(self, prefetching: PrefetchByHost) -> Self {
+        Self { prefetching, ..self }
     }
 
     /// Lets plans know what lives beside what changes.
@@ -139,15 +144,20 @@ impl Dispatch {
             return Ok(Step::Worked);
         }
         let now = self.clock.server_now();
-        if now < self.halted_until {
-            return Ok(Step::Idle { until: Some(self.halted_until) });
-        }
         if let Err(later) = quota::may_call(now, self.account.timeout + RATE_WAIT) {
             return Ok(Step::Idle { until: Some(later) });
         }
-        if now >= self.quota_at {
-            self.ask_quota(now).await?;
-            return Ok(Step::Worked);
+        let probe = self.board.pace().probe_at();
+        match probe {
+            Some(at) if now < at => return Ok(Step::Idle { until: Some(at) }),
+            None if now < self.quota_at => {}
+            _ => match self.board.gate(Errand::Quota, now) {
+                Gate::Open => {
+                    self.ask_quota(now).await?;
+                    return Ok(Step::Worked);
+                }
+                gate => self.quota_at = gate.at().unwrap_or(self.quota_at),
+            },
         }
         let (doubts, mut next_doubt) = self.journal.doubts(&self.account.name, now).await?;
         for doubt in doubts {
@@ -155,11 +165,13 @@ impl Dispatch {
                 // It is sent again once the account goes on.
                 continue;
             }
-            if doubt.negatives >= 2 || now >= self.no_look_before {
-                self.resolve(doubt).await?;
-                return Ok(Step::Worked);
+            match self.doubt_gate(&doubt, now) {
+                Gate::Open => {
+                    self.resolve(doubt).await?;
+                    return Ok(Step::Worked);
+                }
+                gate => next_doubt = [next_doubt, gate.at()].into_iter().flatten().min(),
             }
-            next_doubt = Some(self.no_look_before);
         }
         let is_old = now.since(self.planned_at) >= PLAN_LASTS || now < self.planned_at;
         // Another day has another purse.
@@ -167,57 +179,109 @@ impl Dispatch {
             self.planned.clear();
         }
         if let Some(planned) = self.planned.pop_front() {
-            let batch = self.draw_up(planned, now);
-            self.send_staged(batch, now).await?;
-            return Ok(Step::Worked);
+            if self.board.gate(Errand::of(planned.action), now) == Gate::Open {
+                let batch = self.draw_up(planned, now);
+                self.send_staged(batch, now).await?;
+                return Ok(Step::Worked);
+            }
+            self.planned.clear();
         }
-        let next_due = self.plan(now).await?;
+        let (closed, opens_at) = self.closed(now);
+        let next_due = match closed[..] {
+            [_, _] => None,
+            _ => self.plan(&closed, now).await?,
+        };
         if !self.planned.is_empty() || next_due.is_some_and(|at| at <= now) {
             return Ok(Step::Worked);
         }
+        self.board.publish(false, now);
         Ok(Step::Idle {
-            until: [next_doubt, next_due, Some(self.quota_at)].into_iter().flatten().min(),
+            until: [next_doubt, next_due, opens_at, Some(self.quota_at)]
+                .into_iter()
+                .flatten()
+                .min(),
         })
+    }
+
+    /// Returns the actions that no call may be made for now, and when the first may.
+    fn closed(&self, now: Timestamp) -> (Vec<Action>, Option<Timestamp>) {
+        let gates = [Action::Refresh, Action::Prefetch]
+            .map(|action| (action, self.board.gate(Errand::of(action), now)));
+        let closed = gates.into_iter().filter(|(_, gate)| *gate != Gate::Open);
+        (
+            closed.map(|(action, _)| action).collect(),
+            gates.iter().filter_map(|(_, gate)| gate.at()).min(),
+        )
     }
 
     /// Plans what is due and parks what has to wait; returns when more is due. The batches are sent
     /// in the next turns, each staged just before its call, until one isn't accepted: then the plan
-    /// is void. A plan that a guard refuses is not followed: the next turn makes another.
-    async fn plan(&mut self, now: Timestamp) -> Result<Option<Timestamp>, JournalError> {
-        let due = self.journal.due(&self.account.name, now, DUE).await?;
+    /// is void. A plan that a guard refuses is not followed: the next turn makes another. Of `closed`
+    /// actions nothing is planned, and nothing is parked either: they go on by themselves.
+    async fn plan(
+        &mut self,
+        closed: &[Action],
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, JournalError> {
+        let mut due = self.journal.due(&self.account.name, now, DUE).await?;
         if due.intents.is_empty() {
             self.treasurer.look(now).await?;
             return Ok(due.next_at);
         }
+        let is_full = due.intents.len() == DUE;
+        for action in closed {
+            due.in_flight.extend(Kind::ALL.map(|kind| (*action, kind)));
+        }
+        let aside = lessons::set_aside(&mut due.intents, &self.board.pace(), now);
+        self.park(&[], aside, now).await?;
+        if let Some(half) = self.lessons.half(&mut due) {
+            let purse = self.treasurer.purse(now).await?;
+            let (plan, _, _) = self.draft(half, purse, true, now).await;
+            if let Some(batch) = plan.batches.into_iter().next() {
+                self.planned.push_back(batch);
+                self.planned_at = self.clock.server_now();
+                return Ok(due.next_at);
+            }
+            self.lessons.forget_half();
+            return Ok(Some(now));
+        }
         let purse = self.treasurer.purse(now).await?;
-        let (plan, due, purse) = self.draft(due, purse, now).await;
+        let (plan, due, purse) = self.draft(due, purse, false, now).await;
         let held = guard::judge(&plan, &due.intents, &purse, &self.guards);
         if !held.is_empty() {
             self.hold(&held, now).await?;
             return Ok(Some(now));
         }
         let mut waiting = plan.waiting;
-        if due.intents.len() == DUE {
+        if is_full {
             // What only an event ends must not crowd out what could go.
             for (_, waiting) in &mut waiting {
                 waiting.until.get_or_insert(now.plus(CROWDED));
             }
         }
-        let news = newly_waiting(&due.intents, waiting);
-        if !news.is_empty() {
-            // A part at a time: others need the writer too (rule 6).
-            for news in news.chunks(PARKED) {
-                self.journal.park(news, now).await?;
-            }
-            self.tell_parked(&due.intents, &news);
-        }
+        self.park(&due.intents, waiting, now).await?;
         // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
         let mut batches = plan.batches.into_iter();
-        self.planned.extend(batches.next());
+        self.planned.extend(batches.next().map(|batch| prefetch::alike(batch, &self.prefetching)));
         self.planned.extend(batches.filter(|batch| batch.action == Action::Refresh));
         // From now on: a plan that took long to make is no older for it, and is followed.
         self.planned_at = self.clock.server_now();
         Ok(due.next_at)
+    }
+
+    /// Writes down what waits, a part at a time: others need the writer too (rule 6).
+    async fn park(
+        &self,
+        intents: &[Intent],
+        waiting: Vec<(IntentId, Waiting)>,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let news = newly_waiting(intents, waiting);
+        for news in news.chunks(PARKED) {
+            self.journal.park(news, now).await?;
+        }
+        self.tell_parked(intents, &news);
+        Ok(())
     }
 
     /// Tells of what begins to wait for quota, a line for each reason. Backfill may wait.
@@ -237,7 +301,10 @@ impl Dispatch {
         }
     }
 
-    fn draw_up(&self, planned: PlannedBatch, now: Timestamp) -> Batch {
+    fn draw_up(&mut self, mut planned: PlannedBatch, now: Timestamp) -> Batch {
+        if let Some(rest) = self.lessons.of_one_host(&mut planned) {
+            self.planned.push_front(rest);
+        }
         let key = BatchKey::new(now, self.clock.random());
         tracing::debug!(batch.key = %key, batch.asks = planned.asks.len(), "{}", planned.why);
         Batch {
@@ -265,162 +332,8 @@ impl Dispatch {
     }
 
     async fn call(&mut self, batch: Batch) -> Result<(), JournalError> {
-        let targets: Vec<_> = batch.asks.iter().map(|ask| ask.target.clone()).collect();
-        let answer = self.cdn.submit(batch.action, batch.kind, batch.force, &targets).await;
-        self.write(batch, answer).await
-    }
-
-    /// Writes an answer down; keeps it if the journal can't take it now.
-    async fn write(
-        &mut self,
-        batch: Batch,
-        answer: Result<Accepted, Failure>,
-    ) -> Result<(), JournalError> {
-        let result = self.write_answer(&batch, &answer).await;
-        if result.is_err() {
-            self.unwritten = Some((batch, answer));
-        }
-        result
-    }
-
-    async fn write_answer(
-        &mut self,
-        batch: &Batch,
-        answer: &Result<Accepted, Failure>,
-    ) -> Result<(), JournalError> {
-        let now = self.clock.server_now();
-        let failure = match answer {
-            Ok(accepted) => {
-                let first_poll = now.plus(self.account.poll_first);
-                self.journal
-                    .accepted(
-                        &batch.key,
-                        self.fence,
-                        &accepted.tasks,
-                        &accepted.request_id,
-                        now,
-                        first_poll,
-                    )
-                    .await?;
-                self.refusals = 0;
-                self.board.answered(now);
-                tracing::info!(
-                    batch.key = %batch.key,
-                    batch.asks = batch.asks.len(),
-                    batch.action = %batch.action,
-                    batch.kind = %batch.kind,
-                    batch.first = batch.asks.first().map_or("", |ask| ask.target.text.as_str()),
-                    job.tasks = accepted.tasks.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(","),
-                    api.request_id = accepted.request_id,
-                    "the CDN accepted a batch"
-                );
-                self.board.wake_poll();
-                return Ok(());
-            }
-            Err(failure) => failure,
-        };
-        self.planned.clear();
-        let verdict = match judge(failure) {
-            Verdict::Split if batch.asks.len() == 1 => Verdict::Never,
-            verdict => verdict,
-        };
-        let why = explain(failure);
-        if verdict == Verdict::Unknown {
-            let look_at = now.plus(FIRST_LOOK.min(self.account.doubt_gap));
-            self.journal.doubted(&batch.key, self.fence, &why, look_at, now).await?;
-            self.board.note(&why);
-            tracing::warn!(batch.key = %batch.key, "a call's outcome is unknown and will be looked up: {why}");
-            return Ok(());
-        }
-        let not_before = self.not_before(&verdict, failure, now);
-        self.journal.refused(&batch.key, self.fence, &verdict, &why, not_before, now).await?;
-        self.after_refusal(&verdict, &why, not_before, now);
-        Ok(())
-    }
-
-    /// When intents of a refused batch may be planned again.
-    fn not_before(&self, verdict: &Verdict, failure: &Failure, now: Timestamp) -> Timestamp {
-        let jitter = full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals + 1, self.clock.random());
-        match verdict {
-            Verdict::NextDay => Day::of(now).next().start().plus(Duration::from_secs(1)),
-            Verdict::Split | Verdict::Never => now,
-            Verdict::Later { after, .. } => {
-                now.plus(after.or(failure.retry_after).unwrap_or_default().max(jitter))
-            }
-            Verdict::Renew | Verdict::Operator | Verdict::Unknown => {
-                now.plus(jitter.max(Duration::from_secs(60)))
-            }
-        }
-    }
-
-    /// Halts the account where the refusal concerns all of it, and tells the operator.
-    fn after_refusal(
-        &mut self,
-        verdict: &Verdict,
-        why: &str,
-        not_before: Timestamp,
-        now: Timestamp,
-    ) {
-        use crate::domain::verdict::Scope;
-        tracing::warn!(account = %self.account.name, verdict = ?verdict, "the CDN refused a batch: {why}");
-        match verdict {
-            Verdict::Later { scope: Scope::Account, .. } | Verdict::Renew | Verdict::Operator => {
-                self.refusals = self.refusals.saturating_add(1);
-                self.halted_until = not_before;
-                self.board.note(why);
-            }
-            Verdict::NextDay => {
-                self.quota_at = now;
-                self.board.note(why);
-            }
-            Verdict::Later { .. } => self.refusals = self.refusals.saturating_add(1),
-            Verdict::Split | Verdict::Never | Verdict::Unknown => {}
-        }
-        // A key rotated half way looks like a wrong signature, which is a person's matter too.
-        if matches!(verdict, Verdict::Renew | Verdict::Operator) {
-            self.cdn.renew();
-        }
-    }
-
-    /// Reads what the CDN says is left (rule 4), and when to ask again.
-    async fn ask_quota(&mut self, now: Timestamp) -> Result<(), JournalError> {
-        for _ in 0..PRUNINGS {
-            if self.journal.prune(now).await? == 0 {
-                break;
-            }
-        }
-        // Not sooner: the CDN's count may turn a little after the day, and what it said of yesterday
-        // would be taken for somebody's spending of today.
-        let turn = Day::of(now).next().start().plus(QUIET);
-        match self.cdn.quota().await {
-            Ok(reported) => {
-                let after = self.clock.server_now();
-                let reconciled = self
-                    .journal
-                    .quota_reported(&self.account.name, &reported, now, QUIET, after)
-                    .await?;
-                let replaced = reconciled.replaced;
-                tracing::debug!(account = %self.account.name, replaced, "the CDN reported its quota");
-                self.treasurer.reconciled(&reconciled, after).await?;
-                self.refusals = 0;
-                self.board.answered(after);
-                // After a restless answer it is asked again when there may have been quiet.
-                let again = if replaced { QUOTA_EVERY } else { 2 * QUIET };
-                self.quota_at = after.plus(again).min(turn);
-            }
-            Err(failure) => {
-                let why = explain(&failure);
-                tracing::warn!(account = %self.account.name, "the CDN's quota could not be read; going on with our own count: {why}");
-                self.board.note(&why);
-                if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
-                    self.cdn.renew();
-                }
-                // The refusal may have set the clock right.
-                let after = self.clock.server_now();
-                self.quota_at = after.plus(Duration::from_secs(60)).min(turn);
-            }
-        }
-        Ok(())
+        let answer = self.cdn.submit(&prefetch::submission(&batch, &self.prefetching)).await;
+        self.hear(batch, answer).await
     }
 }
 
@@ -437,20 +350,4 @@ fn newly_waiting(
         })
         .collect();
     waiting.into_iter().filter(|(id, now)| known.get(id) != Some(&now)).collect()
-}
-
-/// One line about a failure: code, message and the request id that support asks for.
-pub(super) fn explain(failure: &Failure) -> String {
-    use std::fmt::Write as _;
-    let mut text = failure.code.clone().unwrap_or_default();
-    if !failure.message.is_empty() {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&failure.message);
-    }
-    if let Some(id) = &failure.request_id {
-        let _ = write!(text, " (request id {id})");
-    }
-    text
 }

@@ -4,7 +4,7 @@
 //! **Invariant:** every task is born in [`Engine::start`], named; one that ends unasked stops the
 //! process, and the service manager starts it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub mod account;
 pub mod backoff;
 pub mod census;
 pub mod dispatch;
+mod domains;
 pub mod forward;
 pub mod intake;
 pub mod poll;
@@ -138,8 +139,8 @@ impl Engine {
         let recorded = Arc::new(Notify::new());
         let accepted: Vec<AccountBoard> = config
             .accounts
-            .keys()
-            .map(|name| AccountBoard::new(name.clone(), facts.clone()))
+            .values()
+            .map(|account| AccountBoard::new(account, facts.clone()))
             .collect();
         let mut engine = Self {
             tasks: JoinSet::new(),
@@ -183,7 +184,9 @@ impl Engine {
             )
             .await?
             .guarded(guards.clone())
+            .prefetching(config.prefetching(&account.name))
             .over(trees.remove(&account.name).unwrap_or_default());
+            engine.ask_domains(config.hosts(&account.name), cdn.clone(), board.clone());
             let poll =
                 Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
             engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
@@ -213,6 +216,23 @@ impl Engine {
         self.tasks.spawn(async move {
             let result = run(&name, work, &wake, &clock, &stop).await;
             (name, result)
+        });
+    }
+
+    /// Asks once, beside everything else, whether the hosts are the account's.
+    fn ask_domains(
+        &mut self,
+        hosts: BTreeSet<(OriginName, String)>,
+        cdn: Arc<dyn Cdn>,
+        board: AccountBoard,
+    ) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = domains::ask(&hosts, &*cdn, &board) => stop.cancelled().await,
+            }
+            ("domains".to_owned(), Ok(()))
         });
     }
 

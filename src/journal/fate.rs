@@ -4,7 +4,7 @@ use crate::domain::intent::{Wait, Waiting};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Verdict;
 
-use super::MAX_ATTEMPTS;
+use super::{MAX_ATTEMPTS, MAX_EXPIRIES};
 
 /// What becomes of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,29 +21,48 @@ pub(super) enum Fate {
 }
 
 /// Decides after a refusal. `own` says whether the intent's target is the very one that was asked,
-/// not one that it merely covered. `Unknown` is no refusal and is treated like `Later`.
+/// not one that it merely covered; `alone`, whether the batch had no other ask: among several a split
+/// fails nobody. `Unknown` is no refusal and is treated like `Later`.
 pub(super) fn of_refusal(
     verdict: &Verdict,
     attempt: u32,
-    own: bool,
+    (own, alone): (bool, bool),
     why: &str,
     not_before: Timestamp,
 ) -> Fate {
     let again = |wait| Fate::Again { attempt, waiting: waiting(wait, why, not_before) };
     match verdict {
-        Verdict::Later { .. } | Verdict::Renew | Verdict::Operator | Verdict::Unknown => {
-            again(Wait::Retry)
-        }
+        Verdict::Later { .. }
+        | Verdict::Smaller
+        | Verdict::Domain
+        | Verdict::Renew
+        | Verdict::Forbidden
+        | Verdict::Operator
+        | Verdict::Unknown => again(Wait::Retry),
         Verdict::NextDay => again(Wait::Quota),
         Verdict::Never if own => Fate::Failed(why.to_owned()),
+        Verdict::Split if !alone => {
+            let attempt = attempt.saturating_add(1).min(MAX_ATTEMPTS - 1);
+            Fate::Again { attempt, waiting: waiting(Wait::Retry, why, not_before) }
+        }
         Verdict::Never | Verdict::Split => of_failure(attempt, why, not_before),
     }
 }
 
-/// Decides after a task that failed or never appeared: one attempt more.
+/// Decides after a task that failed: one attempt more.
 pub(super) fn of_failure(attempt: u32, why: &str, not_before: Timestamp) -> Fate {
+    again_below(MAX_ATTEMPTS, attempt, why, not_before)
+}
+
+/// Decides after a job that expired: one attempt more, and fewer of them, for each takes hours and may
+/// well have been carried out.
+pub(super) fn of_expiry(attempt: u32, why: &str, not_before: Timestamp) -> Fate {
+    again_below(MAX_EXPIRIES, attempt, why, not_before)
+}
+
+fn again_below(most: u32, attempt: u32, why: &str, not_before: Timestamp) -> Fate {
     let attempt = attempt.saturating_add(1);
-    if attempt >= MAX_ATTEMPTS {
+    if attempt >= most {
         Fate::Failed(why.to_owned())
     } else {
         Fate::Again { attempt, waiting: waiting(Wait::Retry, why, not_before) }

@@ -34,6 +34,9 @@ pub use types::{
 
 /// How often an intent is asked in vain before it ends failed.
 pub const MAX_ATTEMPTS: u32 = 8;
+
+/// After this many attempts an intent whose job expires is failed.
+pub const MAX_EXPIRIES: u32 = 3;
 /// How many causes an intent keeps; older ones are only counted.
 pub const MAX_CAUSES: u32 = 20;
 /// How many held intents are decided on in one transaction: others need the writer too (rule 6).
@@ -240,6 +243,9 @@ pub trait Journal: Send + Sync + 'static {
         now: Timestamp,
         limit: usize,
     ) -> Result<(Vec<Job>, Option<Timestamp>), JournalError>;
+
+    /// Returns how many jobs have not ended.
+    async fn open_jobs(&self, account: &AccountName) -> Result<u64, JournalError>;
 
     /// Writes down what a poll found. A complete ask ends its intents done; a failed one makes the
     /// intents it carried pending again from `retry.not_before` with one attempt more (rule 2), or

@@ -182,7 +182,7 @@ pub struct Observation {
     /// When to look again, if anything is left.
     pub next_poll: Timestamp,
     /// Whether to give up on asks that have not ended: they are pending again, or failed once
-    /// [`MAX_ATTEMPTS`](super::MAX_ATTEMPTS) is reached, with this reason.
+    /// [`MAX_EXPIRIES`](super::MAX_EXPIRIES) is reached, with this reason.
     pub expire: Option<String>,
 }
 

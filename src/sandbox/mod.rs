@@ -53,6 +53,10 @@ pub struct Options {
     /// The domains that exist; any does when empty. With two or more the edge keeps their copies
     /// apart, and a `Host` that is none of them means the first.
     pub domains: Vec<String>,
+    /// Those of them that are switched off: refreshes of these are refused.
+    pub offline: Vec<String>,
+    /// Whether the details of a prefetch may be asked for; the real API lets chosen accounts only.
+    pub detail: bool,
     /// What a day allows.
     pub quota: PerKind<u64>,
     /// By how much tasks ripen faster than in five minutes; days, minutes, nonces and the allowed
@@ -70,6 +74,8 @@ impl Options {
         Self {
             origin: origin.into(),
             domains: Vec::new(),
+            offline: Vec::new(),
+            detail: false,
             quota: PerKind::from_fn(|kind| match kind {
                 QuotaKind::Url => 10_000,
                 QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
@@ -117,6 +123,8 @@ impl Sandbox {
             keys,
             quota: options.quota,
             domains: domains.clone(),
+            offline: options.offline.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            detail: options.detail,
             ripening: RIPENING / options.time_scale.max(1),
             // Ids have eleven digits (API reference 1.2).
             first_task: 10_000_000_000 + clock.random() % 80_000_000_000,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use refreshd::cdn::{Accepted, Cdn, TaskPage, TaskQuery};
+use refreshd::cdn::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery};
 use refreshd::clock::{Clock, ManualClock, SharedClock};
 use refreshd::config::{Account, Cover};
 use refreshd::database::Database;
@@ -16,7 +16,9 @@ use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
 use refreshd::domain::limits::Limits;
 use refreshd::domain::names::{AccountName, NodeId};
+use refreshd::domain::own::CdnDomain;
 use refreshd::domain::plan::Policy;
+use refreshd::domain::prefetch::PrefetchOptions;
 use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::quota::{PerKind, Reported};
 use refreshd::domain::task::{TaskId, TaskRow, TaskStatus};
@@ -31,6 +33,8 @@ use refreshd::journal::sqlite::SqliteJournal;
 
 mod cover;
 mod guard;
+mod pace;
+mod prefetch;
 
 const SITE: &str = "https://www.example.com";
 
@@ -59,8 +63,14 @@ struct FakeCdn {
     choking: Mutex<Option<String>>,
     /// A task id that it refuses to speak of.
     unspeakable: Mutex<Option<TaskId>>,
-    /// Whether lists of tasks are answered 503 without a code.
-    listing_fails: Mutex<bool>,
+    /// How lists of tasks are refused, if they are.
+    listing: Mutex<Option<(u16, Option<&'static str>)>>,
+    /// A host whose refreshes are refused with this code.
+    closed: Mutex<Option<(&'static str, &'static str)>>,
+    /// Codes that the next calls by operation are refused with, until they are taken away.
+    refusing: Mutex<BTreeMap<&'static str, (u16, &'static str)>>,
+    /// How often each operation was called.
+    calls: Mutex<BTreeMap<&'static str, u32>>,
     /// Whether the next question for the quota is refused for its date, which sets the clock.
     quota_sets_clock: Mutex<bool>,
     /// What it says is left.
@@ -72,6 +82,8 @@ struct FakeCdn {
     accepted: Mutex<Vec<(Action, Kind, Vec<String>)>>,
     /// Whether each accepted call was forced.
     forced: Mutex<Vec<bool>>,
+    /// With which options each accepted call came.
+    prefetched: Mutex<Vec<PrefetchOptions>>,
     /// How often tasks were asked for by id.
     polls: Mutex<u32>,
     rows: Mutex<Vec<TaskRow>>,
@@ -107,6 +119,19 @@ impl FakeCdn {
         Accepted { tasks: vec![task], request_id: "REQUEST".to_owned() }
     }
 
+    /// Counts a call, and refuses it if the test says so.
+    fn called(&self, operation: &'static str) -> Result<(), Failure> {
+        *self.calls.lock().expect("not poisoned").entry(operation).or_default() += 1;
+        match self.refusing.lock().expect("not poisoned").get(operation) {
+            Some((status, code)) => Err(failure(Reached::Answered(*status), Some(code))),
+            None => Ok(()),
+        }
+    }
+
+    fn calls(&self, operation: &'static str) -> u32 {
+        self.calls.lock().expect("not poisoned").get(operation).copied().unwrap_or(0)
+    }
+
     fn targets(&self, action: Action) -> Vec<String> {
         let accepted = self.accepted.lock().expect("not poisoned");
         accepted.iter().filter(|call| call.0 == action).flat_map(|call| call.2.clone()).collect()
@@ -125,13 +150,16 @@ fn failure(reached: Reached, code: Option<&str>) -> Failure {
 
 #[async_trait]
 impl Cdn for FakeCdn {
-    async fn submit(
-        &self,
-        action: Action,
-        kind: Kind,
-        force: bool,
-        targets: &[Target],
-    ) -> Result<Accepted, Failure> {
+    async fn submit(&self, submission: &Submission) -> Result<Accepted, Failure> {
+        let Submission { action, kind, force, targets, prefetch } = submission;
+        let (action, kind) = (*action, *kind);
+        self.called("submit")?;
+        let closed = *self.closed.lock().expect("not poisoned");
+        if let Some((host, code)) = closed
+            && targets.iter().any(|target| target.host() == host)
+        {
+            return Err(failure(Reached::Answered(404), Some(code)));
+        }
         let say = self.script.lock().expect("not poisoned").pop_front();
         let bad = self.bad.lock().expect("not poisoned").clone();
         if bad.is_some_and(|bad| targets.iter().any(|target| target.text == bad)) {
@@ -142,7 +170,8 @@ impl Cdn for FakeCdn {
             return Err(failure(Reached::Answered(502), None));
         }
         if matches!(say, None | Some(Say::Name(_) | Say::AnswerAtLength(_))) {
-            self.forced.lock().expect("not poisoned").push(force);
+            self.forced.lock().expect("not poisoned").push(*force);
+            self.prefetched.lock().expect("not poisoned").push(prefetch.clone());
         }
         match say {
             None => Ok(self.execute(action, kind, targets)),
@@ -170,6 +199,7 @@ impl Cdn for FakeCdn {
 
     async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Failure> {
         *self.polls.lock().expect("not poisoned") += 1;
+        self.called("tasks_by_id")?;
         let unspeakable = self.unspeakable.lock().expect("not poisoned").clone();
         if unspeakable.is_some_and(|task| tasks.contains(&task)) {
             return Err(failure(Reached::Answered(400), Some("InvalidTaskId.Malformed")));
@@ -179,13 +209,14 @@ impl Cdn for FakeCdn {
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, Failure> {
-        if *self.listing_fails.lock().expect("not poisoned") {
-            return Err(failure(Reached::Answered(503), None));
+        self.called("tasks")?;
+        if let Some((status, code)) = *self.listing.lock().expect("not poisoned") {
+            return Err(failure(Reached::Answered(status), code));
         }
         let rows = self.rows.lock().expect("not poisoned");
-        let word = match (query.action, query.kind) {
-            (Action::Prefetch, _) => "preload",
-            (_, Kind::Directory) => "directory",
+        let word = match query.kind {
+            Some((Action::Prefetch, _)) => "preload",
+            Some((_, Kind::Directory)) => "directory",
             _ => "file",
         };
         let rows: Vec<TaskRow> =
@@ -195,12 +226,21 @@ impl Cdn for FakeCdn {
     }
 
     async fn quota(&self) -> Result<PerKind<Option<Reported>>, Failure> {
+        self.called("quota")?;
         if std::mem::take(&mut *self.quota_sets_clock.lock().expect("not poisoned")) {
             self.clock.learn_offset(0);
             let code = Some("InvalidTimeStamp.Expired");
             return Err(failure(Reached::Answered(400), code));
         }
         Ok(*self.reported.lock().expect("not poisoned"))
+    }
+
+    async fn prefetch_detail(&self, _: &TaskId) -> Result<Vec<PrefetchDetail>, Failure> {
+        Err(failure(Reached::Answered(403), Some("Forbidden")))
+    }
+
+    async fn domains(&self) -> Result<Vec<CdnDomain>, Failure> {
+        Err(failure(Reached::Answered(403), Some("Forbidden.RAM")))
     }
 
     fn renew(&self) {}
@@ -246,10 +286,14 @@ impl Bench {
             bad: Mutex::default(),
             choking: Mutex::default(),
             unspeakable: Mutex::default(),
-            listing_fails: Mutex::default(),
+            listing: Mutex::default(),
+            closed: Mutex::default(),
+            refusing: Mutex::default(),
+            calls: Mutex::default(),
             quota_sets_clock: Mutex::default(),
             reported: Mutex::default(),
             forced: Mutex::default(),
+            prefetched: Mutex::default(),
             polls: Mutex::default(),
             failing: Mutex::default(),
             silent_tasks: Mutex::default(),
@@ -259,7 +303,7 @@ impl Bench {
         let database = Database::open(&folder.path().join("refreshd.db")).expect("it works");
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database.clone()));
         let (facts, _) = tokio::sync::watch::channel(Facts::default());
-        let board = AccountBoard::new(account.name.clone(), facts);
+        let board = AccountBoard::new(&account, facts);
         let dispatch = Dispatch::lead(
             account.clone(),
             journal.clone(),
@@ -361,6 +405,7 @@ fn account(quota: PerKind<u64>) -> Account {
         batch: 100,
         poll_first: Duration::from_secs(180),
         poll_max: Duration::from_secs(600),
+        poll_gap: Duration::from_secs(10),
         poll_give_up: Duration::from_secs(6 * 3600),
         doubt_gap: Duration::from_secs(60),
         quota,
@@ -368,6 +413,7 @@ fn account(quota: PerKind<u64>) -> Account {
         rules: Rules::default(),
         // What is not about the cover is easier told by single URLs.
         cover: Cover { policy: Policy::PerUrl, ..Cover::default() },
+        verdicts: refreshd::domain::verdict::Verdicts::default(),
     }
 }
 
@@ -479,8 +525,8 @@ async fn a_new_lead_looks_up_what_its_predecessor_left_in_flight() {
     // The process dies here: nobody knows whether the call was made.
     let shared: SharedClock = bench.clock.clone();
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
-    let board = AccountBoard::new(name, facts);
     let account = account(limits);
+    let board = AccountBoard::new(&account, facts);
     bench.dispatch =
         Dispatch::lead(account, bench.journal.clone(), bench.cdn.clone(), shared, board)
             .await
@@ -674,14 +720,14 @@ async fn a_look_that_fails_holds_up_its_own_kind_only() {
     let mut bench = plenty().await;
     bench.refresh("page").await;
     bench.cdn.script.lock().expect("not poisoned").push_back(Say::Lose);
-    *bench.cdn.listing_fails.lock().expect("not poisoned") = true;
+    *bench.cdn.listing.lock().expect("not poisoned") = Some((503, None));
     bench.turn().await;
     bench.pass(600).await;
     bench.wish(Action::Refresh, directory("d/"), true).await;
     bench.refresh("other").await;
     bench.turn().await;
     assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/d/")]);
-    *bench.cdn.listing_fails.lock().expect("not poisoned") = false;
+    *bench.cdn.listing.lock().expect("not poisoned") = None;
     bench.pass(3600).await;
     assert_eq!(bench.cdn.targets(Action::Refresh).len(), 3, "lost 0");
     bench.assert_all_done(3).await;

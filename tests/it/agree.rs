@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use refreshd::cdn::{Cdn, Client, ClientConfig, CredentialFiles, TaskQuery};
+use refreshd::cdn::{Cdn, Client, ClientConfig, CredentialFiles, Submission, TaskQuery};
 use refreshd::clock::{Clock, ManualClock};
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::intent::Action;
+use refreshd::domain::prefetch::PrefetchOptions;
 use refreshd::domain::quota::QuotaKind;
 use refreshd::domain::task::TaskStatus;
 use refreshd::domain::time::Timestamp;
@@ -60,8 +61,10 @@ async fn every_operation_is_understood() {
         (Action::Refresh, Kind::Tag, true, "/#news"),
         (Action::Prefetch, Kind::Url, false, "/fetched"),
     ] {
-        let target = Target::new(kind, format!("{site}{text}"));
-        let accepted = cdn.submit(action, kind, force, &[target]).await;
+        let targets = vec![Target::new(kind, format!("{site}{text}"))];
+        let prefetch = PrefetchOptions::default();
+        let submission = Submission { action, kind, force, targets, prefetch };
+        let accepted = cdn.submit(&submission).await;
         tasks.extend(accepted.expect("accepted").tasks);
     }
     let log = running.control().log().accepted;
@@ -83,14 +86,12 @@ async fn every_operation_is_understood() {
         assert_eq!(row.status, wanted, "{row:?}");
         assert_eq!(row.created_at, Timestamp::parse(START));
     }
-    let query = TaskQuery {
-        action: Action::Refresh,
-        kind: Kind::Directory,
-        domain: "www.example.com".into(),
-        from: Timestamp::parse(START).expect("valid"),
-        to: clock.now(),
-        page: 1,
-    };
+    let query = TaskQuery::of_domain(
+        (Action::Refresh, Kind::Directory),
+        "www.example.com",
+        Timestamp::parse(START).expect("valid"),
+        clock.now(),
+    );
     let page = cdn.tasks(&query).await.expect("a page");
     assert_eq!((page.total, page.rows.len()), (2, 2));
     let quota = cdn.quota().await.expect("the quota");
@@ -111,8 +112,14 @@ async fn scripted_faults_arrive_as_what_they_are() {
     let cdn = client(&running, clock);
     let control = running.control();
     let action = "RefreshObjectCaches";
-    let targets = [Target::new(Kind::Url, "https://www.example.com/x")];
-    let submit = || cdn.submit(Action::Refresh, Kind::Url, true, &targets);
+    let submission = Submission {
+        action: Action::Refresh,
+        kind: Kind::Url,
+        force: true,
+        targets: vec![Target::new(Kind::Url, "https://www.example.com/x")],
+        prefetch: PrefetchOptions::default(),
+    };
+    let submit = || cdn.submit(&submission);
 
     let code = "Throttling".to_owned();
     let retry_after = Some(1_500);
@@ -134,7 +141,7 @@ async fn scripted_faults_arrive_as_what_they_are() {
     }
     assert_eq!(control.log().accepted.len(), 3, "those were carried out");
     let description = "Internal Error".to_owned();
-    control.fault(Fault::target(&targets[0].text, Ending::Failed { description }));
+    control.fault(Fault::target(&submission.targets[0].text, Ending::Failed { description }));
     submit().await.expect("accepted");
     running.stop().await;
 }

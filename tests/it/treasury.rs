@@ -66,6 +66,8 @@ impl Bench {
             batch: 100,
             poll_first: Duration::from_secs(180),
             poll_max: Duration::from_secs(600),
+            poll_gap: Duration::from_secs(10),
+            verdicts: refreshd::domain::verdict::Verdicts::default(),
             poll_give_up: Duration::from_secs(6 * 3600),
             doubt_gap: Duration::from_secs(60),
             quota: PerKind::from_fn(|_| 1_000_000),
@@ -181,7 +183,7 @@ async fn loops(
 ) -> (Dispatch, Poll) {
     let shared: SharedClock = clock.clone();
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
-    let board = AccountBoard::new(account.name.clone(), facts);
+    let board = AccountBoard::new(account, facts);
     let (journal, cdn) = (journal.clone(), cdn.clone());
     let poll =
         Poll::new(account.clone(), journal.clone(), cdn.clone(), shared.clone(), board.clone());

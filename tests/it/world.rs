@@ -66,7 +66,7 @@ impl World {
             "state_dir = \"{dir}/state\"\n[account.main]\nendpoint = \"http://{api}\"\n\
              access_key_id_file = \"{dir}/access_key_id\"\n\
              access_key_secret_file = \"{dir}/access_key_secret\"\n\
-             poll_first = \"100ms\"\npoll_max = \"200ms\"\n{account}\n\
+             poll_first = \"100ms\"\npoll_gap = \"20ms\"\npoll_max = \"200ms\"\n{account}\n\
              [origin.www]\ndomains = [\"https://www.example.com\"]\n\
              {quick}{origin}\n",
             dir = self.folder.path().display(),

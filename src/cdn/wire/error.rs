@@ -3,21 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::parse_json;
+use super::reply::or_empty;
 
 /// What the CDN says of a call it refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ErrorBody {
     /// The CDN's request id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub request_id: String,
     /// The host that was asked.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub host_id: String,
     /// The code that verdicts go by; never empty in a parsed body.
+    #[serde(deserialize_with = "or_empty")]
     pub code: String,
     /// For people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub message: String,
     /// Where to read more.
     #[serde(default, skip_serializing_if = "Option::is_none")]

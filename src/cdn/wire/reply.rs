@@ -5,9 +5,10 @@ use std::fmt;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::parse_status;
 #[cfg(doc)]
 use super::{Operation, row_type};
+use super::{parse_status, split_task_ids};
+use crate::domain::quota::{QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
 use crate::domain::time::Timestamp;
 
@@ -16,6 +17,7 @@ use crate::domain::time::Timestamp;
 #[serde(rename_all = "PascalCase", default)]
 pub struct SubmitReply {
     /// The CDN's request id.
+    #[serde(deserialize_with = "or_empty")]
     pub request_id: String,
     /// Task ids of a refresh, joined by commas.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text_or_number")]
@@ -25,12 +27,21 @@ pub struct SubmitReply {
     pub push_task_id: Option<String>,
 }
 
+impl SubmitReply {
+    /// Returns the task ids: there are those of a refresh or those of a prefetch.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskId> {
+        let ids = [&self.refresh_task_id, &self.push_task_id];
+        ids.into_iter().flatten().flat_map(|ids| split_task_ids(ids)).collect()
+    }
+}
+
 /// The reply to both questions about tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TasksReply {
     /// The CDN's request id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub request_id: String,
     /// The rows. An answer without them is not believed: "no rows" would send a batch again.
     pub tasks: Tasks,
@@ -121,6 +132,7 @@ macro_rules! quota_reply {
         #[serde(rename_all = "PascalCase", default)]
         pub struct QuotaReply {
             /// The CDN's request id.
+            #[serde(deserialize_with = "or_empty")]
             pub request_id: String,
             $(
                 $(#[$doc])*
@@ -166,6 +178,23 @@ quota_reply! {
     block_remain,
 }
 
+impl QuotaReply {
+    /// Returns what is told of a kind; none unless both figures are there.
+    #[must_use]
+    pub fn of(&self, kind: QuotaKind) -> Option<Reported> {
+        let (quota, remain) = match kind {
+            QuotaKind::Url => (self.url_quota, self.url_remain),
+            QuotaKind::Directory => (self.dir_quota, self.dir_remain),
+            QuotaKind::Regex => (self.regex_quota, self.regex_remain),
+            QuotaKind::IgnoreParams => (self.ignore_params_quota, self.ignore_params_remain),
+            // It isn't told (API reference 1.9).
+            QuotaKind::Tag => (None, None),
+            QuotaKind::Prefetch => (self.preload_quota, self.preload_remain),
+        };
+        Some(Reported { quota: quota?, remain: remain? })
+    }
+}
+
 #[expect(clippy::ref_option, reason = "serde hands the field over as it stands")]
 fn as_text<S: Serializer>(number: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
     match number {
@@ -174,14 +203,16 @@ fn as_text<S: Serializer>(number: &Option<u64>, serializer: S) -> Result<S::Ok, 
     }
 }
 
-/// Reads a JSON number, a string that holds one, or null.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    match text_or_number(deserializer)? {
-        Some(text) if !text.trim().is_empty() => {
-            text.trim().parse().map(Some).map_err(D::Error::custom)
-        }
-        _ => Ok(None),
-    }
+/// Reads a JSON number or a string that holds one. What is neither counts as missing: one odd figure
+/// must not hide the others.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = text_or_number(deserializer)?;
+    Ok(text.and_then(|text| text.trim().parse().ok()))
+}
+
+/// Reads a JSON string or a number as text; null is empty.
+pub(super) fn or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(text_or_number(deserializer)?.unwrap_or_default())
 }
 
 /// Reads a JSON string or a number as text.
@@ -190,14 +221,16 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 /// Reads a JSON string, a number as text, or null.
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn text_or_number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     struct Text;
 
     impl Visitor<'_> for Text {
         type Value = Option<String>;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a string or a whole number")
+            formatter.write_str("a string or a number")
         }
 
         fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
@@ -205,6 +238,14 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
         }
 
         fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+            Ok(Some(number.to_string()))
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+            Ok(Some(number.to_string()))
+        }
+
+        fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
             Ok(Some(number.to_string()))
         }
 

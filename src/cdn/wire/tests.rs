@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::quota::{QuotaKind, Reported};
 use crate::domain::task::TaskRow;
 use crate::domain::time::Timestamp;
 
@@ -110,7 +111,11 @@ fn quota_figures_are_strings_or_numbers_or_missing() {
     assert_eq!((reply.block_remain, reply.dir_remain, reply.dir_quota), (Some(5), None, None));
     let written = serde_json::to_value(&reply).expect("JSON");
     assert_eq!(written["UrlQuota"], "2000");
-    assert_eq!(parse::<QuotaReply>(&json!({ "UrlQuota": "many" })), None);
+    let odd = json!({ "UrlQuota": "many", "UrlRemain": -1, "DirQuota": 99.5, "DirRemain": null,
+        "RegexQuota": 20, "RegexRemain": "7" });
+    let reply: QuotaReply = parse(&odd).expect("a quota");
+    assert_eq!([QuotaKind::Url, QuotaKind::Directory].map(|kind| reply.of(kind)), [None, None]);
+    assert_eq!(reply.of(QuotaKind::Regex), Some(Reported { quota: 20, remain: 7 }));
 }
 
 #[test]

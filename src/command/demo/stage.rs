@@ -143,6 +143,7 @@ endpoint = "http://{api}"
 access_key_id_file = "{key_id}"
 access_key_secret_file = "{secret}"
 poll_first = "500ms"
+poll_gap = "100ms"
 poll_max = "500ms"
 
 [origin.site]

@@ -1,9 +1,13 @@
 //! What only the CDN can tell: whether it takes the key, and what time it is.
 
+use std::collections::BTreeSet;
+
 use super::finding::Finding;
 use crate::cdn::Cdn;
 use crate::command::words::{grouped, span};
-use crate::config::{Account, Config};
+use crate::config::Account;
+use crate::domain::names::{AccountName, OriginName};
+use crate::domain::own::{self, CdnDomain, Unserved};
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::verdict::{Failure, Verdict, judge};
 
@@ -60,18 +64,19 @@ pub(super) fn key(account: &Account, told: &Told) -> Finding {
             .mend(mend)
     };
     let verdict = judge(failure);
-    if verdict == Verdict::Renew || code.contains("Signature") {
+    if verdict == Verdict::Renew {
         let (id, secret) = (&account.access_key_id_file, &account.access_key_secret_file);
         let (id, secret) = (id.display(), secret.display());
         refused(format!("write the right key into {id} and {secret}; then restart the daemon"))
-    } else if verdict != Verdict::Operator {
-        Finding::not_checked(about, format!("the CDN did not tell: {said}"))
-    } else if code.starts_with("Forbidden") || code.starts_with("NoPermission") {
+    } else if verdict == Verdict::Forbidden {
         refused(
             "in the console, give the key's user cdn:RefreshObjectCaches, cdn:PushObjectCache, \
-             cdn:DescribeRefreshTasks, cdn:DescribeRefreshTaskById and cdn:DescribeRefreshQuota"
+             cdn:DescribeRefreshTasks, cdn:DescribeRefreshTaskById, cdn:DescribeRefreshQuota and \
+             cdn:DescribeUserDomains"
                 .to_owned(),
         )
+    } else if verdict != Verdict::Operator {
+        Finding::not_checked(about, format!("the CDN did not tell: {said}"))
     } else {
         refused(format!(
             "in the console, see that the service is open and paid; and is {} the CDN's API?",
@@ -96,19 +101,25 @@ pub(super) fn time(ahead: i64) -> Finding {
         .mend("timedatectl set-ntp true")
 }
 
-/// Says why domains are not checked.
-pub(super) fn domains(config: &Config) -> Vec<Finding> {
-    let finding = |account: &Account| {
-        let origins = config.origins.values().filter(|origin| origin.account == account.name);
-        let mut hosts: Vec<&str> = origins.flat_map(|origin| origin.mapping.hosts()).collect();
-        hosts.sort_unstable();
-        hosts.dedup();
-        let why = format!(
-            "{}: no call that the key needs lists an account's domains; a wrong one is refused at \
-             its first refresh, and `refreshd status` says so then",
-            hosts.join(", ")
-        );
-        Finding::not_checked(format!("domains of {}", account.name), why)
+/// Judges by the CDN's list whether the hosts of an account's origins are domains of it.
+pub(super) fn domains(
+    account: &AccountName,
+    hosts: &BTreeSet<(OriginName, String)>,
+    answer: &Result<Vec<CdnDomain>, Failure>,
+) -> Vec<Finding> {
+    let about = format!("domains of {account}");
+    if let Some(why) = own::unchecked(answer) {
+        return vec![Finding::not_checked(about, why)];
+    }
+    let unserved = own::unserved(hosts, answer.as_deref().unwrap_or_default());
+    if unserved.is_empty() {
+        let hosts: BTreeSet<&str> = hosts.iter().map(|(_, host)| host.as_str()).collect();
+        let hosts: Vec<&str> = hosts.into_iter().collect();
+        return vec![Finding::ok(about, format!("it has {}", hosts.join(", ")))];
+    }
+    let finding = |one: Unserved| {
+        let about = format!("domain {} of origin {}", one.domain, one.origin);
+        Finding::broken(about, one.what).costs("its refreshes are refused").mend(one.mend)
     };
-    config.accounts.values().map(finding).collect()
+    unserved.into_iter().map(finding).collect()
 }

@@ -1,7 +1,7 @@
 //! `refreshd doctor`: what is wrong, what it costs, and the command that repairs it.
 //!
-//! Looks at this machine, asks the running daemon if there is one, and makes one signed call that
-//! changes nothing. Each check returns [`Finding`]s; their words are written in one place.
+//! Looks at this machine, asks the running daemon if there is one, and makes two signed calls that
+//! change nothing. Each check returns [`Finding`]s; their words are written in one place.
 
 use std::path::{Path, PathBuf};
 
@@ -124,11 +124,17 @@ async fn look(config: &Config, clock: &SharedClock, findings: &mut Vec<Finding>)
     for account in config.accounts.values() {
         findings.extend(place::keys(account, &who));
         match run::client(account, clock) {
-            Ok(cdn) => findings.extend(cdn::ask(account, &*cdn, || clock.offset()).await),
+            Ok(cdn) => {
+                findings.extend(cdn::ask(account, &*cdn, || clock.offset()).await);
+                let hosts = config.hosts(&account.name);
+                if !hosts.is_empty() {
+                    let answer = cdn.domains().await;
+                    findings.extend(cdn::domains(&account.name, &hosts, &answer));
+                }
+            }
             Err(failed) => findings.push(credential(account.name.as_str(), &failed, &who)),
         }
     }
-    findings.extend(cdn::domains(config));
 }
 
 /// Says why no call could be made. Key files that are known inside the unit only are no fault.

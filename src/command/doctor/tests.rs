@@ -1,6 +1,7 @@
 //! The words of findings, as an operator reads them.
 
 use super::*;
+use crate::domain::own::CdnDomain;
 use crate::domain::verdict::{Failure, Reached};
 
 const UNIT: &str = "LoadState=loaded
@@ -76,7 +77,6 @@ fn a_full_disk_and_a_wrong_clock_are_said() {
         [("no", false), ("yes", false), ("", true), ("", false)]
             .map(|(answer, set)| clock::judge(answer, set)),
     );
-    findings.extend(cdn::domains(&config("/var/lib/refreshd", "/srv/www")));
     insta::assert_snapshot!(finding::render(&findings));
 }
 
@@ -102,6 +102,32 @@ fn the_answers_of_the_cdn_are_told_apart() {
         refusal(Reached::Nothing, None, "dns error"),
     ];
     let findings: Vec<Finding> = answers.iter().map(|told| cdn::key(account, told)).collect();
+    insta::assert_snapshot!(finding::render(&findings));
+}
+
+#[test]
+fn domains_that_the_account_cannot_refresh_are_named() {
+    let config = config("/var/lib/refreshd", "/srv/www");
+    let account = "main".into();
+    let listed = |name: &str, status: &str| CdnDomain { name: name.into(), status: status.into() };
+    let refusal = Failure {
+        reached: Reached::Answered(403),
+        code: Some("Forbidden.RAM".to_owned()),
+        message: "Not authorized.".to_owned(),
+        retry_after: None,
+        request_id: None,
+    };
+    let answers = [
+        Ok(vec![listed("www.example.com", "online")]),
+        Ok(vec![listed("www.example.com", "offline")]),
+        Ok(vec![listed("example.com", "online")]),
+        Ok(Vec::new()),
+        Err(refusal.clone()),
+        Err(Failure { code: None, message: "dns error".to_owned(), ..refusal }),
+    ];
+    let hosts = config.hosts(&account);
+    let findings: Vec<Finding> =
+        answers.iter().flat_map(|answer| cdn::domains(&account, &hosts, answer)).collect();
     insta::assert_snapshot!(finding::render(&findings));
 }
 

@@ -64,6 +64,7 @@ fn judged(intents: &[Intent], left: u64, guard: Guard) -> Held {
         purse: &purse,
         batch: BATCH,
         limits: &Limits::DOCUMENTED,
+        whole: false,
         widening: Widening::NEVER,
     });
     judge(&plan, intents, &purse, &[("www".into(), guard)].into())

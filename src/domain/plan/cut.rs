@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::Action;
 use crate::domain::limits::Limits;
+use crate::domain::prefetch::PrefetchOptions;
+use crate::domain::url;
 
 /// What a request needs besides its targets, rounded up: `ObjectPath=` in a query, in a form also
 /// `Force=false&` and `&ObjectType=IgnoreParams`; by tag `CacheTag=`, `&Force=false` and `&DomainName=`
@@ -29,7 +31,9 @@ pub(super) fn cut<'a>(
     targets: impl Iterator<Item = &'a Target>,
 ) -> Vec<Vec<usize>> {
     let most_bytes = match (action, kind) {
-        (Action::Prefetch, _) | (Action::Refresh, Kind::Tag) => limits.query_bytes,
+        // Whichever of its targets' options a call will carry, there is room for them.
+        (Action::Prefetch, _) => limits.query_bytes.saturating_sub(PrefetchOptions::LONGEST),
+        (Action::Refresh, Kind::Tag) => limits.query_bytes,
         (Action::Refresh, _) => limits.body_bytes,
     };
     let most_hosts = limits.domains(action, kind);
@@ -64,10 +68,5 @@ pub(super) fn cut<'a>(
 /// Returns how long a target is in a query or form, with the line break (`%0A`) or comma (`%2C`) after
 /// it.
 pub(super) fn encoded_length(text: &str) -> usize {
-    let length = |byte: u8| match byte {
-        b'-' | b'_' | b'.' | b'~' => 1,
-        byte if byte.is_ascii_alphanumeric() => 1,
-        _ => 3,
-    };
-    text.bytes().map(length).sum::<usize>() + 3
+    url::encoded_length(text) + 3
 }

@@ -314,9 +314,9 @@ impl<'a> Planner<'a> {
             let limit = self.input.per_request(action, kind);
             let limit = match attempt {
                 0 => limit,
-                _ => limit.min(128),
+                _ if self.input.whole => limit,
+                _ => limit.min(128).checked_shr(attempt).unwrap_or(0).max(1),
             };
-            let limit = limit.checked_shr(attempt).unwrap_or(0).max(1);
             let targets = group.iter().map(|at| &*self.wanted[*at].target);
             for batch in cut::cut((action, kind), self.input.limits, limit, targets) {
                 let batch: Vec<&Wanted<'_>> =

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Cause, Priority, State, Wait};
+use crate::domain::prefetch::PrefetchOptions;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind};
 use crate::domain::url::canonical_target;
 
@@ -49,6 +50,7 @@ impl World {
             purse: &Purse::plain(now, &self.allowances),
             batch: self.batch,
             limits: &self.limits,
+            whole: false,
             widening: Widening::NEVER,
         })
     }
@@ -531,7 +533,7 @@ proptest! {
             let hosts: HashSet<_> = batch.asks.iter().map(|ask| ask.target.host()).collect();
             prop_assert!(hosts.len() <= world.limits.domains(batch.action, batch.kind));
             let bytes: usize = batch.asks.iter().map(|ask| cut::encoded_length(&ask.target.text)).sum();
-            prop_assert!(batch.action == Action::Refresh || bytes <= world.limits.query_bytes);
+            prop_assert!(batch.action == Action::Refresh || bytes + PrefetchOptions::LONGEST <= world.limits.query_bytes);
             let only_wide = batch.action == Action::Refresh && batch.kind != Kind::Url;
             prop_assert!(only_wide || !batch.force);
         }

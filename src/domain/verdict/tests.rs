@@ -22,9 +22,9 @@ const fn seconds(seconds: u64, scope: Scope) -> Verdict {
 const ROWS: &[(&str, &[u16], Verdict)] = &[
     ("InvalidObjectPath.Malformed", &[400], Verdict::Split),
     ("ObjectPath.Malformed", &[400], Verdict::Split),
-    ("InvalidObjectPath.Size.Malformed", &[400], Verdict::Split),
-    ("InvalidObjectPath.ExceedsMaximum", &[400], Verdict::Split),
-    ("SingleRequest.OverLimit", &[400], Verdict::Split),
+    ("InvalidObjectPath.Size.Malformed", &[400], Verdict::Smaller),
+    ("InvalidObjectPath.ExceedsMaximum", &[400], Verdict::Smaller),
+    ("SingleRequest.OverLimit", &[400], Verdict::Smaller),
     ("InvalidObjectType.Malformed", &[400], Verdict::Never),
     ("InvalidObjectType.ValueNotSupported", &[400], Verdict::Never),
     ("InvalidExtensiveDomain.ValueNotSupported", &[400], Verdict::Split),
@@ -34,17 +34,17 @@ const ROWS: &[(&str, &[u16], Verdict)] = &[
     ("QuotaExceeded.Preload", &[400], Verdict::NextDay),
     ("QuotaPerMinuteExceeded.Refresh", &[400], seconds(60, Scope::Domain)),
     ("TooMany.Refresh", &[400], seconds(60, Scope::Domain)),
-    ("PreloadQueueFull", &[400, 403], seconds(300, Scope::Batch)),
+    ("PreloadQueueFull", &[400, 403], seconds(300, Scope::Queue)),
     ("Throttling", &[400, 503], THROTTLED),
     ("Throttling.User", &[400, 503], THROTTLED),
     ("Throttling.Api", &[400, 503], THROTTLED),
     ("TooManyRequests", &[429], THROTTLED),
     ("FlowControlError", &[400], THROTTLED),
-    ("InvalidDomain.NotFound", &[404], Verdict::Split),
-    ("InvalidDomain.Offline", &[404], Verdict::Split),
-    ("IllegalOperation", &[403], Verdict::Split),
-    ("IllegalOperationDomain", &[400], Verdict::Split),
-    ("DomainInProtectedMode", &[403], Verdict::Split),
+    ("InvalidDomain.NotFound", &[404], Verdict::Domain),
+    ("InvalidDomain.Offline", &[404], Verdict::Domain),
+    ("IllegalOperation", &[403], Verdict::Domain),
+    ("IllegalOperationDomain", &[400], Verdict::Domain),
+    ("DomainInProtectedMode", &[403], Verdict::Domain),
     ("ServiceBusy", &[403], seconds(120, Scope::Domain)),
     ("SystemUpgrading", &[403], seconds(60, Scope::Account)),
     ("SystemBusy", &[403], seconds(60, Scope::Account)),
@@ -65,15 +65,15 @@ const ROWS: &[(&str, &[u16], Verdict)] = &[
     ("InvalidSecurityToken.Expired", &[400], Verdict::Renew),
     ("InvalidSecurityToken.Malformed", &[400], Verdict::Renew),
     ("InvalidSecurityToken.MismatchWithAccessKey", &[400], Verdict::Renew),
-    ("SignatureDoesNotMatch", &[400, 403], Verdict::Operator),
-    ("IncompleteSignature", &[400, 403], Verdict::Operator),
+    ("SignatureDoesNotMatch", &[400, 403], Verdict::Renew),
+    ("IncompleteSignature", &[400, 403], Verdict::Renew),
     ("SignatureNonceUsed", &[400], Verdict::Unknown),
-    ("InvalidTimeStamp.Expired", &[400], THROTTLED),
+    ("InvalidTimeStamp.Expired", &[400], Verdict::Later { after: None, scope: Scope::Batch }),
     ("InvalidTimeStamp.Format", &[400], Verdict::Operator),
     ("IllegalTimestamp", &[400], Verdict::Operator),
-    ("Forbidden.RAM", &[403], Verdict::Operator),
-    ("NoPermission", &[403], Verdict::Operator),
-    ("Forbidden", &[403], Verdict::Operator),
+    ("Forbidden.RAM", &[403], Verdict::Forbidden),
+    ("NoPermission", &[403], Verdict::Forbidden),
+    ("Forbidden", &[403], Verdict::Forbidden),
     ("Forbidden.RiskControl", &[403], Verdict::Operator),
     ("Forbidden.UserVerification", &[403], Verdict::Operator),
     ("InvalidApi.NotFound", &[400, 404], Verdict::Operator),
@@ -124,8 +124,9 @@ fn what_may_have_been_executed_is_unknown() {
 
 #[test]
 fn nothing_written_is_tried_again_and_a_long_query_is_split() {
-    assert_eq!(judge(&failure(Reached::Nothing, None)), THROTTLED);
-    assert_eq!(judge(&failure(Reached::Nothing, Some(QUERY_TOO_LONG))), Verdict::Split);
+    assert_eq!(judge(&failure(Reached::Nothing, None)), UNREACHED);
+    assert_eq!(judge(&failure(Reached::Nothing, Some(QUERY_TOO_LONG))), Verdict::Smaller);
+    assert_eq!(judge(&failure(Reached::Nothing, Some(NO_CREDENTIALS))), Verdict::Renew);
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn an_unknown_refusal_is_split_unless_it_names_a_wait() {
     let mut refused = answered(400, "SomethingNew");
     assert_eq!(judge(&refused), Verdict::Split);
     refused.retry_after = Some(Duration::from_secs(7));
-    assert_eq!(judge(&refused), seconds(7, Scope::Account));
+    assert_eq!(judge(&refused), seconds(7, Scope::Rate));
 }
 
 #[test]
@@ -146,4 +147,28 @@ fn a_wait_in_the_answer_lengthens_but_never_shortens() {
     let mut spent = answered(400, "QuotaExceeded.Refresh");
     spent.retry_after = Some(Duration::from_secs(5));
     assert_eq!(judge(&spent), Verdict::NextDay);
+}
+
+#[test]
+fn what_an_operator_taught_counts_before_what_is_documented() {
+    let taught = [
+        ("quotaexceeded.".to_owned(), Verdict::Never),
+        ("QuotaExceeded.Refresh".to_owned(), Verdict::Split),
+        ("Brand.New".to_owned(), Verdict::Domain),
+    ];
+    let verdicts = Verdicts::teach(BTreeMap::from(taught));
+    assert_eq!(verdicts.judge(&answered(400, "QuotaExceeded.Refresh")), Verdict::Split);
+    assert_eq!(verdicts.judge(&answered(400, "QuotaExceeded.Preload")), Verdict::Never);
+    assert_eq!(verdicts.judge(&answered(404, "brand.new.code")), Verdict::Domain);
+    assert!(verdicts.know("Brand.New") && !Verdicts::default().know("Brand.New"));
+    // What may have been executed stays unknown, whatever was taught.
+    assert_eq!(verdicts.judge(&answered(500, "Brand.New")), Verdict::Unknown);
+}
+
+#[test]
+fn every_word_for_a_verdict_is_read() {
+    for (word, verdict) in Verdict::WORDS {
+        assert_eq!(Verdict::parse(word).as_ref(), Some(verdict));
+    }
+    assert_eq!(Verdict::parse("maybe"), None);
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{BACKOFF_BASE, BACKOFF_CAP, Dispatch, explain};
+use super::Dispatch;
 use crate::cdn::wire::row_type;
 use crate::cdn::{Cdn, TaskQuery};
 use crate::domain::ask::Target;
+use crate::domain::pace::{Errand, Gate, Pace};
 use crate::domain::task::{Batch, TaskId, TaskRow};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Day, Timestamp};
 use crate::domain::url::listed_target;
-use crate::domain::verdict::{Failure, Verdict, judge};
-use crate::engine::backoff::full_jitter;
+use crate::domain::verdict::{Failure, Scope, Verdict};
 use crate::journal::{Doubt, JournalError};
 
 /// A batch that was sent this often, each time without an answer or a trace, is taken apart, so that
@@ -23,35 +23,63 @@ const ASIDE: Duration = Duration::from_secs(3600);
 const HISTORY: Duration = Duration::from_secs(3 * 86_400 - 60);
 
 impl Dispatch {
+    /// Returns whether the next step about a batch in doubt may be taken: a look, or a second call.
+    pub(super) fn doubt_gate(&self, doubt: &Doubt, now: Timestamp) -> Gate {
+        let pace = self.board.pace();
+        if doubt.negatives >= 2 {
+            return pace.gate(Errand::of(doubt.batch.action), now);
+        }
+        if is_blind(doubt, &pace, now) { Gate::Open } else { pace.gate(Errand::Tasks, now) }
+    }
+
     /// Looks a batch in doubt up (rule 4), or sends it again once two looks have found nothing.
     pub(super) async fn resolve(&mut self, doubt: Doubt) -> Result<(), JournalError> {
         let now = self.clock.server_now();
         if doubt.negatives >= 2 {
             let batch = self.journal.resend(&doubt.batch.key, self.fence, now).await?;
             if doubt.sends >= SENDS {
-                return self.take_apart(&batch, doubt.sends, now).await;
+                let why = format!(
+                    "the CDN was asked {} times and neither answered nor lists it",
+                    doubt.sends
+                );
+                return self.take_apart(&batch, &Verdict::Split, &why, now).await;
+            }
+            if Day::of(doubt.staged_at) != Day::of(now) {
+                // It was paid for on a day that is over: what today has left is for a plan to say.
+                let again = Verdict::Later { after: None, scope: Scope::Batch };
+                let why = "the CDN neither answered nor lists it, and the day has turned";
+                return self.take_apart(&batch, &again, why, now).await;
             }
             tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
             return self.call(batch).await;
         }
-        let found = match look_up(self.cdn.as_ref(), &doubt, now).await {
-            Ok(found) => found,
-            Err(failure) => {
-                // Not a negative look: nothing was learnt. Look when the CDN answers again; other
-                // kinds go on.
-                self.refusals = self.refusals.saturating_add(1);
-                let wait =
-                    full_jitter(BACKOFF_BASE, BACKOFF_CAP, self.refusals, self.clock.random());
-                let now = self.clock.server_now();
-                self.no_look_before = now.plus(wait.max(Duration::from_secs(1)));
-                self.board.note(&explain(&failure));
-                if matches!(judge(&failure), Verdict::Renew | Verdict::Operator) {
-                    self.cdn.renew();
+        let is_blind = is_blind(&doubt, &self.board.pace(), now);
+        let found =
+            if is_blind { Ok(Vec::new()) } else { look_up(self.cdn.as_ref(), &doubt, now).await };
+        let now = self.clock.server_now();
+        let found = match found {
+            Ok(found) => {
+                if !is_blind {
+                    self.board.answered(Errand::Tasks, now);
                 }
-                return Ok(());
+                found
+            }
+            Err(failure) => {
+                let verdict = self.account.verdicts.judge(&failure);
+                let random = self.clock.random();
+                self.board.failed(Errand::Tasks, (&failure, &verdict), now, random);
+                if !matches!(
+                    verdict,
+                    Verdict::Forbidden | Verdict::Operator | Verdict::Never | Verdict::Split
+                ) {
+                    // Not a look: nothing was learnt. Look when the CDN answers again; other kinds go on.
+                    tracing::debug!(batch.key = %doubt.batch.key, "a look at a batch in doubt failed: {failure}");
+                    return Ok(());
+                }
+                tracing::warn!(batch.key = %doubt.batch.key, batch.asks = doubt.batch.asks.len(), "a batch in doubt can't be looked up, so it may be asked for twice: {failure}");
+                Vec::new()
             }
         };
-        let now = self.clock.server_now();
         // After the second look without a find there is nothing left to wait for.
         let is_last = found.is_empty() && doubt.negatives >= 1;
         let look_at = if is_last { now } else { now.plus(self.account.doubt_gap) };
@@ -62,20 +90,27 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Gives up a batch that leaves no trace however often it is sent: its intents come back in
-    /// smaller ones, behind what waits already.
+    /// Gives up a batch that leaves no trace: its intents come back, in smaller ones after a split,
+    /// behind what waits already.
     async fn take_apart(
         &mut self,
         batch: &Batch,
-        sends: u32,
+        verdict: &Verdict,
+        why: &str,
         now: Timestamp,
     ) -> Result<(), JournalError> {
-        let why = format!("the CDN was asked {sends} times and neither answered nor lists it");
         tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "a batch is taken apart: {why}");
-        let not_before = if batch.asks.len() > 1 { now } else { now.plus(ASIDE) };
+        let is_alone = batch.asks.len() == 1 && *verdict == Verdict::Split;
+        let not_before = if is_alone { now.plus(ASIDE) } else { now };
         self.planned.clear();
-        self.journal.refused(&batch.key, self.fence, &Verdict::Split, &why, not_before, now).await
+        self.journal.refused(&batch.key, self.fence, verdict, why, not_before, now).await
     }
+}
+
+/// Returns whether a look could not tell anything: such batches are never listed, or listing is not
+/// allowed and it is not time yet to try again.
+fn is_blind(doubt: &Doubt, pace: &Pace, now: Timestamp) -> bool {
+    !doubt.batch.can_be_adopted() || pace.is_closed(Errand::Tasks, now)
 }
 
 /// Returns the asks of a batch in doubt that the CDN lists, with their task ids.
@@ -87,20 +122,16 @@ async fn look_up(
     now: Timestamp,
 ) -> Result<Vec<(Target, TaskId)>, Failure> {
     let batch = &doubt.batch;
-    if !batch.can_be_adopted() {
-        return Ok(Vec::new());
-    }
     let hosts: BTreeSet<&str> = batch.asks.iter().map(|ask| ask.target.host()).collect();
     let mut found = BTreeMap::new();
     for host in hosts {
-        let mut query = TaskQuery {
-            action: batch.action,
-            kind: batch.kind,
-            domain: host.to_owned(),
-            from: doubt.staged_at.max(now.minus(HISTORY)),
-            to: now.plus(Duration::from_secs(60)),
-            page: 1,
-        };
+        let mut query = TaskQuery::of_domain(
+            (batch.action, batch.kind),
+            host,
+            doubt.staged_at.max(now.minus(HISTORY)),
+            now.plus(Duration::from_secs(60)),
+        );
+        query.page = 1;
         let mut seen = 0;
         loop {
             let page = cdn.tasks(&query).await?;

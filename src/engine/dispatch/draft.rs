@@ -5,27 +5,32 @@ use std::collections::BTreeMap;
 use super::Dispatch;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, Intent};
-use crate::domain::plan::{self, Plan, Widening};
+use crate::domain::plan::{self, Plan, Policy, Widening};
 use crate::domain::quota::QuotaKind;
 use crate::domain::quota::purse::Purse;
 use crate::domain::time::Timestamp;
 use crate::journal::Due;
 
 impl Dispatch {
-    /// Makes a plan, beside the other tasks: it may have to count all that lives.
+    /// Makes a plan, beside the other tasks: it may have to count all that lives. A `whole` one keeps
+    /// what is due together, as it is.
     pub(super) async fn draft(
         &mut self,
         due: Due,
         purse: Purse,
+        whole: bool,
         now: Timestamp,
     ) -> (Plan, Due, Purse) {
-        self.note_large(&due.intents, now);
+        if !whole {
+            self.note_large(&due.intents, now);
+        }
         let again = self.recurrence.again(now);
         let (trees, cover) = (self.trees.clone(), self.account.cover.clone());
-        let (batch, limits) = (self.account.batch, self.account.limits);
+        let batch = self.lessons.batch(self.account.batch);
+        let limits = self.account.limits;
         let plan = move || {
             let widening = Widening {
-                policy: cover.policy,
+                policy: if whole { Policy::PerUrl } else { cover.policy },
                 census: &trees,
                 spare: cover.spare,
                 again,
@@ -39,6 +44,7 @@ impl Dispatch {
                 purse: &purse,
                 batch,
                 limits: &limits,
+                whole,
                 widening,
             });
             (plan, due, purse)

@@ -203,6 +203,10 @@ impl Journal for ReferenceJournal {
         self.verb(|memory| memory.jobs_due(account, now, limit))
     }
 
+    async fn open_jobs(&self, account: &AccountName) -> Result<u64, JournalError> {
+        self.verb(|memory| Ok(memory.open_jobs(account)))
+    }
+
     async fn observe(
         &self,
         observation: &Observation,

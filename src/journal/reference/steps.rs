@@ -13,6 +13,7 @@ use crate::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::Verdict;
 use crate::journal::check::{AskState, BatchState};
+use crate::journal::fate::Fate;
 use crate::journal::{
     AcceptedWishes, Doubt, Due, Job, JobAsk, JournalError, Observation, Retry, Staged, fate,
 };
@@ -303,11 +304,12 @@ impl Memory {
         for place in kept.places(AskState::Open) {
             kept.asks[place].0 = AskState::Ended;
         }
+        let alone = open.len() == 1;
         for ask in open {
             for id in ask.intents {
                 let row = self.row(id)?;
                 let own = row.intent.target == ask.target;
-                let fate = fate::of_refusal(verdict, row.attempt, own, why, not_before);
+                let fate = fate::of_refusal(verdict, row.attempt, (own, alone), why, not_before);
                 self.settle(id, fate, now)?;
             }
         }
@@ -436,6 +438,11 @@ impl Memory {
         Ok((jobs.collect(), next))
     }
 
+    pub(super) fn open_jobs(&mut self, account: &AccountName) -> u64 {
+        let of_account = |kept: &&Kept| kept.batch.account == *account && kept.has_job();
+        self.batches.values().filter(of_account).count() as u64
+    }
+
     pub(super) fn observe(
         &mut self,
         observation: &Observation,
@@ -450,22 +457,25 @@ impl Memory {
         let job = job.ok_or_else(out_of_turn)?;
         job.polls += 1;
         job.next_poll = observation.next_poll;
-        let mut said: Vec<(Target, TaskStatus)> = observation.news.clone();
-        if let Some(why) = &observation.expire {
-            let left = places.iter().map(|place| &kept.batch.asks[*place].target);
-            said.extend(left.map(|target| (target.clone(), TaskStatus::Failed(why.clone()))));
+        let left: Vec<Target> =
+            places.iter().map(|place| kept.batch.asks[*place].target.clone()).collect();
+        for (target, status) in &observation.news {
+            self.hear((key, target), status, fate::of_failure, retry, now)?;
         }
-        for (target, status) in said {
-            self.hear(key, &target, &status, retry, now)?;
+        if let Some(why) = &observation.expire {
+            let status = TaskStatus::Failed(why.clone());
+            for target in &left {
+                self.hear((key, target), &status, fate::of_expiry, retry, now)?;
+            }
         }
         Ok(())
     }
 
     fn hear(
         &mut self,
-        key: &BatchKey,
-        target: &Target,
+        (key, target): (&BatchKey, &Target),
         status: &TaskStatus,
+        fate: impl Fn(u32, &str, Timestamp) -> Fate,
         retry: Retry,
         now: Timestamp,
     ) -> Answer<()> {
@@ -486,7 +496,7 @@ impl Memory {
         ids.sort();
         for id in ids {
             if let TaskStatus::Failed(why) = status {
-                let fate = fate::of_failure(self.row(id)?.attempt, why, retry.not_before);
+                let fate = fate(self.row(id)?.attempt, why, retry.not_before);
                 self.settle(id, fate, now)?;
             } else {
                 self.end(id, Outcome::Done, now)?;

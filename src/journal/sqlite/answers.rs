@@ -53,7 +53,8 @@ pub(super) fn refused(
     for ask in &open {
         for intent in flight::of_ask(tx, key.as_str(), ask.ordinal)? {
             let own = intent.target == ask.target;
-            let fate = fate::of_refusal(verdict, intent.attempt, own, why, not_before);
+            let alone = open.len() == 1;
+            let fate = fate::of_refusal(verdict, intent.attempt, (own, alone), why, not_before);
             flight::settle(tx, &intent, fate, now)?;
         }
     }

@@ -193,7 +193,7 @@ impl Journal for SqliteJournal {
         now: Timestamp,
     ) -> Result<(), JournalError> {
         let key = key.clone();
-        let verdict = verdict.clone();
+        let verdict = *verdict;
         let why = why.to_owned();
         self.database
             .call("journal.refused", move |tx| {
@@ -264,6 +264,11 @@ impl Journal for SqliteJournal {
         self.database
             .call("journal.jobs_due", move |tx| poll::jobs_due(tx, &account, now, limit))
             .await
+    }
+
+    async fn open_jobs(&self, account: &AccountName) -> Result<u64, JournalError> {
+        let account = account.clone();
+        self.database.call("journal.open_jobs", move |tx| poll::open_jobs(tx, &account)).await
     }
 
     async fn observe(

@@ -9,6 +9,7 @@ use crate::domain::intent::Outcome;
 use crate::domain::names::AccountName;
 use crate::domain::task::{BatchKey, TaskStatus};
 use crate::domain::time::Timestamp;
+use crate::journal::fate::Fate;
 use crate::journal::{Job, JobAsk, JournalError, Observation, Retry, fate};
 
 const JOBS_DUE: &str = "-- journal.jobs_due
@@ -17,6 +18,9 @@ WHERE account = ?1 AND ended_at IS NULL AND next_poll <= ?2 ORDER BY next_poll, 
 
 const NEXT_JOB: &str = "-- journal.next_job
 SELECT min(next_poll) FROM job WHERE account = ?1 AND ended_at IS NULL AND next_poll > ?2";
+
+const OPEN_JOBS: &str = "-- journal.open_jobs
+SELECT count(*) FROM job WHERE account = ?1 AND ended_at IS NULL";
 
 const LIVE_JOB: &str = "-- journal.live_job
 SELECT 1 FROM job WHERE batch = ?1 AND ended_at IS NULL";
@@ -59,6 +63,11 @@ pub(super) fn jobs_due(
     Ok((jobs, next))
 }
 
+pub(super) fn open_jobs(tx: &Transaction<'_>, account: &AccountName) -> Result<u64, JournalError> {
+    let count = first(tx, OPEN_JOBS, [account.as_str()], |row| Ok(row.get::<_, i64>(0)?))?;
+    Ok(count.map_or(0, i64::unsigned_abs))
+}
+
 pub(super) fn observe(
     tx: &Transaction<'_>,
     observation: &Observation,
@@ -72,14 +81,15 @@ pub(super) fn observe(
     let mut open = asks(tx, key, "accepted")?;
     for (target, status) in &observation.news {
         if let Some(place) = open.iter().position(|ask| ask.target == *target)
-            && hear(tx, key, &open[place], status, retry, now)?
+            && hear(tx, (key, &open[place]), status, fate::of_failure, retry, now)?
         {
             open.remove(place);
         }
     }
     if let Some(why) = &observation.expire {
         for ask in open.drain(..) {
-            hear(tx, key, &ask, &TaskStatus::Failed(why.clone()), retry, now)?;
+            let status = TaskStatus::Failed(why.clone());
+            hear(tx, (key, &ask), &status, fate::of_expiry, retry, now)?;
         }
     }
     let ended_at = open.is_empty().then_some(now.as_micros());
@@ -90,9 +100,9 @@ pub(super) fn observe(
 /// Writes down what is said of an ask; returns whether it ended.
 fn hear(
     tx: &Transaction<'_>,
-    key: &BatchKey,
-    ask: &StoredAsk,
+    (key, ask): (&BatchKey, &StoredAsk),
     status: &TaskStatus,
+    fate: impl Fn(u32, &str, Timestamp) -> Fate,
     retry: Retry,
     now: Timestamp,
 ) -> Result<bool, JournalError> {
@@ -108,7 +118,7 @@ fn hear(
     for intent in flight::of_ask(tx, key.as_str(), ask.ordinal)? {
         match status {
             TaskStatus::Failed(why) => {
-                let fate = fate::of_failure(intent.attempt, why, retry.not_before);
+                let fate = fate(intent.attempt, why, retry.not_before);
                 flight::settle(tx, &intent, fate, now)?;
             }
             _ => flight::end(tx, &intent, &Outcome::Done, now)?,

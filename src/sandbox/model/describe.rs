@@ -187,6 +187,6 @@ fn window(
     Ok(Some((from, to)))
 }
 
-fn malformed_task_id() -> Refusal {
+pub(super) fn malformed_task_id() -> Refusal {
     Refusal::new(400, "InvalidTaskId.Malformed", "The specified TaskId is malformed.")
 }

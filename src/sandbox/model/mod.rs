@@ -4,7 +4,7 @@
 //! **Invariant:** nothing here does I/O, asks a clock or draws randomness, so every rule of the API
 //! is tested without a socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -22,6 +22,7 @@ use verify::Verifier;
 
 pub(crate) mod call;
 mod describe;
+mod domains;
 pub(crate) mod fault;
 mod lines;
 mod meter;
@@ -54,6 +55,10 @@ pub(crate) struct Settings {
     pub(crate) quota: PerKind<u64>,
     /// The domains that exist; any does when empty. Lower case.
     pub(crate) domains: Vec<String>,
+    /// Those that are switched off. Lower case.
+    pub(crate) offline: Vec<String>,
+    /// Whether the account is on the list of those that may ask for the details of a prefetch.
+    pub(crate) detail: bool,
     /// How long a refresh takes, and a prefetch at most.
     pub(crate) ripening: Duration,
     /// Ids count up from here.
@@ -71,6 +76,8 @@ pub struct Accepted {
     pub kind: QuotaKind,
     /// Whether copies are dropped instead of revalidated.
     pub force: bool,
+    /// The other parameters of a prefetch, as they were sent.
+    pub options: BTreeMap<String, String>,
     /// The lines of `ObjectPath` as they were sent, blank ones left out; a cache tag as
     /// `https://HOST/#TAG`.
     pub targets: Vec<String>,
@@ -98,6 +105,8 @@ pub(crate) struct Model {
     verifier: Verifier,
     meter: Meter,
     tasks: Tasks,
+    /// The hosts that were asked for.
+    seen: BTreeSet<String>,
     pub(crate) faults: Faults,
     log: Log,
 }
@@ -108,6 +117,7 @@ impl Model {
             verifier: Verifier::new(settings.keys.clone()),
             meter: Meter::new(settings.quota, now),
             tasks: Tasks::new(settings.first_task, settings.ripening),
+            seen: BTreeSet::new(),
             faults: Faults::default(),
             log: Log::default(),
             settings,
@@ -149,6 +159,8 @@ impl Model {
             Some(Operation::DescribeRefreshTasks) => self.describe_tasks(&parameters, now),
             Some(Operation::DescribeRefreshTaskById) => self.describe_by_id(&parameters, now),
             Some(Operation::DescribeRefreshQuota) => Ok(self.describe_quota(now)),
+            Some(Operation::DescribePreloadDetailById) => self.describe_detail(&parameters, now),
+            Some(Operation::DescribeUserDomains) => self.describe_domains(&parameters),
             None => Err(Refusal::new(
                 404,
                 "InvalidAction.NotFound",

@@ -25,6 +25,8 @@ impl World {
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let now = Timestamp::parse("2026-11-22T12:00:30Z").expect("valid");
         let mut settings = Settings {
+            offline: Vec::new(),
+            detail: false,
             keys: vec![key("id", "secret", None), key("sts", "other", Some("a token"))],
             quota: PerKind::from_fn(|kind| match kind {
                 QuotaKind::Url => 10_000,

@@ -104,6 +104,7 @@ struct SlowClock {
     takes: AtomicU64,
 }
 
+#[async_trait::async_trait]
 impl Clock for SlowClock {
     fn now(&self) -> Timestamp {
         self.clock.now()
@@ -129,6 +130,10 @@ impl Clock for SlowClock {
         self.clock.learn_offset(micros);
     }
 
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+
     fn server_now(&self) -> Timestamp {
         let now = self.clock.server_now();
         self.clock.advance(Duration::from_secs(self.takes.swap(0, Ordering::SeqCst)));
@@ -138,7 +143,7 @@ impl Clock for SlowClock {
 
 async fn dispatch_by(bench: &Bench, clock: SharedClock, account: Account) -> Dispatch {
     let (facts, _) = tokio::sync::watch::channel(Facts::default());
-    let board = AccountBoard::new(account.name.clone(), facts);
+    let board = AccountBoard::new(&account, facts);
     let (journal, cdn) = (bench.journal.clone(), bench.cdn.clone());
     Dispatch::lead(account, journal, cdn, clock, board).await.expect("leads")
 }

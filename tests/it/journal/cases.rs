@@ -297,6 +297,7 @@ pub(crate) async fn a_finished_job_ends_its_intents(world: &mut World) {
     let batch = world.batch_of_all().await;
     world.stage_ready(&batch).await;
     world.accepted(&batch).await;
+    assert_eq!(world.journal.open_jobs(&world.account).await.expect("a number"), 1);
     let (jobs, next) = world.journal.jobs_due(&world.account, world.now, 10).await.expect("jobs");
     assert!(jobs.is_empty());
     assert_eq!(next, Some(world.now.plus(180 * SECOND)));

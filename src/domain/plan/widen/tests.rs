@@ -109,6 +109,7 @@ impl World {
             purse: &purse,
             batch: BATCH,
             limits: &Limits::DOCUMENTED,
+            whole: false,
             widening: Widening {
                 policy: Policy::Cover,
                 census: &self.live,
