@@ -102,17 +102,24 @@ async fn a_domain_that_is_refused_holds_up_no_other_and_costs_few_calls() {
 
 #[tokio::test]
 async fn an_operation_that_is_forbidden_stops_alone() {
-    let mut bench = plenty().await;
-    bench.wish(Action::Prefetch, url("page"), false).await;
-    refuse(&bench, "submit", 403, "Forbidden.RAM");
-    bench.turn().await;
-    relent(&bench);
-    bench.refresh("other").await;
-    bench.turn().await;
-    assert_eq!(bench.cdn.targets(Action::Refresh), [format!("{SITE}/other")]);
-    assert!(bench.cdn.targets(Action::Prefetch).is_empty(), "not yet");
-    bench.pass(120).await;
-    assert_eq!(bench.cdn.targets(Action::Prefetch), [format!("{SITE}/page")]);
+    let tag = Target::new(Kind::Tag, format!("{SITE}/#news"));
+    for (action, target) in [(Action::Prefetch, url("page")), (Action::Refresh, tag)] {
+        let mut bench = plenty().await;
+        bench.wish(action, target.clone(), false).await;
+        refuse(&bench, "submit", 403, "Forbidden.RAM");
+        bench.turn().await;
+        relent(&bench);
+        bench.refresh("other").await;
+        bench.turn().await;
+        assert_eq!(
+            bench.cdn.targets(Action::Refresh),
+            [format!("{SITE}/other")],
+            "{target} not yet"
+        );
+        assert!(bench.cdn.targets(Action::Prefetch).is_empty(), "not yet");
+        bench.pass(120).await;
+        assert_eq!(bench.cdn.targets(action).last(), Some(&target.text));
+    }
 }
 
 #[tokio::test]
