@@ -19,6 +19,7 @@ use super::wire::{
 };
 use super::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery, refusal, skew};
 use crate::clock::SharedClock;
+use crate::domain::ask::Target;
 use crate::domain::endpoint::{Proxy, endpoint_problem};
 use crate::domain::intent::Action;
 use crate::domain::limits::Limits;
@@ -277,18 +278,28 @@ fn parameter(name: &str, value: &(impl ToString + ?Sized)) -> (String, String) {
 impl Cdn for Client {
     async fn submit(&self, submission: &Submission) -> Result<Accepted, Failure> {
         let Submission { action, kind, force, targets, prefetch } = submission;
-        let lines: Vec<_> = targets.iter().map(|target| target.text.as_str()).collect();
-        let mut parameters = vec![parameter("ObjectPath", &lines.join("\n"))];
-        let operation = match action {
-            Action::Prefetch => {
+        let texts: Vec<&str> =
+            targets.iter().map(|target| target.tag().unwrap_or(&target.text)).collect();
+        let lines = || parameter("ObjectPath", &texts.join("\n"));
+        let (operation, parameters) = match (action, wire::request_type(*kind)) {
+            (Action::Prefetch, _) => {
                 let options = prefetch.parameters();
-                parameters.extend(options.iter().map(|(name, value)| parameter(name, value)));
-                Operation::PushObjectCache
+                let options = options.iter().map(|(name, value)| parameter(name, value));
+                (Operation::PushObjectCache, [lines()].into_iter().chain(options).collect())
             }
-            Action::Refresh => {
-                parameters.push(parameter("ObjectType", wire::request_type(*kind)));
-                parameters.push(parameter("Force", force));
-                Operation::RefreshObjectCaches
+            (Action::Refresh, Some(word)) => {
+                let parameters =
+                    vec![lines(), parameter("ObjectType", word), parameter("Force", force)];
+                (Operation::RefreshObjectCaches, parameters)
+            }
+            (Action::Refresh, None) => {
+                let domain = targets.first().map_or("", Target::host);
+                let parameters = vec![
+                    parameter("CacheTag", &texts.join(",")),
+                    parameter("DomainName", domain),
+                    parameter("Force", force),
+                ];
+                (Operation::RefreshObjectCacheByCacheTag, parameters)
             }
         };
         let reply: SubmitReply = self.call(operation, &parameters).await?;

@@ -239,7 +239,7 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
                 account.name.clone(),
                 AccountDesk {
                     quota: account.quota,
-                    url_bytes: account.limits.url_bytes,
+                    limits: account.limits,
                     rules: account.rules.clone(),
                     hosts: hosts(account),
                 },

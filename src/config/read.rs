@@ -30,7 +30,8 @@ const QUOTA_MAX: u64 = 1_000_000_000;
 const fn usual_quota(kind: QuotaKind) -> u64 {
     match kind {
         QuotaKind::Url => 10_000,
-        QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+        // Not published for tags: a guess on the safe side.
+        QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
         QuotaKind::Regex => 20,
         QuotaKind::Prefetch => 1_000,
     }

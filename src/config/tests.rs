@@ -65,7 +65,7 @@ fn the_minimal_configuration_has_every_default() {
     assert_eq!(account.poll_max, Duration::from_secs(600));
     assert_eq!(account.doubt_gap, Duration::from_secs(60));
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
-    assert_eq!(quota, [10_000, 100, 20, 100, 1_000]);
+    assert_eq!(quota, [10_000, 100, 20, 100, 100, 1_000]);
     assert_eq!(account.rules, Rules { reserve: 5, ..Rules::default() });
     assert_eq!(origin.account, account.name);
     assert_eq!(origin.mapping.spec().index, ["index.html"]);

@@ -79,7 +79,7 @@ impl Options {
             detail: false,
             quota: PerKind::from_fn(|kind| match kind {
                 QuotaKind::Url => 10_000,
-                QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+                QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
                 QuotaKind::Regex => 20,
                 QuotaKind::Prefetch => 1_000,
             }),

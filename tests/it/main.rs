@@ -34,6 +34,7 @@ mod space;
 mod store;
 mod swap;
 mod systemd;
+mod tags;
 mod tolerance;
 mod treasury;
 mod trees;

@@ -87,7 +87,8 @@ pub struct Accepted {
     pub force: bool,
     /// The other parameters of a prefetch, as they were sent.
     pub options: BTreeMap<String, String>,
-    /// The lines of `ObjectPath` as they were sent, blank ones left out.
+    /// The lines of `ObjectPath` as they were sent, blank ones left out; a cache tag as
+    /// `https://HOST/#TAG`.
     pub targets: Vec<String>,
     /// The ids that were answered.
     pub task_ids: Vec<String>,
@@ -160,6 +161,9 @@ impl Model {
         let parameters = call.parameters();
         match call.header("x-acs-action").and_then(Operation::parse) {
             Some(Operation::RefreshObjectCaches) => self.refresh(&parameters, now, request_id),
+            Some(Operation::RefreshObjectCacheByCacheTag) => {
+                self.refresh_tags(&parameters, now, request_id)
+            }
             Some(Operation::PushObjectCache) => self.push(&parameters, now, request_id),
             Some(Operation::DescribeRefreshTasks) => self.describe_tasks(&parameters, now),
             Some(Operation::DescribeRefreshTaskById) => self.describe_by_id(&parameters, now),

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 
 use crate::cdn::sign::{Signable, canonical_query, hex_sha256};
+use crate::domain::ask::Kind;
 
 use super::fault::{Ending, Fault};
 use super::*;
@@ -31,7 +32,7 @@ impl World {
                 QuotaKind::Url => 10_000,
                 QuotaKind::Regex => 20,
                 QuotaKind::Prefetch => 1_000,
-                QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+                QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
             }),
             domains: Vec::new(),
             ripening: Duration::from_secs(300),
@@ -300,6 +301,53 @@ fn one_bad_line_refuses_the_request_and_costs_nothing() {
     let answer = world.refresh("ExQuery", "WWW.example.com:443/x\r\n\r\n www.example.com/y \r\n");
     assert_eq!(ids(&answer).len(), 2);
     assert_eq!(world.remain("IgnoreParamsRemain"), "98");
+}
+
+#[test]
+fn a_refresh_by_tag_is_checked_debited_and_followed() {
+    let mut world = World::with(|settings| settings.domains = vec!["www.example.com".into()]);
+    let action = "RefreshObjectCacheByCacheTag";
+    let site = ("DomainName", "WWW.example.com");
+    let long = "x".repeat(129);
+    let many = vec!["x"; 21].join(",");
+    for (pairs, wanted) in [
+        (vec![site], (400, "MissingParameter")),
+        (vec![("CacheTag", "a")], (400, "MissingParameter")),
+        (vec![site, ("CacheTag", "a,,b")], (400, "InvalidObjectPath.Malformed")),
+        (vec![site, ("CacheTag", "a b")], (400, "InvalidObjectPath.Malformed")),
+        (vec![site, ("CacheTag", &long)], (400, "InvalidObjectPath.Malformed")),
+        (vec![site, ("CacheTag", &many)], (400, "SingleRequest.OverLimit")),
+        (vec![site, ("CacheTag", "a"), ("Force", "yes")], (400, "InvalidParameter.Format")),
+        (vec![("DomainName", "a/b"), ("CacheTag", "a")], (400, "InvalidObjectPath.Malformed")),
+        (
+            vec![("DomainName", "*.example.com"), ("CacheTag", "a")],
+            (400, "InvalidExtensiveDomain.ValueNotSupported"),
+        ),
+        (vec![("DomainName", "a.example"), ("CacheTag", "a")], (404, "InvalidDomain.NotFound")),
+    ] {
+        assert_eq!(code(&world.ask(action, &pairs)), wanted, "{pairs:?}");
+    }
+    for word in ["Tag", "CacheTag", "tag"] {
+        let answer = world.refresh(word, "a");
+        assert_eq!(code(&answer), (400, "InvalidObjectType.Malformed"), "{word}");
+    }
+    let answer = world.ask(action, &[site, ("CacheTag", "a,b"), ("Force", "True")]);
+    let task = ids(&answer).join(",");
+    assert!(!task.contains(','), "{task}");
+    let rows = world.rows(&task);
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["Status"] == "Pending" && row["ObjectType"] == "tag"));
+    world.pass(300);
+    let effects = world.apply();
+    let targets: Vec<_> = effects.iter().map(|effect| effect.target.text.as_str()).collect();
+    assert_eq!(targets, ["https://www.example.com/#a", "https://www.example.com/#b"]);
+    assert!(effects.iter().all(|effect| effect.force && effect.target.kind == Kind::Tag));
+    assert!(world.rows(&task).iter().all(|row| row["Status"] == "Complete"));
+    world.model.set_remaining(QuotaKind::Tag, 1, world.now);
+    let answer = world.ask(action, &[site, ("CacheTag", "a,b")]);
+    assert_eq!(code(&answer), (400, "QuotaExceeded.Refresh"));
+    assert_eq!(world.ask(action, &[site, ("CacheTag", "a")]).status, 200);
+    assert_eq!(world.remain("UrlRemain"), "10000");
 }
 
 #[test]
