@@ -19,7 +19,8 @@ use super::wire::{
 };
 use super::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery, refusal, skew};
 use crate::clock::SharedClock;
-use crate::domain::endpoint::endpoint_problem;
+use crate::domain::ask::Target;
+use crate::domain::endpoint::{Proxy, endpoint_problem};
 use crate::domain::intent::Action;
 use crate::domain::limits::Limits;
 use crate::domain::own::CdnDomain;
@@ -35,6 +36,10 @@ mod tests;
 pub struct ClientConfig {
     /// Scheme and host; https, or http to this machine.
     pub endpoint: Url,
+    /// The endpoint's host, where it is to be called though it is none of Alibaba Cloud's.
+    pub trusted: Option<String>,
+    /// Which way calls go.
+    pub proxy: Proxy,
     /// How long a whole call may take; half of it is for connecting.
     pub timeout: Duration,
     /// What the CDN takes: calls a second, bytes a query.
@@ -49,6 +54,8 @@ impl ClientConfig {
     pub fn new(endpoint: Url) -> Self {
         Self {
             endpoint,
+            trusted: None,
+            proxy: Proxy::None,
             timeout: Duration::from_secs(10),
             limits: Limits::DOCUMENTED,
             user_agent: USER_AGENT.to_owned(),
@@ -60,7 +67,7 @@ impl ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The endpoint is not one that may be called.
-    #[error("`{endpoint}` cannot be the API's endpoint: {problem}")]
+    #[error("`{}` cannot be the API's endpoint: {problem}", endpoint.host_str().unwrap_or_default())]
     Endpoint {
         /// The endpoint.
         endpoint: Url,
@@ -92,7 +99,7 @@ impl Client {
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
         let (endpoint, limits) = (config.endpoint.clone(), config.limits);
-        if let Some(problem) = endpoint_problem(&endpoint) {
+        if let Some(problem) = endpoint_problem(&endpoint, config.trusted.as_deref()) {
             return Err(ClientError::Endpoint { endpoint, problem });
         }
         Ok(Self {
@@ -271,18 +278,28 @@ fn parameter(name: &str, value: &(impl ToString + ?Sized)) -> (String, String) {
 impl Cdn for Client {
     async fn submit(&self, submission: &Submission) -> Result<Accepted, Failure> {
         let Submission { action, kind, force, targets, prefetch } = submission;
-        let lines: Vec<_> = targets.iter().map(|target| target.text.as_str()).collect();
-        let mut parameters = vec![parameter("ObjectPath", &lines.join("\n"))];
-        let operation = match action {
-            Action::Prefetch => {
+        let texts: Vec<&str> =
+            targets.iter().map(|target| target.tag().unwrap_or(&target.text)).collect();
+        let lines = || parameter("ObjectPath", &texts.join("\n"));
+        let (operation, parameters) = match (action, wire::request_type(*kind)) {
+            (Action::Prefetch, _) => {
                 let options = prefetch.parameters();
-                parameters.extend(options.iter().map(|(name, value)| parameter(name, value)));
-                Operation::PushObjectCache
+                let options = options.iter().map(|(name, value)| parameter(name, value));
+                (Operation::PushObjectCache, [lines()].into_iter().chain(options).collect())
             }
-            Action::Refresh => {
-                parameters.push(parameter("ObjectType", wire::request_type(*kind)));
-                parameters.push(parameter("Force", force));
-                Operation::RefreshObjectCaches
+            (Action::Refresh, Some(word)) => {
+                let parameters =
+                    vec![lines(), parameter("ObjectType", word), parameter("Force", force)];
+                (Operation::RefreshObjectCaches, parameters)
+            }
+            (Action::Refresh, None) => {
+                let domain = targets.first().map_or("", Target::host);
+                let parameters = vec![
+                    parameter("CacheTag", &texts.join(",")),
+                    parameter("DomainName", domain),
+                    parameter("Force", force),
+                ];
+                (Operation::RefreshObjectCacheByCacheTag, parameters)
             }
         };
         let reply: SubmitReply = self.call(operation, &parameters).await?;

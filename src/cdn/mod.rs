@@ -112,7 +112,7 @@ pub struct PrefetchDetail {
 /// The CDN, as far as refreshd needs it.
 #[async_trait]
 pub trait Cdn: Send + Sync + 'static {
-    /// Asks for work.
+    /// Asks for work; by tag, of one domain.
     async fn submit(&self, submission: &Submission) -> Result<Accepted, Failure>;
 
     /// Asks how far up to ten task ids are; a shared id brings rows of others along.

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::client::ClientConfig;
 use super::wire::foreign_text;
+use crate::domain::endpoint::Proxy;
 use crate::domain::verdict::{Failure, Reached};
 
 /// How refreshd introduces itself.
@@ -29,18 +30,20 @@ const KEPT: (usize, Duration) = (4, Duration::from_secs(4));
 /// it encoded, when the kept connection turned out to be closed. Once hyper has begun to encode it,
 /// it is gone, and whatever happens to it is reported. So nobody reads a request twice, and an error
 /// while connecting means that nothing was written. Both would end with HTTP/2, which retries
-/// streams, and with TLS early data: neither is on. Redirects are answers like others, and no proxy
-/// is taken from the environment. Half of the time a call may take is for connecting.
+/// streams, and with TLS early data: neither is on. Redirects are answers like others, and a
+/// proxy is used only where one is configured. Half of the time a call may take is for connecting.
 pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
-    builder(&config.endpoint, config.timeout / 2)
-        .user_agent(&config.user_agent)
-        .timeout(config.timeout)
-        .build()
+    let builder = builder(&config.endpoint, &config.proxy, config.timeout / 2)?;
+    builder.user_agent(&config.user_agent).timeout(config.timeout).build()
 }
 
-/// Returns the beginnings of a client for the host of `url`, that repeats nothing, follows nothing and
-/// asks no proxy; how long a whole call may take is for the caller to say.
-pub(super) fn builder(url: &Url, connect: Duration) -> reqwest::ClientBuilder {
+/// Returns the beginnings of a client for the host of `url`, that repeats nothing and follows nothing;
+/// how long a whole call may take is for the caller to say.
+pub(super) fn builder(
+    url: &Url,
+    proxy: &Proxy,
+    connect: Duration,
+) -> Result<reqwest::ClientBuilder, reqwest::Error> {
     install_tls();
     let builder = reqwest::Client::builder()
         .connect_timeout(connect)
@@ -50,13 +53,18 @@ pub(super) fn builder(url: &Url, connect: Duration) -> reqwest::ClientBuilder {
         .pool_idle_timeout(KEPT.1)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .no_proxy()
         .http1_only();
-    // Plain http must not fail for want of the system's CA certificates.
-    match url.scheme() {
-        "http" => builder.https_only(false).tls_certs_only([]),
-        _ => builder.https_only(true),
-    }
+    let builder = match (url.scheme(), proxy) {
+        // Plain http goes to this machine or beside it: through no proxy, and not failing for want of
+        // the system's CA certificates.
+        ("http", _) => return Ok(builder.no_proxy().https_only(false).tls_certs_only([])),
+        (_, Proxy::None) => builder.no_proxy(),
+        (_, Proxy::Through(proxy)) => {
+            builder.no_proxy().proxy(reqwest::Proxy::all(proxy.as_str())?)
+        }
+        (_, Proxy::Environment) => builder,
+    };
+    Ok(builder.https_only(true).tls_version_min(reqwest::tls::Version::TLS_1_2))
 }
 
 /// Returns the beginnings of a client that asks this machine only, over a socket or plain http.

@@ -74,6 +74,8 @@ words! {
     Operation {
         /// Refreshes; parameters travel in a form body.
         RefreshObjectCaches,
+        /// Refreshes by cache tag; parameters travel in the query.
+        RefreshObjectCacheByCacheTag,
         /// Prefetches; parameters travel in the query.
         PushObjectCache,
         /// Lists recent tasks.
@@ -95,6 +97,7 @@ impl Operation {
     pub const fn calls_per_second(self, limits: &Limits) -> u32 {
         match self {
             Self::RefreshObjectCaches => limits.refresh_calls,
+            Self::RefreshObjectCacheByCacheTag => limits.tag_calls,
             Self::PushObjectCache => limits.prefetch_calls,
             Self::DescribeRefreshTasks => limits.tasks_calls,
             Self::DescribeRefreshTaskById => limits.task_by_id_calls,
@@ -111,14 +114,15 @@ impl Operation {
     }
 }
 
-/// Returns the `ObjectType` of a refresh request (1.2).
+/// Returns the `ObjectType` of a refresh request (1.2); none of a tag, which has an operation of its own.
 #[must_use]
-pub const fn request_type(kind: Kind) -> &'static str {
+pub const fn request_type(kind: Kind) -> Option<&'static str> {
     match kind {
-        Kind::Url => "File",
-        Kind::Directory => "Directory",
-        Kind::Regex => "Regex",
-        Kind::IgnoreParams => "IgnoreParams",
+        Kind::Url => Some("File"),
+        Kind::Directory => Some("Directory"),
+        Kind::Regex => Some("Regex"),
+        Kind::IgnoreParams => Some("IgnoreParams"),
+        Kind::Tag => None,
     }
 }
 
@@ -129,11 +133,11 @@ pub fn parse_request_type(text: &str) -> Option<Kind> {
     if text == "ExQuery" {
         return Some(Kind::IgnoreParams);
     }
-    Kind::ALL.into_iter().find(|kind| request_type(*kind) == text)
+    Kind::ALL.into_iter().find(|kind| request_type(*kind) == Some(text))
 }
 
 /// Returns the `ObjectType` of a row in task lists, and of a question for such rows (1.7). No
-/// source prints the word for ignore-params; this one is ours.
+/// source prints the words for ignore-params and tags; these are ours.
 #[must_use]
 pub const fn row_type(action: Action, kind: Kind) -> &'static str {
     match (action, kind) {
@@ -142,6 +146,7 @@ pub const fn row_type(action: Action, kind: Kind) -> &'static str {
         (Action::Refresh, Kind::Directory) => "directory",
         (Action::Refresh, Kind::Regex) => "regex",
         (Action::Refresh, Kind::IgnoreParams) => "ignoreparams",
+        (Action::Refresh, Kind::Tag) => "tag",
     }
 }
 

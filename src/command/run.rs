@@ -191,11 +191,16 @@ async fn cdns(
 /// Makes the client of an account, without an access key yet.
 pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, Failed> {
     let client = ClientConfig {
+        trusted: account.endpoint_is_trusted.clone(),
+        proxy: account.proxy.clone(),
         timeout: account.timeout,
         limits: account.limits,
         ..ClientConfig::new(account.endpoint.clone())
     };
-    let (source, around) = (account.credentials.clone(), Surroundings::of_process());
+    let (source, around) = (
+        account.credentials.clone(),
+        Surroundings { proxy: account.proxy.clone(), ..Surroundings::of_process() },
+    );
     let keyring = Keyring::new(source, around, clock.clone());
     Client::new(&client, keyring, clock.clone()).map_err(|error| {
         let exit = match error {
@@ -234,7 +239,7 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
                 account.name.clone(),
                 AccountDesk {
                     quota: account.quota,
-                    url_bytes: account.limits.url_bytes,
+                    limits: account.limits,
                     rules: account.rules.clone(),
                     hosts: hosts(account),
                 },

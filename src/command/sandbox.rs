@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Tasks ripen N times faster than in five minutes; nothing else is faster
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_scale: u32,
-    /// What a day allows: `url=N,directory=N,regex=N,ignore_params=N,prefetch=N`
+    /// What a day allows: `url=N,directory=N,regex=N,ignore_params=N,tag=N,prefetch=N`
     #[arg(long, value_name = "KIND=N", value_delimiter = ',', value_parser = allowance)]
     pub quota: Vec<(QuotaKind, u64)>,
     /// A domain that exists; any does when none is named
@@ -57,8 +57,9 @@ fn allowance(text: &str) -> Result<(QuotaKind, u64), String> {
     Ok((kind, number))
 }
 
-fn domain(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(['/', ':', '*']) {
+/// Reads a domain's name.
+pub(super) fn domain(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['/', ':', '*', '?', '#']) {
         return Err("a plain name is wanted, like www.example.com".to_owned());
     }
     Ok(text.to_owned())

@@ -7,12 +7,13 @@ use crate::domain::intent::Action;
 use crate::domain::names::AccountName;
 use crate::web::wishes::Request;
 
+use super::sandbox::domain;
 use super::{ConfigArg, Exit, Failed, Printer, check, control};
 
 /// Arguments of `refreshd refresh`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[command(group(clap::ArgGroup::new("kind").args(["directory", "regex", "ignore_params"])))]
+#[command(group(clap::ArgGroup::new("kind").args(["directory", "regex", "ignore_params", "tag"])))]
 pub(super) struct RefreshArgs {
     #[command(flatten)]
     config: ConfigArg,
@@ -28,6 +29,12 @@ pub(super) struct RefreshArgs {
     /// Refresh every cached query variant of each URL.
     #[arg(long)]
     ignore_params: bool,
+    /// The targets are cache tags: every object of --domain that the origin labelled with one.
+    #[arg(long, requires = "domain")]
+    tag: bool,
+    /// Whose cache tags: a host.
+    #[arg(long, requires = "tag", value_name = "HOST", value_parser = domain)]
+    domain: Option<String>,
     /// Drop cached copies instead of only revalidating them (URLs are always dropped).
     #[arg(long)]
     force: bool,
@@ -68,16 +75,21 @@ pub(super) struct PrefetchArgs {
 
 /// Asks the daemon for a refresh.
 pub(super) async fn refresh(args: RefreshArgs, printer: &mut Printer) -> Result<Exit, Failed> {
-    let kind = match (args.directory, args.regex, args.ignore_params) {
-        (true, _, _) => Kind::Directory,
-        (_, true, _) => Kind::Regex,
-        (_, _, true) => Kind::IgnoreParams,
-        _ => Kind::Url,
+    let kinds = [
+        (args.directory, Kind::Directory),
+        (args.regex, Kind::Regex),
+        (args.ignore_params, Kind::IgnoreParams),
+        (args.tag, Kind::Tag),
+    ];
+    let kind = kinds.into_iter().find(|(chosen, _)| *chosen).map_or(Kind::Url, |(_, kind)| kind);
+    let targets = match &args.domain {
+        Some(domain) => args.targets.iter().map(|tag| format!("https://{domain}/#{tag}")).collect(),
+        None => args.targets,
     };
     let request = Request {
         action: Action::Refresh,
         kind,
-        targets: args.targets,
+        targets,
         force: args.force,
         backfill: args.backfill,
         yes: args.yes,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::domain::ask::Target;
 use crate::domain::credentials::KeySource;
+use crate::domain::endpoint::Proxy;
 use crate::domain::guard::Guard;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
@@ -114,6 +115,10 @@ pub struct Account {
     pub name: AccountName,
     /// The CDN's API: https, or http to this machine.
     pub endpoint: url::Url,
+    /// The endpoint's host, repeated where it is none of Alibaba Cloud's: it gets signed calls.
+    pub endpoint_is_trusted: Option<String>,
+    /// Which way calls go there.
+    pub proxy: Proxy,
     /// Where its access key comes from.
     pub credentials: KeySource,
     /// How long one call may take.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeTable;
+use url::Url;
 
 use super::credentials::key_source;
 use super::origin::{Placed, origin, outside, twice};
@@ -12,7 +13,7 @@ use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
 use super::{Account, Config, Cover, Log, LogFormat, LogLevel, limits, value};
-use crate::domain::endpoint::is_loopback;
+use crate::domain::endpoint::{Proxy, endpoint_problem, is_loopback};
 use crate::domain::names::AccountName;
 use crate::domain::plan::{BATCH, Policy};
 use crate::domain::quota::purse::Rules;
@@ -29,7 +30,8 @@ const QUOTA_MAX: u64 = 1_000_000_000;
 const fn usual_quota(kind: QuotaKind) -> u64 {
     match kind {
         QuotaKind::Url => 10_000,
-        QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+        // Not published for tags: a guess on the safe side.
+        QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
         QuotaKind::Regex => 20,
         QuotaKind::Prefetch => 1_000,
     }
@@ -143,6 +145,15 @@ fn account(
 ) -> Option<Account> {
     let endpoint =
         section.required("endpoint", "\"https://cdn.aliyuncs.com\"", value::endpoint, findings);
+    let trusted = section.or("endpoint_is_trusted", None, value::trusted_host, findings);
+    let endpoint = endpoint.filter(|found| {
+        let problem = endpoint_problem(&found.value, trusted.as_deref());
+        if let Some(why) = problem {
+            findings.refuse(found.span.clone(), "this value", refused_endpoint(&found.value, why));
+        }
+        problem.is_none()
+    });
+    let proxy = section.or("proxy", Proxy::None, value::proxy, findings);
     let credentials = key_source(&mut section, credentials, findings);
     let timeout =
         section.or("timeout", 10 * SECOND, value::time(100 * MILLISECOND..=30 * SECOND), findings);
@@ -175,6 +186,8 @@ fn account(
     Some(Account {
         name: AccountName::from(name),
         endpoint: endpoint?.value,
+        endpoint_is_trusted: trusted,
+        proxy,
         credentials: credentials?,
         timeout,
         batch: usize::try_from(batch).unwrap_or(1),
@@ -189,6 +202,21 @@ fn account(
         cover,
         verdicts,
     })
+}
+
+fn refused_endpoint(endpoint: &Url, why: &str) -> Wrong {
+    let host = endpoint.host_str().unwrap_or_default();
+    // What stands before an @ may be a password.
+    let place = format!("{}://{host}{}", endpoint.scheme(), endpoint.path());
+    let place = place.strip_suffix('/').unwrap_or(&place);
+    let help = match endpoint.scheme() {
+        "https" if !host.is_empty() && !host.ends_with(".aliyuncs.com") => format!(
+            "write it like \"https://cdn.aliyuncs.com\"; if that host is truly to get signed calls, \
+             add `endpoint_is_trusted = \"{host}\"`"
+        ),
+        _ => "write it like \"https://cdn.aliyuncs.com\"".to_owned(),
+    };
+    Wrong::new(format!("`endpoint` can't be `{place}`: {why}"), help)
 }
 
 /// How long a changed URL may stay stale to spare one unchanged object a revalidation. Measured with

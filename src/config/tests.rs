@@ -65,7 +65,7 @@ fn the_minimal_configuration_has_every_default() {
     assert_eq!(account.poll_max, Duration::from_secs(600));
     assert_eq!(account.doubt_gap, Duration::from_secs(60));
     let quota: Vec<u64> = account.quota.iter().map(|(_, allowed)| *allowed).collect();
-    assert_eq!(quota, [10_000, 100, 20, 100, 1_000]);
+    assert_eq!(quota, [10_000, 100, 20, 100, 100, 1_000]);
     assert_eq!(account.rules, Rules { reserve: 5, ..Rules::default() });
     assert_eq!(origin.account, account.name);
     assert_eq!(origin.mapping.spec().index, ["index.html"]);
@@ -172,7 +172,8 @@ fn a_credentials_directory_is_filled_in_where_it_is_known() {
     assert_eq!(account.credentials, files(id, secret));
     let unknown = config(&text);
     let account = &unknown.accounts[&AccountName::from("main")];
-    let [id, secret] = ["%d/access_key_id", "%d/access_key_secret"].map(PathBuf::from);
+    let [id, secret] =
+        ["%d/access_key_id", "${CREDENTIALS_DIRECTORY}/access_key_secret"].map(PathBuf::from);
     assert_eq!(account.credentials, files(id, secret));
 }
 
@@ -216,6 +217,27 @@ fn each_slip_in_a_path_or_address_is_named() {
         (
             with("aliyuncs.com", "aliyuncs.com/v1"),
             "`endpoint` can't be `https://cdn.aliyuncs.com/v1`: it must be a scheme and a host alone",
+        ),
+        (
+            with("cdn.aliyuncs.com", "cdn.aliyuncs.com.evil.example"),
+            "`endpoint` can't be `https://cdn.aliyuncs.com.evil.example`: it is no host below \
+             aliyuncs.com, and would be asked with your access key",
+        ),
+        (
+            with("https://cdn.aliyuncs.com\"", "https://a:secret@b.example\""),
+            "`endpoint` can't be `https://b.example`: it must be a scheme and a host alone",
+        ),
+        (
+            with("aliyuncs.com\"", "aliyuncs.com\"\nendpoint_is_trusted = \"b.example\""),
+            "`endpoint` can't be `https://cdn.aliyuncs.com`: `endpoint_is_trusted` names another host",
+        ),
+        (
+            with("aliyuncs.com\"", "aliyuncs.com\"\nproxy = \"http://u:secret@b.example\""),
+            "`proxy` holds a user or password, which would be read here",
+        ),
+        (
+            with("aliyuncs.com\"", "aliyuncs.com\"\nproxy = \"socks5://b.example\""),
+            "`proxy` must be http, a host and a port alone",
         ),
         (with("[account.main]", "[account.Main]"), "`Main` can't be the name of an account"),
         (
@@ -344,7 +366,9 @@ const FILES: &str = "access_key_id_file = \"/etc/refreshd/credentials/access_key
 
 /// Reads where the key comes from, of an account with these lines for its key files.
 fn source(lines: &str) -> KeySource {
-    config(&with(FILES, lines)).accounts[&AccountName::from("main")].credentials.clone()
+    config(&with(FILES, &format!("{lines}\n"))).accounts[&AccountName::from("main")]
+        .credentials
+        .clone()
 }
 
 #[test]
@@ -377,7 +401,7 @@ fn the_key_comes_from_files_or_as_said_else_from_the_chain() {
 
 #[test]
 fn contradictions_about_the_key_are_named() {
-    let table = |lines: &str| with(FILES, &format!("[account.main.credentials]\n{lines}"));
+    let table = |lines: &str| with(FILES, &format!("[account.main.credentials]\n{lines}\n"));
     let rows = [
         (
             with(FILES, "access_key_id_file = \"/i\"\n"),

@@ -10,7 +10,7 @@ use url::Url;
 use super::section::{Wrong, kind_of, nearest};
 use super::{LogFormat, LogLevel, duration};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::endpoint::endpoint_problem;
+use crate::domain::endpoint::Proxy;
 use crate::domain::mapping::DirectoryUrls;
 use crate::domain::stage::After;
 use crate::domain::url::canonical_target;
@@ -130,15 +130,43 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
     Ok(Path::new(&text).components().collect())
 }
 
-/// Reads the address of the CDN's API: https, or http to this machine.
+/// Reads the address of the CDN's API; [`endpoint_problem`] tells whether it may be called.
 pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
     let text = text(value)?;
-    let wrong = |why: &str| {
-        let message = format!("can't be `{text}`: {why}");
+    Url::parse(&text).map_err(|error| {
+        let message = format!("can't be `{text}`: {error}");
         Wrong::new(message, "write it like \"https://cdn.aliyuncs.com\"")
-    };
-    let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
-    endpoint_problem(&url).map_or(Ok(url), |why| Err(wrong(why)))
+    })
+}
+
+/// Reads the host that is trusted besides Alibaba Cloud's; "" for none.
+pub(super) fn trusted_host(value: &DeValue<'_>) -> Read<Option<String>> {
+    if value.as_str() == Some("") { Ok(None) } else { text(value).map(Some) }
+}
+
+/// Reads how the CDN is reached: directly, through a proxy, or as the environment says.
+pub(super) fn proxy(value: &DeValue<'_>) -> Read<Proxy> {
+    let help = "write \"\" for none, \"http://host:port\", or \"environment\"";
+    let text = value.as_str().ok_or_else(|| {
+        Wrong::new(format!("is a text, not {}", kind_of(value)), "put it in double quotes")
+    })?;
+    match text {
+        "" => return Ok(Proxy::None),
+        "environment" => return Ok(Proxy::Environment),
+        _ => {}
+    }
+    // The text may hold a password: it is not repeated.
+    let url = Url::parse(text).map_err(|error| Wrong::new(format!("is no URL: {error}"), help))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        let help =
+            "allow this machine at the proxy by its address, or use a local proxy that logs in";
+        return Err(Wrong::new("holds a user or password, which would be read here", help));
+    }
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if url.scheme() != "http" || !url.has_host() || !is_bare {
+        return Err(Wrong::new("must be http, a host and a port alone", help));
+    }
+    Ok(Proxy::Through(url))
 }
 
 /// Reads the address of a service on this machine or beside it, which may be asked over plain http.

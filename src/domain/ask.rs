@@ -18,11 +18,14 @@ pub enum Kind {
     Regex,
     /// Every cached query variant of one URL.
     IgnoreParams,
+    /// Every object that a domain's origin labelled with a cache tag.
+    Tag,
 }
 
 impl Kind {
     /// All kinds, narrow first.
-    pub const ALL: [Self; 4] = [Self::Url, Self::Directory, Self::Regex, Self::IgnoreParams];
+    pub const ALL: [Self; 5] =
+        [Self::Url, Self::Directory, Self::Regex, Self::IgnoreParams, Self::Tag];
 
     /// Returns the word used in code, config, CLI and JSON.
     #[must_use]
@@ -32,6 +35,7 @@ impl Kind {
             Self::Directory => "directory",
             Self::Regex => "regex",
             Self::IgnoreParams => "ignore_params",
+            Self::Tag => "tag",
         }
     }
 
@@ -49,12 +53,13 @@ impl fmt::Display for Kind {
 }
 
 /// What must become fresh: for a url or ignore-params target a canonical URL, for a directory a
-/// canonical URL ending in `/`, for a regex the expression.
+/// canonical URL ending in `/`, for a regex the expression, for a cache tag the root of its domain with
+/// the tag as fragment: `https://HOST/#TAG`, which is no canonical URL, for these have none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// How `text` is meant.
     pub kind: Kind,
-    /// The canonical text, one line, as it travels in `ObjectPath`.
+    /// The canonical text, one line; of all but a tag as it travels in `ObjectPath`.
     pub text: String,
 }
 
@@ -73,9 +78,16 @@ impl Target {
             .map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default())
     }
 
+    /// Returns the cache tag that is named, if it is one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        let (_, tag) = self.text.split_once('#').filter(|_| self.kind == Kind::Tag)?;
+        Some(tag)
+    }
+
     /// Returns whether refreshing `self` reaches everything that refreshing `narrow` would.
     ///
-    /// Regex targets are compared by their text only: an expression covers itself.
+    /// Regexes and tags are compared by their text only: what they reach, the CDN alone knows.
     #[must_use]
     pub fn covers(&self, narrow: &Self) -> bool {
         if self == narrow {
@@ -95,7 +107,8 @@ impl Target {
 
 impl Target {
     /// Returns whether refreshing `self` may reach what `narrow` names: as
-    /// [`covers`](Self::covers), and an expression may reach every URL that begins as it does.
+    /// [`covers`](Self::covers), and an expression may reach every URL that begins as it does. Of a
+    /// tag nothing is known: it may reach any URL of its domain, and most likely doesn't.
     #[must_use]
     pub fn may_reach(&self, narrow: &Self) -> bool {
         self.covers(narrow)
@@ -134,6 +147,16 @@ mod tests {
         let expression = target(Kind::Regex, "https://a.example/d/[0-9].*");
         assert!(expression.may_reach(&target(Kind::Url, "https://a.example/d/7")));
         assert!(!expression.may_reach(&target(Kind::Url, "https://a.example/e/7")));
+    }
+
+    #[test]
+    fn a_tag_stands_for_itself_alone() {
+        let tag = target(Kind::Tag, "https://a.example/#news#1");
+        assert_eq!((tag.host(), tag.tag()), ("a.example", Some("news#1")));
+        assert!(tag.covers(&tag.clone()));
+        assert!(!tag.may_reach(&target(Kind::Url, "https://a.example/news")));
+        assert!(!target(Kind::Directory, "https://a.example/").covers(&tag));
+        assert_eq!(target(Kind::Url, "https://a.example/").tag(), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod tests;
 const fn many(kind: QuotaKind) -> u64 {
     match kind {
         QuotaKind::Url | QuotaKind::Prefetch => 100,
-        QuotaKind::Directory | QuotaKind::Regex | QuotaKind::IgnoreParams => 10,
+        QuotaKind::Directory | QuotaKind::Regex | QuotaKind::IgnoreParams | QuotaKind::Tag => 10,
     }
 }
 
@@ -104,7 +104,8 @@ pub fn is_root(target: &Target) -> bool {
                 && forms.contains(".*")
                 && forms.replace(".*", "").replace("[^/]*", "").is_empty()
         }
-        Kind::Url | Kind::IgnoreParams => false,
+        // What a tag reaches is not known.
+        Kind::Url | Kind::IgnoreParams | Kind::Tag => false,
     }
 }
 

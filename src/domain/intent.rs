@@ -163,7 +163,7 @@ impl Wish {
 /// Returns whether an action on a target of this kind may carry others.
 #[must_use]
 pub const fn is_wide_refresh(action: Action, kind: Kind) -> bool {
-    matches!(action, Action::Refresh) && !matches!(kind, Kind::Url)
+    matches!(action, Action::Refresh) && !matches!(kind, Kind::Url | Kind::Tag)
 }
 
 /// What travels from the store to the journal, in sequence.

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::ask::Kind;
 use super::intent::Action;
 use super::time::Timestamp;
 
@@ -23,6 +24,8 @@ use super::time::Timestamp;
 pub enum Errand {
     /// Asking for refreshes.
     Refresh,
+    /// Asking for refreshes by cache tag: an operation and a permission of their own.
+    Tags,
     /// Asking for prefetches.
     Prefetch,
     /// Looking up what a batch in doubt became.
@@ -35,15 +38,16 @@ pub enum Errand {
 
 impl Errand {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Refresh, Self::Prefetch, Self::Tasks, Self::TasksById, Self::Quota];
+    pub const ALL: [Self; 6] =
+        [Self::Refresh, Self::Tags, Self::Prefetch, Self::Tasks, Self::TasksById, Self::Quota];
 
-    /// Returns the errand of asking for an action.
+    /// Returns the errand of asking for an action on targets of a kind.
     #[must_use]
-    pub const fn of(action: Action) -> Self {
-        match action {
-            Action::Refresh => Self::Refresh,
-            Action::Prefetch => Self::Prefetch,
+    pub const fn of(action: Action, kind: Kind) -> Self {
+        match (action, kind) {
+            (Action::Refresh, Kind::Tag) => Self::Tags,
+            (Action::Refresh, _) => Self::Refresh,
+            (Action::Prefetch, _) => Self::Prefetch,
         }
     }
 
@@ -52,6 +56,7 @@ impl Errand {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Refresh => "refreshes",
+            Self::Tags => "refreshes by tag",
             Self::Prefetch => "prefetches",
             Self::Tasks => "listing tasks",
             Self::TasksById => "following tasks",

@@ -144,7 +144,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let variants = planner.afford(Action::Refresh, Kind::IgnoreParams);
     planner.carry_variants(&variants);
     planner.widen(&input.widening);
-    for kind in [Kind::Directory, Kind::Regex, Kind::IgnoreParams, Kind::Url] {
+    for kind in [Kind::Directory, Kind::Regex, Kind::IgnoreParams, Kind::Tag, Kind::Url] {
         planner.afford(Action::Refresh, kind);
     }
     planner.hold_prefetches();

@@ -24,14 +24,16 @@ pub enum QuotaKind {
     Regex,
     /// Ignore-params refreshes.
     IgnoreParams,
+    /// Refreshes by cache tag.
+    Tag,
     /// Prefetches.
     Prefetch,
 }
 
 impl QuotaKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Url, Self::Directory, Self::Regex, Self::IgnoreParams, Self::Prefetch];
+    pub const ALL: [Self; 6] =
+        [Self::Url, Self::Directory, Self::Regex, Self::IgnoreParams, Self::Tag, Self::Prefetch];
 
     /// Returns the kind that asking `action` of a target of `kind` is debited to.
     #[must_use]
@@ -42,6 +44,7 @@ impl QuotaKind {
             (Action::Refresh, Kind::Directory) => Self::Directory,
             (Action::Refresh, Kind::Regex) => Self::Regex,
             (Action::Refresh, Kind::IgnoreParams) => Self::IgnoreParams,
+            (Action::Refresh, Kind::Tag) => Self::Tag,
         }
     }
 
@@ -53,6 +56,7 @@ impl QuotaKind {
             Self::Directory => "directory",
             Self::Regex => "regex",
             Self::IgnoreParams => "ignore_params",
+            Self::Tag => "tag",
             Self::Prefetch => "prefetch",
         }
     }
@@ -65,6 +69,7 @@ impl QuotaKind {
             Self::Directory => "directory refreshes",
             Self::Regex => "regex refreshes",
             Self::IgnoreParams => "ignore-params refreshes",
+            Self::Tag => "tag refreshes",
             Self::Prefetch => "prefetches",
         }
     }
@@ -88,7 +93,7 @@ impl fmt::Display for QuotaKind {
 
 /// One value for each [`QuotaKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct PerKind<T>([T; 5]);
+pub struct PerKind<T>([T; 6]);
 
 impl<T> PerKind<T> {
     /// Makes a table by asking for each kind.

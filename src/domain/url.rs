@@ -105,6 +105,20 @@ pub enum UrlError {
         /// Its first characters.
         start: String,
     },
+    /// A text that is no cache tag.
+    #[error("`{0}` is no cache tag: it is made of visible ASCII characters other than the comma")]
+    Tag(String),
+    /// A cache tag that belongs to less than a domain.
+    #[error("a cache tag belongs to a whole domain: write `https://{0}/#TAG`")]
+    TagBelow(String),
+    /// A cache tag that is too long.
+    #[error("the cache tag is {length} characters long, and the CDN takes {most}")]
+    LongTag {
+        /// Its length in characters.
+        length: usize,
+        /// How long it may be.
+        most: usize,
+    },
     /// A directory without its `/`.
     #[error("a directory must end in `/`: write `{0}/`")]
     DirectorySlash(String),

@@ -41,6 +41,7 @@ impl AccountBoard {
         let limits = account.limits;
         let pace = Pace::new(|errand| match errand {
             Errand::Refresh => limits.refresh_calls,
+            Errand::Tags => limits.tag_calls,
             Errand::Prefetch => limits.prefetch_calls,
             Errand::Tasks => limits.tasks_calls,
             Errand::TasksById => limits.task_by_id_calls,

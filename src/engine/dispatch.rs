@@ -179,7 +179,7 @@ impl Dispatch {
             self.planned.clear();
         }
         if let Some(planned) = self.planned.pop_front() {
-            if self.board.gate(Errand::of(planned.action), now) == Gate::Open {
+            if self.board.gate(Errand::of(planned.action, planned.kind), now) == Gate::Open {
                 let batch = self.draw_up(planned, now);
                 self.send_staged(batch, now).await?;
                 return Ok(Step::Worked);
@@ -187,10 +187,8 @@ impl Dispatch {
             self.planned.clear();
         }
         let (closed, opens_at) = self.closed(now);
-        let next_due = match closed[..] {
-            [_, _] => None,
-            _ => self.plan(&closed, now).await?,
-        };
+        let is_shut = closed.len() == 2 * Kind::ALL.len();
+        let next_due = if is_shut { None } else { self.plan(&closed, now).await? };
         if !self.planned.is_empty() || next_due.is_some_and(|at| at <= now) {
             return Ok(Step::Worked);
         }
@@ -203,24 +201,29 @@ impl Dispatch {
         })
     }
 
-    /// Returns the actions that no call may be made for now, and when the first may.
-    fn closed(&self, now: Timestamp) -> (Vec<Action>, Option<Timestamp>) {
-        let gates = [Action::Refresh, Action::Prefetch]
-            .map(|action| (action, self.board.gate(Errand::of(action), now)));
-        let closed = gates.into_iter().filter(|(_, gate)| *gate != Gate::Open);
-        (
-            closed.map(|(action, _)| action).collect(),
-            gates.iter().filter_map(|(_, gate)| gate.at()).min(),
-        )
+    /// Returns the actions and kinds that no call may be made for now, and when the first may.
+    fn closed(&self, now: Timestamp) -> (Vec<(Action, Kind)>, Option<Timestamp>) {
+        let mut closed = Vec::new();
+        let mut opens_at = None;
+        for action in [Action::Refresh, Action::Prefetch] {
+            for kind in Kind::ALL {
+                let gate = self.board.gate(Errand::of(action, kind), now);
+                opens_at = opens_at.into_iter().chain(gate.at()).min();
+                if gate != Gate::Open {
+                    closed.push((action, kind));
+                }
+            }
+        }
+        (closed, opens_at)
     }
 
     /// Plans what is due and parks what has to wait; returns when more is due. The batches are sent
     /// in the next turns, each staged just before its call, until one isn't accepted: then the plan
     /// is void. A plan that a guard refuses is not followed: the next turn makes another. Of `closed`
-    /// actions nothing is planned, and nothing is parked either: they go on by themselves.
+    /// kinds nothing is planned, and nothing is parked either: they go on by themselves.
     async fn plan(
         &mut self,
-        closed: &[Action],
+        closed: &[(Action, Kind)],
         now: Timestamp,
     ) -> Result<Option<Timestamp>, JournalError> {
         let mut due = self.journal.due(&self.account.name, now, DUE).await?;
@@ -229,9 +232,7 @@ impl Dispatch {
             return Ok(due.next_at);
         }
         let is_full = due.intents.len() == DUE;
-        for action in closed {
-            due.in_flight.extend(Kind::ALL.map(|kind| (*action, kind)));
-        }
+        due.in_flight.extend(closed);
         let aside = lessons::set_aside(&mut due.intents, &self.board.pace(), now);
         self.park(&[], aside, now).await?;
         if let Some(half) = self.lessons.half(&mut due) {

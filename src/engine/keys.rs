@@ -41,6 +41,8 @@ impl Keys {
         let renewed = self.cdn.renew(refused).await;
         self.board.know_key(renewed.facts);
         if renewed.is_new {
+            // What was refused meanwhile was refused with the old one.
+            let _ = self.board.take_refusal();
             self.board.new_key();
         }
         let again = self.board.is_refused().then(|| self.clock.server_now().plus(rest));

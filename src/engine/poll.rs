@@ -4,7 +4,7 @@
 //! after a while may be old, and only the second is believed when it says that nothing has ended yet
 //! (API reference 1.7).
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,8 @@ use crate::clock::SharedClock;
 use crate::config::Account;
 use crate::domain::ask::Target;
 use crate::domain::pace::{Errand, Gate};
-use crate::domain::task::{TaskId, TaskRow, TaskStatus};
+use crate::domain::task::{TaskId, TaskRow, TaskStatus, statuses};
 use crate::domain::time::Timestamp;
-use crate::domain::url::listed_target;
 use crate::domain::verdict::{Failure, Verdict};
 use crate::journal::{Job, Journal, JournalError, Observation, Retry};
 
@@ -178,22 +177,8 @@ impl Poll {
 
     async fn observe(&self, job: &Job, rows: &[TaskRow]) -> Result<(), JournalError> {
         let now = self.clock.server_now();
-        // Read once, not once for each ask: an id that batches share brings thousands of rows. Of
-        // two for one target the first counts.
-        let listed: HashMap<Target, &TaskStatus> = rows
-            .iter()
-            .rev()
-            .filter(|row| job.tasks.contains(&row.task))
-            .map(|row| (listed_target(job.kind, &row.object_path), &row.status))
-            .collect();
-        let news: Vec<_> = job
-            .asks
-            .iter()
-            .filter_map(|ask| {
-                let status = listed.get(&ask.target)?;
-                Some((ask.target.clone(), (*status).clone()))
-            })
-            .collect();
+        let asks = job.asks.iter().map(|ask| &ask.target);
+        let news = statuses(job.kind, asks, &job.tasks, rows);
         for (target, status) in &news {
             if let TaskStatus::Failed(why) = status {
                 tracing::warn!(job.key = %job.key, intent.url = %target, "the CDN ended a task failed: {why}");

@@ -6,6 +6,7 @@
 //! **Invariant:** nothing of the daemon imports it, and it knows nothing of the daemon: a fault in
 //! the one can't hide one in the other.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ impl Options {
             detail: false,
             quota: PerKind::from_fn(|kind| match kind {
                 QuotaKind::Url => 10_000,
-                QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+                QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
                 QuotaKind::Regex => 20,
                 QuotaKind::Prefetch => 1_000,
             }),
@@ -178,11 +179,10 @@ fn draw_key(clock: &dyn Clock) -> AccessKey {
             .map(|at| char::from(LETTERS[at]))
             .collect()
     };
-    AccessKey { id: format!("LTAI5t{}", text(18)), secret: text(30), token: None }
+    AccessKey { id: format!("LTAI5t{}", text(18)), secret: text(30), token: None, expires_at: None }
 }
 
 /// A sandbox that runs; dropped, it stops.
-#[derive(Debug)]
 pub struct Running {
     /// Where the API listens.
     pub api: SocketAddr,
@@ -195,6 +195,12 @@ pub struct Running {
     control: Control,
     tasks: JoinSet<()>,
     _stop: DropGuard,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Running").field("api", &self.api).finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -219,8 +225,8 @@ pub struct Control {
     shared: Arc<Shared>,
 }
 
-impl std::fmt::Debug for Control {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Control {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Control")
     }
 }
@@ -241,6 +247,11 @@ impl Control {
     pub fn set_remaining(&self, kind: QuotaKind, remaining: u64) {
         let now = self.shared.clock.now();
         self.shared.model().set_remaining(kind, remaining, now);
+    }
+
+    /// Sets the keys that may sign from now on, as when they are rotated.
+    pub fn set_keys(&self, keys: Vec<AccessKey>) {
+        self.shared.model().set_keys(keys);
     }
 
     /// Returns all that was accepted and refused so far.

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
+use crate::domain::limits::Limits;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
@@ -42,8 +43,8 @@ pub mod wishes;
 pub struct AccountDesk {
     /// What the configuration allows a day.
     pub quota: PerKind<u64>,
-    /// The longest URL that its CDN takes.
-    pub url_bytes: usize,
+    /// What its CDN takes.
+    pub limits: Limits,
     /// What of that is kept for whom.
     pub rules: Rules,
     /// The hosts its origins serve.

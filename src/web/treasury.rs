@@ -70,7 +70,7 @@ pub(super) async fn of(
     let origins = known.map(|origin| {
         let spent = spending.origins.get(origin).copied().unwrap_or_default();
         let share = |kind: QuotaKind| ShareOfDay {
-            share: account.rules.share(origin, allowances[kind].limit),
+            share: account.rules.share(origin, kind, allowances[kind].limit),
             used: spent[kind],
         };
         let by_kind = QuotaKind::ALL.into_iter().map(|kind| (kind.as_str(), share(kind)));

@@ -13,7 +13,7 @@ use crate::domain::guard::is_root;
 use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use crate::domain::names::AccountName;
-use crate::domain::url::{MAX_LENGTH, canonical_target, refuse_longer};
+use crate::domain::url::canonical_target;
 
 use super::Desk;
 
@@ -128,8 +128,9 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
         });
         let wish = target.and_then(|target| {
             let account = account_of(desk, request.account.as_ref(), &target)?;
-            let most = desk.accounts.get(&account).map_or(MAX_LENGTH, |account| account.url_bytes);
-            refuse_longer(&target.text, most).map_err(|error| error.to_string())?;
+            if let Some(account) = desk.accounts.get(&account) {
+                account.limits.refuse_longer(&target).map_err(|error| error.to_string())?;
+            }
             Ok(Wish {
                 account,
                 action: request.action,

@@ -11,6 +11,7 @@ use refreshd::config::{Account, Cover};
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::credentials::{KeySource, Place};
+use refreshd::domain::endpoint::Proxy;
 use refreshd::domain::facts::{Facts, KeyFacts};
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outcome, Outgoing, Priority, State, Wish};
@@ -409,6 +410,8 @@ fn account(quota: PerKind<u64>) -> Account {
         poll_max: Duration::from_secs(600),
         poll_gap: Duration::from_secs(10),
         poll_give_up: Duration::from_secs(6 * 3600),
+        endpoint_is_trusted: None,
+        proxy: Proxy::None,
         doubt_gap: Duration::from_secs(60),
         quota,
         limits: Limits::DOCUMENTED,

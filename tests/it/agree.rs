@@ -65,6 +65,7 @@ async fn every_operation_is_understood() {
         (Action::Refresh, Kind::Directory, true, "/hard/"),
         (Action::Refresh, Kind::Regex, false, "/[0-9][^/]*.*.jpg"),
         (Action::Refresh, Kind::IgnoreParams, true, "/page"),
+        (Action::Refresh, Kind::Tag, true, "/#news"),
         (Action::Prefetch, Kind::Url, false, "/fetched"),
     ] {
         let targets = vec![Target::new(kind, format!("{site}{text}"))];
@@ -74,21 +75,22 @@ async fn every_operation_is_understood() {
         tasks.extend(accepted.expect("accepted").tasks);
     }
     let log = running.control().log().accepted;
-    assert_eq!(log.len(), 6);
+    assert_eq!(log.len(), 7);
     assert_eq!(log[0].targets, [format!("{site}/a%20b.html?x={{1}}&y=%E4%BD%A0")]);
-    assert!(!log[1].force && log[2].force && log[4].force);
+    assert!(!log[1].force && log[2].force && log[4].force && log[5].force);
+    assert_eq!((log[5].kind, &log[5].targets), (QuotaKind::Tag, &vec![format!("{site}/#news")]));
     let options: BTreeMap<String, String> = every_option()
         .parameters()
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-    assert_eq!((options.len(), &log[5].options), (5, &options));
-    assert!(log[..5].iter().all(|entry| entry.options.is_empty()), "a refresh has none");
+    assert_eq!((options.len(), &log[6].options), (5, &options));
+    assert!(log[..6].iter().all(|entry| entry.options.is_empty()), "a refresh has none");
 
     clock.advance(Duration::from_secs(300));
     running.control().settle().await;
     let rows = cdn.tasks_by_id(&tasks).await.expect("rows");
-    assert_eq!(rows.len(), 6);
+    assert_eq!(rows.len(), 7);
     for row in &rows {
         let wanted = match row.object_type.as_str() {
             // Nobody is there to be fetched from.
@@ -112,8 +114,9 @@ async fn every_operation_is_understood() {
     assert_eq!(left(QuotaKind::Directory), Some(98));
     assert_eq!(left(QuotaKind::Regex), Some(19));
     assert_eq!(left(QuotaKind::IgnoreParams), Some(99));
+    assert_eq!(left(QuotaKind::Tag), None, "it isn't told");
     assert_eq!(left(QuotaKind::Prefetch), Some(999));
-    let refused = cdn.prefetch_detail(&tasks[5]).await.expect_err("not on the list");
+    let refused = cdn.prefetch_detail(&tasks[6]).await.expect_err("not on the list");
     assert_eq!(refused.code.as_deref(), Some("Forbidden"));
     let domains = cdn.domains().await.expect("domains");
     assert_eq!(domains, [CdnDomain { name: "www.example.com".into(), status: "online".into() }]);

@@ -142,7 +142,8 @@ async fn a_file_that_never_rests_is_refreshed_now_and_then_and_at_the_end() {
         twice.expect("accepted while it is written");
         world.targets().len()
     });
-    world.wait_quiet();
+    let waited = world.command(&["wait", "--timeout", "2m"]);
+    assert!(waited.status.success(), "{waited:?}");
     let targets = world.targets();
     assert!(targets.len() > during, "the last bytes, too");
     assert!(targets.iter().all(|url| url.ends_with("/log")));

@@ -55,6 +55,8 @@ async fn what_is_well_is_said_so_with_a_daemon_and_without() {
         "inotify watches",
         "state_dir",
         "key files of main",
+        "key of main",
+        "key of main in use",
         "credential of main",
         "clock and the CDN's",
     ] {

@@ -87,6 +87,7 @@ contract!(
     the_quota_answer_replaces_the_ledger_only_when_all_is_quiet,
     what_others_spend_is_counted_once,
     a_prefetch_hears_of_what_only_a_plan_refreshes_widely,
+    a_refresh_by_tag_counts_as_wide_and_delays_no_prefetch,
     a_large_deploy_is_known_by_its_name,
     what_is_spent_is_known_by_origin_hour_and_host,
     an_alarm_is_news_once_a_day,

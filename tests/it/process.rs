@@ -222,7 +222,7 @@ async fn status_has_the_promised_keys() {
     }
     assert!(status["intents"]["waiting"].is_object(), "{status}");
     let quota = status["quota"]["main"].as_object().expect("by kind");
-    for kind in ["url", "directory", "regex", "ignore_params", "prefetch"] {
+    for kind in ["url", "directory", "regex", "ignore_params", "tag", "prefetch"] {
         has_keys(&quota[kind], &["left", "limit", "used"]);
         quota[kind].as_object().expect("numbers").values().for_each(number);
     }
@@ -287,7 +287,7 @@ fn the_sandbox_first_tells_where_it_listens_and_a_key() {
         .args(["sandbox", "--origin", "http://127.0.0.1:9"])
         .args(["--api", "127.0.0.1:0", "--edge", "127.0.0.1:0"])
         .args(["--time-scale", "300", "--quota"])
-        .arg("url=5,directory=4,regex=3,ignore_params=2,prefetch=1")
+        .arg("url=5,directory=4,regex=3,ignore_params=2,tag=2,prefetch=1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -110,6 +110,7 @@ async fn alibabas_sdk_and_refreshd_sign_alike_and_the_sandbox_agrees() {
         id: key.id.to_owned(),
         secret: key.secret.to_owned(),
         token: key.token.map(str::to_owned),
+        expires_at: None,
     };
     let options =
         Options { keys: KEYS.iter().map(key).collect(), ..Options::new("http://127.0.0.1:9") };

@@ -138,7 +138,10 @@ fn the_answer_has_the_promised_keys_and_the_same_input_gives_the_same_bytes() {
     assert_eq!(keys(&one), promised);
     assert_eq!(keys(&one["lag_seconds"]), ["max", "mean", "p50", "p90", "p99"]);
     assert_eq!(keys(&one["collateral"]), ["forced", "soft"]);
-    assert_eq!(keys(&one["spent"]), ["directory", "ignore_params", "prefetch", "regex", "url"]);
+    assert_eq!(
+        keys(&one["spent"]),
+        ["directory", "ignore_params", "prefetch", "regex", "tag", "url"]
+    );
     let plots = ["one.svg", "two.svg"].map(|name| bench.path(name));
     let answers = plots.each_ref().map(|plot| {
         let plot = plot.to_str().expect("plain");

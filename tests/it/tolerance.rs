@@ -99,7 +99,7 @@ async fn a_submission_is_accepted_whatever_the_form_of_its_ids() {
     }
 }
 
-const THROTTLED: Verdict = Verdict::Later { after: None, scope: Scope::Account };
+const THROTTLED: Verdict = Verdict::Later { after: None, scope: Scope::Rate };
 const PAGE: &str =
     "<!DOCTYPE html><html><head><title>502</title></head><body><Code>x</Code></body></html>";
 
@@ -126,7 +126,7 @@ const REFUSALS: &[Refused] = &[
         JSON,
         r#"{"Code":"Forbidden.RAM","Message":"m","RequestId":"R","AccessDeniedDetail":{"AuthAction":"cdn:x"}}"#,
         Some("Forbidden.RAM"),
-        Verdict::Operator,
+        Verdict::Forbidden,
     ),
     (
         400,

@@ -10,6 +10,8 @@ use refreshd::config::Account;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::credentials::{KeyFiles, KeySource, Place};
+use refreshd::domain::endpoint::Proxy;
+
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
@@ -73,6 +75,8 @@ impl Bench {
             poll_gap: Duration::from_secs(10),
             verdicts: refreshd::domain::verdict::Verdicts::default(),
             poll_give_up: Duration::from_secs(6 * 3600),
+            endpoint_is_trusted: None,
+            proxy: Proxy::None,
             doubt_gap: Duration::from_secs(60),
             quota: PerKind::from_fn(|_| 1_000_000),
             limits: Limits::DOCUMENTED,

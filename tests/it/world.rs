@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use refreshd::clock::{Clock, SystemClock};
@@ -233,6 +233,13 @@ impl Daemon {
     pub(crate) fn kill(mut self) {
         self.0.kill().expect("the daemon was running");
         self.0.wait().expect("the daemon ends");
+    }
+
+    /// Has the daemon abort, as after a flaw, and returns how it ended.
+    pub(crate) fn abort(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::ABORT).expect("SIGABRT");
+        self.0.wait().expect("the daemon ends")
     }
 
     /// Asks the daemon to end and returns its exit code.

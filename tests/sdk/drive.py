@@ -89,6 +89,47 @@ def quota(cdn):
     return cdn.describe_refresh_quota(models.DescribeRefreshQuotaRequest()).body
 
 
+def by_tag(cdn):
+    """Refreshes by cache tag: one id for all tags, and nothing of the quota that is told."""
+    ask = models.RefreshObjectCacheByCacheTagRequest
+    host = urlsplit(SITE).netloc
+    before = quota(cdn)
+    for force in (None, True):
+        request = ask(domain_name=host, cache_tag="news,front-page", force=force)
+        body = cdn.refresh_object_cache_by_cache_tag(request).body
+        check(len(body.request_id), 36, "by tag: request id")
+        check(len(body.refresh_task_id), 11, "by tag: one id of eleven digits")
+        rows = wait(cdn, [body.refresh_task_id])
+        check([row.status for row in rows], ["Complete"] * 2, "by tag: one row for each tag")
+    after = quota(cdn)
+    check(
+        (after.url_remain, after.dir_remain), (before.url_remain, before.dir_remain), "by tag: quota"
+    )
+    for code, what, request in [
+        ("MissingParameter", "no domain", ask(cache_tag="news")),
+        ("MissingParameter", "no tag", ask(domain_name=host)),
+        ("InvalidObjectPath.Malformed", "an empty tag", ask(domain_name=host, cache_tag="a,,b")),
+        (
+            "InvalidExtensiveDomain.ValueNotSupported",
+            "a wildcard",
+            ask(domain_name="*.example.com", cache_tag="a"),
+        ),
+        (
+            "SingleRequest.OverLimit",
+            "21 tags",
+            ask(domain_name=host, cache_tag=",".join(f"t{n}" for n in range(21))),
+        ),
+    ]:
+        refused(code, 400, cdn.refresh_object_cache_by_cache_tag, request, f"by tag: {what}")
+    # Four of the day's hundred are spent.
+    for _ in range(4):
+        twenty = ",".join(f"t{n}" for n in range(20))
+        cdn.refresh_object_cache_by_cache_tag(ask(domain_name=host, cache_tag=twenty))
+    rest = ask(domain_name=host, cache_tag=",".join(f"t{n}" for n in range(17)))
+    refuse = cdn.refresh_object_cache_by_cache_tag
+    refused("QuotaExceeded.Refresh", 400, refuse, rest, "by tag: 17 of 16 left")
+
+
 def main(api, key, secret):
     cdn = client(api, key, secret)
 
@@ -283,6 +324,8 @@ def main(api, key, secret):
     request = ask(object_path=f"{SITE}/once")
     refused("SignatureNonceUsed", 400, cdn.refresh_object_caches, request, "a replay")
     Utils.get_nonce = staticmethod(draw)
+
+    by_tag(cdn)
 
     print(f"{checks} checks hold")
 

@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Scope, Verdict, judge};
 
 mod kept;
+mod proxy;
 
 const KEY_ID: &str = "LTAIfake";
 const SECRET: &str = "fakeSecret";
@@ -213,6 +214,28 @@ async fn a_prefetch_travels_signed_in_the_query() {
 }
 
 #[tokio::test]
+async fn tags_travel_in_the_query_with_their_domain() {
+    let (endpoint, requests) = serve(vec![ok(r#"{"RefreshTaskId":"17772470184"}"#)]);
+    let world = world(&endpoint).await;
+    let tags =
+        ["a/b", "c#d"].map(|tag| Target::new(Kind::Tag, format!("https://a.example/#{tag}")));
+    let submission = Submission {
+        action: Action::Refresh,
+        kind: Kind::Tag,
+        force: true,
+        targets: tags.to_vec(),
+        prefetch: PrefetchOptions::default(),
+    };
+    let accepted = world.client.submit(&submission).await;
+    assert_eq!(accepted.expect("accepted").tasks, [TaskId("17772470184".to_owned())]);
+    let request = requests.recv().expect("a request");
+    assert!(request.is_signed(), "{request:?}");
+    assert_eq!(request.header("x-acs-action"), Some("RefreshObjectCacheByCacheTag"));
+    assert_eq!(request.query(), "CacheTag=a%2Fb%2Cc%23d&DomainName=a.example&Force=true");
+    assert_eq!((request.header("content-type"), request.body.as_str()), (None, ""));
+}
+
+#[tokio::test]
 async fn tasks_are_read_in_both_shapes() {
     let row = r#"{"TaskId":"7","ObjectPath":"https://a.example/1","ObjectType":"file",
         "Status":"Refreshing","Process":"99.37%","CreationTime":"2026-11-22T04:05:06Z"}"#;
@@ -331,7 +354,7 @@ async fn a_refused_connection_reached_nothing() {
         refresh(&world(&endpoint.parse().expect("a URL")).await).await.expect_err("refused");
     assert_eq!(failure.reached, Reached::Nothing);
     assert!(failure.message.to_lowercase().contains("connection refused"), "{failure:?}");
-    assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Rate });
+    assert_eq!(judge(&failure), Verdict::Later { after: None, scope: Scope::Account });
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::fetch::Fetcher;
 use super::http::{NEAR, call};
 use super::{CredentialError, Fetched, Habit, answer};
 use crate::domain::credentials::Ecs;
+use crate::domain::endpoint::Proxy;
 
 const TOKEN: &str = "/latest/api/token";
 const ROLE: &str = "/latest/meta-data/ram/security-credentials/";
@@ -79,7 +80,7 @@ async fn ask(
 ) -> Result<String, CredentialError> {
     let mut url = service.clone();
     url.set_path(path);
-    let answer = call(method, &url, headers, String::new(), NEAR).await?;
+    let answer = call(method, &url, headers, String::new(), (NEAR, &Proxy::None)).await?;
     if answer.status != 200 {
         let message = format!("the metadata service says HTTP {} to {path}", answer.status);
         return Err(CredentialError::passing(message));

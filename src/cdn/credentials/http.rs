@@ -1,4 +1,4 @@
-//! The small calls that fetch a key: no proxy, no redirects, few bytes.
+//! The small calls that fetch a key: no redirects, few bytes.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use url::Url;
 
 use super::CredentialError;
 use crate::cdn::transport::{self, Answer};
+use crate::domain::endpoint::Proxy;
 
 /// Answers have a few KB; what is longer is none.
 const MOST: usize = 64 * 1024;
@@ -31,12 +32,13 @@ pub(super) async fn call(
     url: &Url,
     headers: &[(String, String)],
     body: String,
-    limits: Limits,
+    (limits, proxy): (Limits, &Proxy),
 ) -> Result<Answer, CredentialError> {
-    let client = transport::builder(url, limits.connect)
-        .read_timeout(limits.read)
-        .timeout(limits.connect + limits.read)
-        .build()
+    let client = transport::builder(url, proxy, limits.connect)
+        .and_then(|builder| {
+            let whole = limits.connect + limits.read;
+            builder.read_timeout(limits.read).timeout(whole).build()
+        })
         .map_err(|error| {
             let message = "are the system's CA certificates installed?";
             CredentialError::passing(format!("cannot prepare HTTPS: {error}; {message}"))

@@ -53,7 +53,7 @@ impl Fetcher<'_> {
         let authorization = signable.authorization(&key.key_id, key.secret.expose_secret());
         headers.push((ACCEPT.to_string(), "application/json".to_owned()));
         headers.push((AUTHORIZATION.to_string(), authorization));
-        let answer = call(Method::POST, &url, &headers, body, FAR).await;
+        let answer = call(Method::POST, &url, &headers, body, (FAR, &self.around.proxy)).await;
         let fetched = answer.and_then(|answer| keys(&answer, &secrets(key)));
         let arn = &role.arn;
         match fetched {
@@ -105,7 +105,8 @@ impl Fetcher<'_> {
             (CONTENT_TYPE.to_string(), FORM.to_owned()),
             (ACCEPT.to_string(), "application/json".to_owned()),
         ];
-        let answer = call(Method::POST, &url, &headers, form(&parameters), FAR).await;
+        let answer =
+            call(Method::POST, &url, &headers, form(&parameters), (FAR, &self.around.proxy)).await;
         let fetched = answer.and_then(|answer| keys(&answer, &[token.trim()]));
         let arn = &oidc.role.arn;
         match fetched {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use url::Url;
 
+use crate::domain::endpoint::Proxy;
+
 use super::process::{Runner, SystemRunner};
 
 /// All variables that Alibaba Cloud's SDKs read begin so (API reference 4.1).
@@ -23,6 +25,8 @@ pub struct Surroundings {
     pub metadata: Option<Url>,
     /// Where STS is, whatever else says so; for tests.
     pub sts: Option<Url>,
+    /// Which way STS is reached.
+    pub proxy: Proxy,
     /// What runs the command of an `External` profile.
     pub runner: Arc<dyn Runner>,
 }
@@ -48,6 +52,7 @@ impl Default for Surroundings {
             home: None,
             metadata: None,
             sts: None,
+            proxy: Proxy::None,
             runner: Arc::new(SystemRunner),
         }
     }

@@ -6,6 +6,7 @@ use url::Url;
 use super::fetch::Fetcher;
 use super::http::{FAR, call};
 use super::{CredentialError, Fetched, Habit, answer};
+use crate::domain::endpoint::Proxy;
 
 impl Fetcher<'_> {
     /// Asks the service at `given`, else the one that the environment names.
@@ -25,7 +26,7 @@ impl Fetcher<'_> {
                     CredentialError::lasting(message)
                 })?,
         };
-        let answer = call(Method::GET, &uri, &[], String::new(), FAR).await?;
+        let answer = call(Method::GET, &uri, &[], String::new(), (FAR, &Proxy::None)).await?;
         let host = uri.host_str().unwrap_or_default();
         if answer.status != 200 {
             let message = format!("{host} says HTTP {}", answer.status);

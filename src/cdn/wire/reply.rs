@@ -187,6 +187,8 @@ impl QuotaReply {
             QuotaKind::Directory => (self.dir_quota, self.dir_remain),
             QuotaKind::Regex => (self.regex_quota, self.regex_remain),
             QuotaKind::IgnoreParams => (self.ignore_params_quota, self.ignore_params_remain),
+            // It isn't told (API reference 1.9).
+            QuotaKind::Tag => (None, None),
             QuotaKind::Prefetch => (self.preload_quota, self.preload_remain),
         };
         Some(Reported { quota: quota?, remain: remain? })

@@ -129,18 +129,25 @@ async fn look(config: &Config, clock: &SharedClock, findings: &mut Vec<Finding>)
         if let Place::Files(files) = &account.credentials.place {
             findings.extend(place::keys(&account.name, files, &who));
         }
+        let in_use = status
+            .as_ref()
+            .ok()
+            .map(|(_, status)| &status["accounts"][account.name.as_str()]["key"]["source"]);
+        let has_key = in_use.is_some_and(|source| source.as_str().is_some_and(|it| !it.is_empty()));
         let hosts = config.hosts(&account.name);
-        findings.extend(key(account, &hosts, clock, &who).await);
+        findings.extend(key(account, &hosts, clock, &who, has_key).await);
     }
 }
 
 /// Fetches the account's key as the daemon would, and asks the CDN whether it takes it, and whether the
-/// `hosts` are domains of the account.
+/// `hosts` are domains of the account. The daemon may have another environment: it is no fault that a key
+/// isn't found here if the daemon `has_key`.
 async fn key(
     account: &Account,
     hosts: &BTreeSet<(OriginName, String)>,
     clock: &SharedClock,
     who: &Who,
+    has_key: bool,
 ) -> Vec<Finding> {
     let name = account.name.as_str();
     let client = match run::client(account, clock) {
@@ -149,6 +156,12 @@ async fn key(
     };
     let key = match client.begin().await {
         (renewed, Ok(())) => renewed.facts,
+        (_, Err(error)) if has_key => {
+            let about = format!("credential of {name}");
+            let what = format!("the daemon has a key, and this process finds none: {error}");
+            let mend = "ask again as the daemon's user and with its environment";
+            return vec![Finding::not_checked(about, what).mend(mend)];
+        }
         (_, Err(error)) => {
             return vec![credential(name, &error.to_string(), who, error.may_pass)];
         }
@@ -230,6 +243,16 @@ fn daemon(status: &Value, pid: Option<u64>) -> Vec<Finding> {
         }
     }
     for (name, account) in status["accounts"].as_object().into_iter().flatten() {
+        let key = &account["key"];
+        let said = |what: &str| key[what].as_str().unwrap_or_default();
+        if !said("trouble").is_empty() {
+            let costs = "the old key is used while it lasts; without one what is due waits";
+            let what = format!("no new one could be had: {}", said("trouble"));
+            findings.push(Finding::advice(format!("key of {name} in use"), what).costs(costs));
+        } else if !said("source").is_empty() {
+            let what = format!("{} from {}", said("key_id"), said("source"));
+            findings.push(Finding::ok(format!("key of {name} in use"), what));
+        }
         if let Some(note) = account["note"].as_str().filter(|note| !note.is_empty()) {
             let costs = "what is due waits";
             findings.push(Finding::advice(format!("account {name}"), note).costs(costs));

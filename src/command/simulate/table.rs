@@ -111,7 +111,10 @@ fn show_terms(
     if unmapped > 0 {
         printer.line(&format!("for {} its rules ask for nothing", count(unmapped, "change")));
     }
-    let refreshes = QuotaKind::ALL.into_iter().filter(|kind| *kind != QuotaKind::Prefetch);
+    // No change asks by tag, and prefetches are not gone through.
+    let refreshes = QuotaKind::ALL
+        .into_iter()
+        .filter(|kind| !matches!(kind, QuotaKind::Tag | QuotaKind::Prefetch));
     let limit = |kind: QuotaKind| {
         let kind_of = kind.plural().trim_end_matches(" refreshes");
         format!("{} {kind_of}", grouped(account.quota[kind]))

@@ -250,7 +250,8 @@ impl<'a> Planner<'a> {
             let text = match target.kind {
                 Kind::Directory => target.text.as_str(),
                 Kind::Regex => literal_start(&target.text),
-                Kind::Url | Kind::IgnoreParams => return None,
+                // Which URLs a tag reaches is not known: most likely not this one.
+                Kind::Url | Kind::IgnoreParams | Kind::Tag => return None,
             };
             Some(below::Item { text, wide: true, force: false, can_be_carried: false, place })
         });
@@ -317,7 +318,7 @@ impl<'a> Planner<'a> {
                 _ => limit.min(128).checked_shr(attempt).unwrap_or(0).max(1),
             };
             let targets = group.iter().map(|at| &*self.wanted[*at].target);
-            for batch in cut::cut(action, self.input.limits, limit, targets) {
+            for batch in cut::cut((action, kind), self.input.limits, limit, targets) {
                 let batch: Vec<&Wanted<'_>> =
                     batch.into_iter().map(|nth| &self.wanted[group[nth]]).collect();
                 let oldest = batch.iter().map(|one| one.oldest).min().unwrap_or_default();

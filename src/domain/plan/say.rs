@@ -19,6 +19,7 @@ pub(super) fn why(batch: &[&Wanted<'_>], intents: &[Intent]) -> String {
         Kind::Directory => ("directory", "directories"),
         Kind::Regex => ("expression", "expressions"),
         Kind::IgnoreParams => ("URL with every query", "URLs with every query"),
+        Kind::Tag => ("cache tag", "cache tags"),
     };
     let noun = if count == 1 { one } else { many };
     // A batch's reasons are its own intents' reasons, not those of what it happens to carry; where it

@@ -362,6 +362,34 @@ fn a_request_holds_what_the_cdn_takes() {
 }
 
 #[test]
+fn tags_go_by_domain_and_stand_for_themselves_alone() {
+    let tag = |host: &str, n: u32| {
+        intent(Action::Refresh, Kind::Tag, &format!("{host}.example/#{}{n}", "t".repeat(100)))
+    };
+    let mut intents: Vec<Intent> = (0..25).map(|n| tag(["a", "b"][n as usize % 2], n)).collect();
+    intents.push(Intent { force: true, ..tag("a", 99) });
+    intents.extend([directory("a.example/"), url("a.example/x"), prefetch("a.example/y")]);
+    let mut world = World::new(intents);
+    world.open = vec![world.intents[0].target.clone()];
+    let sizes = |world: &World| -> Vec<(bool, usize)> {
+        let batches = world.plan().batches.into_iter();
+        let tags = batches.filter(|batch| batch.kind == Kind::Tag);
+        tags.map(|batch| (batch.force, batch.asks.len())).collect()
+    };
+    assert_eq!(sizes(&world), [(false, 13), (false, 12), (true, 1)]);
+    world.limits.tags_per_request = 10;
+    assert_eq!(sizes(&world), [(false, 10), (false, 10), (false, 3), (false, 2), (true, 1)]);
+    // Ten tags of about a hundred characters each don't fit.
+    world.limits.query_bytes = 1_000;
+    assert!(sizes(&world).iter().all(|(_, size)| *size <= 6), "{:?}", sizes(&world));
+    let plan = world.plan();
+    // The prefetch waits for the directory, and would not for the tag.
+    assert_eq!(plan.waiting.len(), 1);
+    world.intents.retain(|intent| intent.target.kind != Kind::Directory);
+    assert_eq!(world.plan().waiting, []);
+}
+
+#[test]
 fn a_batch_says_why_it_is_asked() {
     let mut by_hand = url("a.example/hand");
     by_hand.cause.origin = None;
@@ -416,6 +444,7 @@ fn any_intent() -> impl Strategy<Value = Intent> {
         2 => Just((Action::Refresh, Kind::Directory)),
         1 => Just((Action::Refresh, Kind::Regex)),
         1 => Just((Action::Refresh, Kind::IgnoreParams)),
+        1 => Just((Action::Refresh, Kind::Tag)),
         2 => Just((Action::Prefetch, Kind::Url)),
     ];
     let attempt = prop_oneof![3 => Just(0), 1 => 1..4_u32];
@@ -425,6 +454,7 @@ fn any_intent() -> impl Strategy<Value = Intent> {
             match kind {
                 Kind::Directory if !text.ends_with('/') => text.push('/'),
                 Kind::Regex => text.push_str(".*"),
+                Kind::Tag => text = format!("{}/#{text}", &text[..text.find('/').unwrap_or(0)]),
                 Kind::Url if query => text.push_str("?v=1"),
                 _ => {}
             }
@@ -501,7 +531,7 @@ proptest! {
             let limit = most >> attempt.unwrap_or(0);
             prop_assert!(batch.asks.len() <= limit.max(1));
             let hosts: HashSet<_> = batch.asks.iter().map(|ask| ask.target.host()).collect();
-            prop_assert!(batch.action == Action::Prefetch || hosts.len() <= world.limits.domains_per_request);
+            prop_assert!(hosts.len() <= world.limits.domains(batch.action, batch.kind));
             let bytes: usize = batch.asks.iter().map(|ask| cut::encoded_length(&ask.target.text)).sum();
             prop_assert!(batch.action == Action::Refresh || bytes + PrefetchOptions::LONGEST <= world.limits.query_bytes);
             let only_wide = batch.action == Action::Refresh && batch.kind != Kind::Url;

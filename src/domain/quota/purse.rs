@@ -31,7 +31,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Returns whether an ask of this kind counts against the cap on wide refreshes.
 #[must_use]
 pub const fn is_wide(kind: QuotaKind) -> bool {
-    matches!(kind, QuotaKind::Directory | QuotaKind::Regex)
+    matches!(kind, QuotaKind::Directory | QuotaKind::Regex | QuotaKind::Tag)
 }
 
 /// What an operator decides about an account's spending.
@@ -42,7 +42,7 @@ pub struct Rules {
     /// How much of each kind's day, less the reserve, is kept for an origin: in percent, together at
     /// most 100.
     pub shares: BTreeMap<OriginName, u64>,
-    /// How many wide refreshes (directory, regex) may begin in any hour; none for no cap.
+    /// How many wide refreshes (directory, regex, tag) may begin in any hour; none for no cap.
     pub wide_per_hour: Option<u64>,
 }
 
@@ -53,10 +53,12 @@ impl Rules {
         part(limit, self.reserve)
     }
 
-    /// Returns how much of a day's `limit` is kept for an origin.
+    /// Returns how much of a day's `limit` of a kind is kept for an origin: of tags nothing, for only a
+    /// person asks by tag.
     #[must_use]
-    pub fn share(&self, origin: &OriginName, limit: u64) -> u64 {
-        let percent = self.shares.get(origin).copied().unwrap_or(0);
+    pub fn share(&self, origin: &OriginName, kind: QuotaKind, limit: u64) -> u64 {
+        let percent = self.shares.get(origin).filter(|_| kind != QuotaKind::Tag);
+        let percent = percent.copied().unwrap_or(0);
         part(limit - self.reserved(limit), percent)
     }
 }
@@ -195,7 +197,7 @@ impl Purse {
         for origin in rules.shares.keys() {
             let spent = spending.origins.get(origin).copied().unwrap_or_default();
             let left = |kind: QuotaKind| {
-                rules.share(origin, allowances[kind].limit).saturating_sub(spent[kind])
+                rules.share(origin, kind, allowances[kind].limit).saturating_sub(spent[kind])
             };
             shares.insert(origin.clone(), PerKind::from_fn(left));
         }
@@ -377,7 +379,7 @@ impl Purse {
                 after {until}"
             ),
             Bound::Hour => format!(
-                "as many directories and regexes were refreshed within an hour as the account's \
+                "as many directories, regexes and tags were refreshed within an hour as the account's \
                 `wide_per_hour` allows; goes out after {until}"
             ),
         }

@@ -13,8 +13,10 @@ const IN_EXPRESSION: &AsciiSet = &IN_PATH.add(b'*');
 
 /// Makes the target of a refresh from what an operator wrote.
 pub fn canonical_target(kind: Kind, text: &str) -> Result<Target, UrlError> {
-    if kind == Kind::Regex {
-        return Ok(Target::new(kind, canonical_expression(text)?));
+    match kind {
+        Kind::Regex => return Ok(Target::new(kind, canonical_expression(text)?)),
+        Kind::Tag => return Ok(Target::new(kind, canonical_tag(text)?)),
+        Kind::Url | Kind::Directory | Kind::IgnoreParams => {}
     }
     let url = CanonicalUrl::parse(text)?;
     match kind {
@@ -44,6 +46,20 @@ pub fn listed_target(kind: Kind, object_path: &str) -> Target {
 #[must_use]
 pub fn literal_start(expression: &str) -> &str {
     &expression[..literal_length(expression)]
+}
+
+/// Returns a domain's cache tag, written `https://HOST/#TAG`, with its host in canonical form. No source
+/// says what a tag is made of; what separates tags or ends a line can't be in one.
+fn canonical_tag(text: &str) -> Result<String, UrlError> {
+    let (domain, tag) = text.split_once('#').unwrap_or((text, ""));
+    let url = CanonicalUrl::parse(domain)?;
+    if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        return Err(UrlError::Tag(tag.to_owned()));
+    }
+    if url.query().is_some() || url.as_str().matches('/').count() > 3 || !url.is_directory() {
+        return Err(UrlError::TagBelow(url.host().to_owned()));
+    }
+    Ok(format!("{url}#{tag}"))
 }
 
 /// Returns an expression with its host and its literal parts in canonical form.

@@ -90,6 +90,29 @@ fn a_base_carries_its_prefix() {
 }
 
 #[test]
+fn a_cache_tag_belongs_to_a_domain() {
+    let tag = |text: &str| canonical_target(Kind::Tag, text).map(|target| target.text);
+    for written in ["http://A.example#a/b%", "https://a.example/#a/b%"] {
+        assert_eq!(tag(written), Ok("https://a.example/#a/b%".to_owned()));
+    }
+    for (written, message) in [
+        ("https://a.example/", "is no cache tag"),
+        ("https://a.example/#", "is no cache tag"),
+        ("https://a.example/#a,b", "`a,b` is no cache tag"),
+        ("https://a.example/#a b", "is no cache tag"),
+        ("https://a.example/#a\nb", "is no cache tag"),
+        ("https://a.example/#ä", "is no cache tag"),
+        ("https://a.example/d/#a", "write `https://a.example/#TAG`"),
+        ("https://a.example/d#a", "write `https://a.example/#TAG`"),
+        ("https://a.example/?q#a", "write `https://a.example/#TAG`"),
+        ("news", "no scheme"),
+    ] {
+        let error = tag(written).expect_err(written).to_string();
+        assert!(error.contains(message), "{written}: {error}");
+    }
+}
+
+#[test]
 fn a_url_can_be_taken_apart() {
     let url = CanonicalUrl::parse("https://a.example/d/?q=/x").expect("valid");
     assert_eq!(url.host(), "a.example");
@@ -181,6 +204,14 @@ proptest! {
     fn an_expression_is_idempotent(text in "https://a\\.example/([a-z%?+.A-F0-9/ ]|\\[0-9\\]|\\.\\*|\\[\\^/\\]\\*){0,12}") {
         if let Ok(target) = canonical_target(Kind::Regex, &text) {
             prop_assert_eq!(canonical_target(Kind::Regex, &target.text), Ok(target.clone()));
+        }
+    }
+
+    #[test]
+    fn a_tag_is_idempotent(text in "https?://A\\.example/?#[ -~]{0,12}") {
+        if let Ok(target) = canonical_target(Kind::Tag, &text) {
+            prop_assert_eq!(canonical_target(Kind::Tag, &target.text), Ok(target.clone()));
+            prop_assert_eq!(target.tag(), text.split_once('#').map(|(_, tag)| tag));
         }
     }
 

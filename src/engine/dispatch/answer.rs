@@ -25,7 +25,7 @@ impl Dispatch {
         batch: Batch,
         answer: Result<Accepted, Failure>,
     ) -> Result<(), JournalError> {
-        let errand = Errand::of(batch.action);
+        let errand = Errand::of(batch.action, batch.kind);
         let now = self.clock.server_now();
         let answer = match answer {
             Ok(accepted) => {
@@ -49,7 +49,12 @@ impl Dispatch {
     fn learn(&mut self, batch: &Batch, failure: &Failure, now: Timestamp) -> Verdict {
         self.planned.clear();
         let judged = self.account.verdicts.judge(failure);
-        self.board.failed(Errand::of(batch.action), (failure, &judged), now, self.clock.random());
+        self.board.failed(
+            Errand::of(batch.action, batch.kind),
+            (failure, &judged),
+            now,
+            self.clock.random(),
+        );
         let is_alone = batch.asks.len() == 1;
         let at_once = Verdict::Later { after: None, scope: Scope::Batch };
         let code = failure.code.as_deref().unwrap_or_default();
@@ -163,12 +168,13 @@ impl Dispatch {
     fn not_before(&self, batch: &Batch, verdict: &Verdict, now: Timestamp) -> Timestamp {
         let pace = self.board.pace();
         let gate = || {
-            let at = pace.gate(Errand::of(batch.action), now).at();
+            let at = pace.gate(Errand::of(batch.action, batch.kind), now).at();
             at.or(pace.probe_at()).unwrap_or(now)
         };
         match verdict {
             Verdict::NextDay => Day::of(now).next().start().plus(Duration::from_secs(1)),
-            Verdict::Split | Verdict::Smaller | Verdict::Never => now,
+            // The pace is shut until there is another key; then at once.
+            Verdict::Renew | Verdict::Split | Verdict::Smaller | Verdict::Never => now,
             Verdict::Domain | Verdict::Later { scope: Scope::Domain, .. } => {
                 let hosts = batch.asks.iter().map(|ask| ask.target.host());
                 hosts
@@ -178,7 +184,7 @@ impl Dispatch {
                     .unwrap_or(now)
             }
             Verdict::Later { after, .. } => gate().max(now.plus(after.unwrap_or_default())),
-            Verdict::Renew | Verdict::Forbidden | Verdict::Operator | Verdict::Unknown => gate(),
+            Verdict::Forbidden | Verdict::Operator | Verdict::Unknown => gate(),
         }
     }
 

@@ -27,7 +27,7 @@ impl Dispatch {
     pub(super) fn doubt_gate(&self, doubt: &Doubt, now: Timestamp) -> Gate {
         let pace = self.board.pace();
         if doubt.negatives >= 2 {
-            return pace.gate(Errand::of(doubt.batch.action), now);
+            return pace.gate(Errand::of(doubt.batch.action, doubt.batch.kind), now);
         }
         if is_blind(doubt, &pace, now) { Gate::Open } else { pace.gate(Errand::Tasks, now) }
     }

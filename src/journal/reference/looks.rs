@@ -97,7 +97,7 @@ impl Memory {
             let kind = kept.batch.quota_kind();
             let window = match kind {
                 QuotaKind::Url => MINUTE,
-                QuotaKind::Directory | QuotaKind::Regex => HOUR,
+                QuotaKind::Directory | QuotaKind::Regex | QuotaKind::Tag => HOUR,
                 QuotaKind::IgnoreParams | QuotaKind::Prefetch => continue,
             };
             if kept.staged_at > now.minus(window) {

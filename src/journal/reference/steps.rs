@@ -169,7 +169,10 @@ impl Memory {
             .filter(|row| row.is_open() && row.intent.account == *account)
             .filter(|row| row.intent.action == Action::Refresh && !prefetched.is_empty())
             .map(|row| row.intent.target.clone())
-            .filter(|target| target.kind != Kind::Url || prefetched.contains(target.text.as_str()))
+            .filter(|target| {
+                is_wide_refresh(Action::Refresh, target.kind)
+                    || prefetched.contains(target.text.as_str())
+            })
             .chain(self.wide_asks(account).filter(|_| !prefetched.is_empty()))
             .collect();
         let in_flight: BTreeSet<(&str, &str)> = self

@@ -48,7 +48,7 @@ SELECT quota, corrected FROM ledger WHERE account = ?1 AND day = ?2 AND correcte
 const RECENT: &str = "-- journal.recent
 SELECT b.staged_at, b.quota, d.host, sum(d.amount)
 FROM batch AS b JOIN debit AS d ON d.batch = b.key
-WHERE b.account = ?1 AND b.staged_at > ?2 AND (b.quota IN ('directory', 'regex')
+WHERE b.account = ?1 AND b.staged_at > ?2 AND (b.quota IN ('directory', 'regex', 'tag')
 OR (b.quota = 'url' AND b.staged_at > ?3))
 GROUP BY b.staged_at, b.key, d.host ORDER BY b.staged_at, b.key, d.host";
 

@@ -108,9 +108,13 @@ impl Cache {
             *overtaken |= reach.covers(key);
         }
         // The usual case needs no look at every key.
-        let reached: Vec<Key> = match reach {
-            Reach::Url(key) => vec![key.clone()],
-            _ => self.copies.keys().filter(|key| reach.covers(key)).cloned().collect(),
+        let reached: Vec<Key> = if let Reach::Url(key) = reach {
+            vec![key.clone()]
+        } else {
+            let copies = self.copies.iter();
+            let reached =
+                copies.filter(|(key, (_, copy))| reach.covers(key) && reach.means(&copy.headers));
+            reached.map(|(key, _)| key.clone()).collect()
         };
         for key in reached {
             if drop {

@@ -3,6 +3,7 @@
 //! Paths and queries are compared in one spelling: of every byte that may be written either way,
 //! one way is chosen. A slash stays different from `%2F`.
 
+use axum::http::HeaderMap;
 use regex::Regex;
 
 use crate::domain::ask::{Kind, Target};
@@ -66,6 +67,7 @@ pub(crate) enum Reach {
     Directory(Key),
     IgnoreParams(Key),
     Regex { host: String, whole: Regex },
+    Tag { host: String, tag: String },
 }
 
 impl Reach {
@@ -76,10 +78,16 @@ impl Reach {
             Kind::Url => Self::Url(Key::new(hosts, host, rest)),
             Kind::Directory => Self::Directory(Key::new(hosts, host, rest)),
             Kind::IgnoreParams => Self::IgnoreParams(Key::new(hosts, host, rest)),
+            Kind::Tag => {
+                let tag = target.tag().unwrap_or_default().to_owned();
+                Self::Tag { host: hosts.fold(host), tag }
+            }
             Kind::Regex => Self::Regex { host: hosts.fold(host), whole: compile(rest)? },
         })
     }
 
+    /// Returns whether it reaches what is, or will be, kept there; by tag, whether it may: that is for
+    /// the copy's headers to say.
     pub(crate) fn covers(&self, key: &Key) -> bool {
         match self {
             Self::Url(url) => url == key,
@@ -88,7 +96,17 @@ impl Reach {
             Self::Regex { host, whole } => {
                 *host == key.host && whole.is_match(&key.path_and_query())
             }
+            Self::Tag { host, .. } => *host == key.host,
         }
+    }
+
+    /// Returns whether it reaches a copy that it [`covers`](Self::covers), whose origin may have labelled
+    /// it with `Cache-Tag: a,b`.
+    pub(crate) fn means(&self, headers: &HeaderMap) -> bool {
+        let Self::Tag { tag, .. } = self else { return true };
+        let labels =
+            headers.get_all("cache-tag").into_iter().filter_map(|value| value.to_str().ok());
+        labels.flat_map(|value| value.split(',')).any(|label| label.trim() == tag)
     }
 }
 

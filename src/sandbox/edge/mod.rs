@@ -4,6 +4,8 @@
 //!   `max-age` say; never with `no-store`, `no-cache` or `private`. HEAD is asked as GET.
 //! * `x-cache` is `HIT` or `MISS`, and `x-cache-detail` says how it came about: `fresh`, `stored`,
 //!   `revalidated` (the origin said 304 and the old copy lives on), `passed` (not kept).
+//! * A refresh by cache tag reaches what the origin labelled with `Cache-Tag: a,b`: how the real CDN's
+//!   origins set tags no source says.
 //! * Copies are kept apart by path and query, and by domain only where several were named. The
 //!   origin is asked for whole, uncompressed answers, and every visitor gets the same one.
 

@@ -244,6 +244,31 @@ async fn a_url_refresh_deletes_exactly_one_copy() {
 }
 
 #[tokio::test]
+async fn a_refresh_by_tag_reaches_exactly_what_the_origin_labelled() {
+    let world = World::new().await;
+    let pages = [
+        ("/both", [("etag", "\"1\""), ("cache-tag", "news, all")]),
+        ("/one", [("etag", "\"1\""), ("cache-tag", "all")]),
+        ("/longer", [("etag", "\"1\""), ("cache-tag", "news2,NEWS")]),
+        ("/none", [("etag", "\"1\""), ("vary", "news")]),
+    ];
+    for (path, headers) in &pages {
+        world.page(path, headers, "old");
+        world.get(path).await;
+        world.page(path, headers, "new");
+    }
+    world.refresh(Kind::Tag, &format!("{SITE}/#news"), false);
+    assert_eq!(world.get("/both").await.detail, "revalidated");
+    world.refresh(Kind::Tag, &format!("{SITE}/#news"), true);
+    assert_eq!(world.short("/both").await, is("stored", "new"));
+    for path in ["/one", "/longer", "/none"] {
+        assert_eq!(world.short(path).await, is("fresh", "old"), "{path}");
+    }
+    world.refresh(Kind::Tag, &format!("{SITE}/#all"), true);
+    assert_eq!(world.short("/one").await, is("stored", "new"));
+}
+
+#[tokio::test]
 async fn a_refresh_ends_a_kept_404() {
     let world = World::new().await;
     assert_eq!(world.get("/x").await.status, 404);

@@ -92,7 +92,8 @@ impl Model {
         let progress = row.tell(self.tasks.ripening, now);
         json!({
             "TaskId": row.task.to_string(),
-            "ObjectPath": row.effect.target.text,
+            // No source says what a task by tag shows there; this is the tag.
+            "ObjectPath": row.effect.target.tag().unwrap_or(&row.effect.target.text),
             "ObjectType": row.object_type(),
             "Status": progress.status,
             "Process": progress.process,

@@ -27,9 +27,6 @@ pub struct CallFault {
     /// The operation.
     #[serde(default)]
     pub action: Option<String>,
-    /// The access key id that signs.
-    #[serde(default)]
-    pub key: Option<String>,
     /// A domain that a line of `ObjectPath` is of.
     #[serde(default)]
     pub domain: Option<String>,
@@ -135,7 +132,6 @@ impl CallFault {
     pub const fn new(reply: Reply) -> Self {
         Self {
             action: None,
-            key: None,
             domain: None,
             target: None,
             times: None,

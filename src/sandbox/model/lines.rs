@@ -1,4 +1,4 @@
-//! The lines of `ObjectPath`: one target each.
+//! The lines of `ObjectPath`, and the tags of `CacheTag`: one target each.
 
 use std::collections::BTreeSet;
 
@@ -27,6 +27,7 @@ const fn most(kind: QuotaKind) -> usize {
         QuotaKind::Directory => LIMITS.directories_per_request,
         QuotaKind::Regex => LIMITS.regexes_per_request,
         QuotaKind::IgnoreParams => LIMITS.ignore_params_per_request,
+        QuotaKind::Tag => LIMITS.tags_per_request,
         QuotaKind::Prefetch => LIMITS.prefetches_per_request,
     }
 }
@@ -53,23 +54,61 @@ pub(crate) fn read(
         let text = format!("One request may name {} domains at most.", LIMITS.domains_per_request);
         return Err(Refusal::new(400, "SingleRequest.OverLimit", text));
     }
-    let unknown = |host: &&str| !domains.is_empty() && !domains.iter().any(|known| known == host);
-    if let Some(host) = hosts.into_iter().find(unknown) {
-        let text = format!("The domain {host} doesn't belong to this account.");
-        return Err(Refusal::new(404, "InvalidDomain.NotFound", text));
-    }
+    hosts.into_iter().try_for_each(|host| known(host, domains))?;
     Ok(lines)
 }
 
-fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
-    let malformed =
-        || Refusal::new(400, "InvalidObjectPath.Malformed", "An ObjectPath is malformed.");
-    let (rest, host) = split(text);
-    if host.starts_with("*.") {
+/// Reads a domain's cache tags; one bad tag refuses the whole request. No source says what a tag is
+/// made of or how many a request may have: both are as refreshd guesses.
+pub(crate) fn read_tags(
+    domain: &str,
+    tags: &str,
+    domains: &[String],
+) -> Result<Vec<Line>, Refusal> {
+    let tags: Vec<&str> = tags.split(',').collect();
+    if tags.len() > most(QuotaKind::Tag) {
+        return Err(too_many(QuotaKind::Tag, tags.len()));
+    }
+    let plain = |tag: &&str| {
+        (1..=LIMITS.tag_bytes).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if !tags.iter().all(plain) {
+        return Err(malformed());
+    }
+    let host = host(domain)?;
+    known(&host, domains)?;
+    let line = |tag| Line { text: format!("https://{host}/#{tag}"), host: host.clone() };
+    Ok(tags.into_iter().map(line).collect())
+}
+
+fn malformed() -> Refusal {
+    Refusal::new(400, "InvalidObjectPath.Malformed", "An ObjectPath is malformed.")
+}
+
+/// Refuses a domain that is somebody else's.
+fn known(host: &str, domains: &[String]) -> Result<(), Refusal> {
+    if domains.is_empty() || domains.iter().any(|known| known == host) {
+        return Ok(());
+    }
+    let text = format!("The domain {host} doesn't belong to this account.");
+    Err(Refusal::new(404, "InvalidDomain.NotFound", text))
+}
+
+/// Returns the domain that is written: in lower case, without port.
+fn host(text: &str) -> Result<String, Refusal> {
+    if text.starts_with("*.") {
         let text = "A wildcard domain can't be refreshed.";
         return Err(Refusal::new(400, "InvalidExtensiveDomain.ValueNotSupported", text));
     }
-    let path = &rest[host.len()..];
+    if !is_host(text) {
+        return Err(malformed());
+    }
+    Ok(text.split(':').next().unwrap_or_default().to_ascii_lowercase())
+}
+
+fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
+    let (written, path) = split(text);
+    let host = host(written)?;
     // Only what isn't ASCII, and spaces, are documented to need encoding; a fragment never travels.
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     let shape = match kind {
@@ -82,24 +121,26 @@ fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
         }
         QuotaKind::IgnoreParams => path.bytes().all(plain) && !path.contains('?'),
         QuotaKind::Prefetch => path.bytes().all(plain) && !path.ends_with('/'),
+        // They travel elsewhere.
+        QuotaKind::Tag => false,
     };
-    if !shape || text.len() > LIMITS.url_bytes || !is_host(host) || !escapes_are_whole(path) {
+    if !shape || text.len() > LIMITS.url_bytes || !escapes_are_whole(path) {
         return Err(malformed());
     }
-    Ok(Line { text: text.to_owned(), host: host_of(text).to_ascii_lowercase() })
+    Ok(Line { text: text.to_owned(), host })
 }
 
-/// Returns a line without its scheme, and the host and port it begins with.
+/// Returns the domain and port that a line names, as they are written there, and the rest of it.
 fn split(text: &str) -> (&str, &str) {
     // Old callers leave the scheme out, and were accepted (API reference 1.3).
     let rest =
         text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
-    (rest, rest.split(['/', '?']).next().unwrap_or_default())
+    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
 
 /// Returns the domain that a line names, as it is written there.
 pub(crate) fn host_of(text: &str) -> &str {
-    split(text).1.split(':').next().unwrap_or_default()
+    split(text).0.split(':').next().unwrap_or_default()
 }
 
 fn is_host(host: &str) -> bool {

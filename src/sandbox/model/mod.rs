@@ -5,6 +5,7 @@
 //! is tested without a socket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -37,7 +38,7 @@ mod tests;
 pub(crate) use call::Call;
 
 /// A key pair that the pretend CDN knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     /// The access key id.
     pub id: String,
@@ -45,6 +46,14 @@ pub struct AccessKey {
     pub secret: String,
     /// The security token that has to travel along, if the pair is a temporary one.
     pub token: Option<String>,
+    /// When a temporary pair ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AccessKey([redacted])")
+    }
 }
 
 /// What the model is told once.
@@ -78,7 +87,8 @@ pub struct Accepted {
     pub force: bool,
     /// The other parameters of a prefetch, as they were sent.
     pub options: BTreeMap<String, String>,
-    /// The lines of `ObjectPath` as they were sent, blank ones left out.
+    /// The lines of `ObjectPath` as they were sent, blank ones left out; a cache tag as
+    /// `https://HOST/#TAG`.
     pub targets: Vec<String>,
     /// The ids that were answered.
     pub task_ids: Vec<String>,
@@ -151,6 +161,9 @@ impl Model {
         let parameters = call.parameters();
         match call.header("x-acs-action").and_then(Operation::parse) {
             Some(Operation::RefreshObjectCaches) => self.refresh(&parameters, now, request_id),
+            Some(Operation::RefreshObjectCacheByCacheTag) => {
+                self.refresh_tags(&parameters, now, request_id)
+            }
             Some(Operation::PushObjectCache) => self.push(&parameters, now, request_id),
             Some(Operation::DescribeRefreshTasks) => self.describe_tasks(&parameters, now),
             Some(Operation::DescribeRefreshTaskById) => self.describe_by_id(&parameters, now),
@@ -163,6 +176,11 @@ impl Model {
                 "Specified api is not found, please check your url and method.",
             )),
         }
+    }
+
+    /// Sets the pairs that may sign from now on.
+    pub(crate) fn set_keys(&mut self, keys: Vec<AccessKey>) {
+        self.verifier.set_keys(keys);
     }
 
     /// Counts a call that came, whatever becomes of it.

@@ -1,4 +1,5 @@
-//! The two operations that ask for work: `RefreshObjectCaches` and `PushObjectCache`.
+//! The operations that ask for work: `RefreshObjectCaches`, `RefreshObjectCacheByCacheTag` and
+//! `PushObjectCache`.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use crate::domain::quota::QuotaKind;
 use crate::domain::time::Timestamp;
 
 use super::call::{Parameters, Refusal};
+use super::lines::Line;
 use super::{Accepted, Model, lines};
 
 /// How many prefetches may wait in an account's queue (API reference 0).
@@ -26,7 +28,7 @@ pub(crate) struct Wish {
 
 /// What travelled with a wish.
 struct Sent<'a> {
-    object_path: &'a str,
+    lines: Vec<Line>,
     options: BTreeMap<String, String>,
     request_id: &'a str,
 }
@@ -59,8 +61,26 @@ impl Model {
         // A File refresh always drops: Force has no meaning for it.
         let force = parameters.flag("Force")? || kind == Kind::Url;
         let wish = Wish { action: Action::Refresh, kind, force };
-        let sent = Sent { object_path, options: BTreeMap::new(), request_id };
+        let lines = self.lines(wish, object_path)?;
+        let sent = Sent { lines, options: BTreeMap::new(), request_id };
         let ids = self.submit(Operation::RefreshObjectCaches, wish, sent, now)?;
+        Ok(json!({ "RefreshTaskId": ids }))
+    }
+
+    pub(crate) fn refresh_tags(
+        &mut self,
+        parameters: &Parameters,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<Value, Refusal> {
+        let domain = parameters.required("DomainName")?;
+        let tags = parameters.required("CacheTag")?;
+        let force = parameters.flag("Force")?;
+        let lines = lines::read_tags(domain, tags, &self.settings.domains)?;
+        let wish = Wish { action: Action::Refresh, kind: Kind::Tag, force };
+        let operation = Operation::RefreshObjectCacheByCacheTag;
+        let sent = Sent { lines, options: BTreeMap::new(), request_id };
+        let ids = self.submit(operation, wish, sent, now)?;
         Ok(json!({ "RefreshTaskId": ids }))
     }
 
@@ -81,11 +101,17 @@ impl Model {
             return Err(Refusal::format("WithHeader"));
         }
         let wish = Wish { action: Action::Prefetch, kind: Kind::Url, force: false };
+        let lines = self.lines(wish, object_path)?;
         let option = |name: &&str| Some(((*name).to_owned(), parameters.get(name)?.to_owned()));
-        let sent =
-            Sent { object_path, options: OPTIONS.iter().filter_map(option).collect(), request_id };
+        let options = OPTIONS.iter().filter_map(option).collect();
+        let sent = Sent { lines, options, request_id };
         let ids = self.submit(Operation::PushObjectCache, wish, sent, now)?;
         Ok(json!({ "PushTaskId": ids }))
+    }
+
+    fn lines(&self, wish: Wish, object_path: &str) -> Result<Vec<Line>, Refusal> {
+        let kind = QuotaKind::of(wish.action, wish.kind);
+        lines::read(kind, object_path, &self.settings.domains)
     }
 
     fn submit(
@@ -96,7 +122,7 @@ impl Model {
         now: Timestamp,
     ) -> Result<String, Refusal> {
         let kind = QuotaKind::of(wish.action, wish.kind);
-        let lines = lines::read(kind, sent.object_path, &self.settings.domains)?;
+        let Sent { lines, options, request_id } = sent;
         if let Some(line) = lines.iter().find(|line| self.settings.offline.contains(&line.host)) {
             let text = format!("The domain {} is offline.", line.host);
             return Err(Refusal::new(404, "InvalidDomain.Offline", text));
@@ -116,10 +142,10 @@ impl Model {
             action: operation.as_str(),
             kind,
             force: wish.force,
-            options: sent.options,
+            options,
             targets,
             task_ids,
-            request_id: sent.request_id.to_owned(),
+            request_id: request_id.to_owned(),
         });
         Ok(joined)
     }

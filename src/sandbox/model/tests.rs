@@ -1,6 +1,7 @@
 use std::cell::Cell;
 
 use crate::cdn::sign::{Signable, canonical_query, hex_sha256};
+use crate::domain::ask::Kind;
 
 use super::fault::{CallFault, Ending, Fault, Reply};
 use super::*;
@@ -31,7 +32,7 @@ impl World {
                 QuotaKind::Url => 10_000,
                 QuotaKind::Regex => 20,
                 QuotaKind::Prefetch => 1_000,
-                QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+                QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
             }),
             domains: Vec::new(),
             ripening: Duration::from_secs(300),
@@ -130,7 +131,12 @@ impl World {
 }
 
 fn key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
-    AccessKey { id: id.into(), secret: secret.into(), token: token.map(Into::into) }
+    AccessKey {
+        id: id.into(),
+        secret: secret.into(),
+        token: token.map(Into::into),
+        expires_at: None,
+    }
 }
 
 fn set(call: &mut Call, name: &str, value: &str) {
@@ -233,6 +239,22 @@ fn refusals_come_in_the_documented_order() {
 }
 
 #[test]
+fn a_temporary_key_ends_when_it_says() {
+    let mut world = World::with(|settings| {
+        let expires_at = Timestamp::parse("2026-11-22T12:00:40Z");
+        settings.keys = vec![AccessKey { expires_at, ..key("sts", "other", Some("a token")) }];
+    });
+    for wanted in [(200, ""), (400, "InvalidSecurityToken.Expired")] {
+        let mut call = world.form("DescribeRefreshQuota", &[]);
+        set(&mut call, "x-acs-security-token", "a token");
+        let answer = world.send(&signed(call, "sts", "other"));
+        let code = answer.body["Code"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((answer.status, code.as_str()), wanted);
+        world.pass(10);
+    }
+}
+
+#[test]
 fn a_nonce_is_remembered_as_long_as_its_date_is_valid() {
     let mut world = World::new();
     let mut call = world.form("DescribeRefreshQuota", &[]);
@@ -279,6 +301,53 @@ fn one_bad_line_refuses_the_request_and_costs_nothing() {
     let answer = world.refresh("ExQuery", "WWW.example.com:443/x\r\n\r\n www.example.com/y \r\n");
     assert_eq!(ids(&answer).len(), 2);
     assert_eq!(world.remain("IgnoreParamsRemain"), "98");
+}
+
+#[test]
+fn a_refresh_by_tag_is_checked_debited_and_followed() {
+    let mut world = World::with(|settings| settings.domains = vec!["www.example.com".into()]);
+    let action = "RefreshObjectCacheByCacheTag";
+    let site = ("DomainName", "WWW.example.com");
+    let long = "x".repeat(129);
+    let many = vec!["x"; 21].join(",");
+    for (pairs, wanted) in [
+        (vec![site], (400, "MissingParameter")),
+        (vec![("CacheTag", "a")], (400, "MissingParameter")),
+        (vec![site, ("CacheTag", "a,,b")], (400, "InvalidObjectPath.Malformed")),
+        (vec![site, ("CacheTag", "a b")], (400, "InvalidObjectPath.Malformed")),
+        (vec![site, ("CacheTag", &long)], (400, "InvalidObjectPath.Malformed")),
+        (vec![site, ("CacheTag", &many)], (400, "SingleRequest.OverLimit")),
+        (vec![site, ("CacheTag", "a"), ("Force", "yes")], (400, "InvalidParameter.Format")),
+        (vec![("DomainName", "a/b"), ("CacheTag", "a")], (400, "InvalidObjectPath.Malformed")),
+        (
+            vec![("DomainName", "*.example.com"), ("CacheTag", "a")],
+            (400, "InvalidExtensiveDomain.ValueNotSupported"),
+        ),
+        (vec![("DomainName", "a.example"), ("CacheTag", "a")], (404, "InvalidDomain.NotFound")),
+    ] {
+        assert_eq!(code(&world.ask(action, &pairs)), wanted, "{pairs:?}");
+    }
+    for word in ["Tag", "CacheTag", "tag"] {
+        let answer = world.refresh(word, "a");
+        assert_eq!(code(&answer), (400, "InvalidObjectType.Malformed"), "{word}");
+    }
+    let answer = world.ask(action, &[site, ("CacheTag", "a,b"), ("Force", "True")]);
+    let task = ids(&answer).join(",");
+    assert!(!task.contains(','), "{task}");
+    let rows = world.rows(&task);
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["Status"] == "Pending" && row["ObjectType"] == "tag"));
+    world.pass(300);
+    let effects = world.apply();
+    let targets: Vec<_> = effects.iter().map(|effect| effect.target.text.as_str()).collect();
+    assert_eq!(targets, ["https://www.example.com/#a", "https://www.example.com/#b"]);
+    assert!(effects.iter().all(|effect| effect.force && effect.target.kind == Kind::Tag));
+    assert!(world.rows(&task).iter().all(|row| row["Status"] == "Complete"));
+    world.model.set_remaining(QuotaKind::Tag, 1, world.now);
+    let answer = world.ask(action, &[site, ("CacheTag", "a,b")]);
+    assert_eq!(code(&answer), (400, "QuotaExceeded.Refresh"));
+    assert_eq!(world.ask(action, &[site, ("CacheTag", "a")]).status, 200);
+    assert_eq!(world.remain("UrlRemain"), "10000");
 }
 
 #[test]
@@ -468,10 +537,6 @@ fn a_task_may_never_end_or_be_told_of_one_question_late() {
 #[test]
 fn a_fault_meets_what_fits_all_that_it_names_and_lasts_as_long_as_it_says() {
     let mut world = World::new();
-    let call = |world: &World, path: &str, key: &str| {
-        let pairs = [("ObjectPath", path), ("ObjectType", "File")];
-        signed(world.form("RefreshObjectCaches", &pairs), key, "secret")
-    };
     let offline = || CallFault::new(Reply::error(404, "InvalidDomain.Offline"));
     let on_domain =
         CallFault { domain: Some("b.example".to_owned()), for_seconds: Some(60), ..offline() };
@@ -481,36 +546,27 @@ fn a_fault_meets_what_fits_all_that_it_names_and_lasts_as_long_as_it_says() {
         for_seconds: Some(60),
         ..offline()
     };
-    let of_key = CallFault { key: Some("sts".to_owned()), ..offline() };
-    for fault in [on_domain, on_target, of_key] {
+    let once = CallFault { action: Some("PushObjectCache".to_owned()), ..offline() };
+    for fault in [on_domain, on_target, once] {
         world.model.faults.add(Fault::Call(fault), world.now);
     }
-    let met = |world: &mut World, path: &str, key: &str| {
-        let call = call(world, path, key);
+    let meets = |world: &mut World, action: &str, path: &str| {
+        let call = world.form(action, &[("ObjectPath", path)]);
         world.model.faults.next_call(&call, world.now).is_some()
     };
-    assert!(!met(&mut world, "a.example/1", "id"));
-    assert!(met(
-        &mut world,
-        "a.example/1
-https://B.example:443/1",
-        "id"
-    ));
-    assert!(met(
-        &mut world,
-        "a.example/1
- a.example/bad",
-        "id"
-    ));
-    assert!(!met(&mut world, "a.example/bad2", "id"));
-    assert!(met(&mut world, "a.example/bad", "id"));
-    assert!(!met(&mut world, "a.example/bad", "id"), "it was met twice");
-    assert!(met(&mut world, "a.example/1", "sts"));
-    assert!(!met(&mut world, "a.example/1", "sts"), "without a word it lasts for one call");
+    let met = |world: &mut World, path: &str| meets(world, "RefreshObjectCaches", path);
+    assert!(!met(&mut world, "a.example/1"));
+    assert!(met(&mut world, "a.example/1\nhttps://B.example:443/1"));
+    assert!(met(&mut world, "a.example/1\n a.example/bad"));
+    assert!(!met(&mut world, "a.example/bad2"));
+    assert!(met(&mut world, "a.example/bad"));
+    assert!(!met(&mut world, "a.example/bad"), "it was met twice");
+    assert!(meets(&mut world, "PushObjectCache", "a.example/1"));
+    assert!(!meets(&mut world, "PushObjectCache", "a.example/1"), "one call, without a word");
     world.pass(59);
-    assert!(met(&mut world, "b.example/1", "id"));
+    assert!(met(&mut world, "b.example/1"));
     world.pass(1);
-    assert!(!met(&mut world, "b.example/1", "id"), "its minute is over");
+    assert!(!met(&mut world, "b.example/1"), "its minute is over");
 }
 
 #[test]

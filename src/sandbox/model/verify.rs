@@ -33,6 +33,10 @@ impl Verifier {
         Self { keys, seen: HashSet::new(), ages: VecDeque::new() }
     }
 
+    pub(crate) fn set_keys(&mut self, keys: Vec<AccessKey>) {
+        self.keys = keys;
+    }
+
     /// Accepts or refuses a request; an accepted one's nonce is spent.
     pub(crate) fn verify(&mut self, call: &Call, now: Timestamp) -> Result<(), Refusal> {
         let text = call.header("authorization").ok_or_else(|| Refusal::missing("Authorization"))?;
@@ -41,7 +45,7 @@ impl Verifier {
         let key = self.keys.iter().find(|key| key.id == claim.key_id).ok_or_else(|| {
             Refusal::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
         })?;
-        check_token(key, call.header("x-acs-security-token"))?;
+        check_token(key, call.header("x-acs-security-token"), now)?;
         check_date(call, now)?;
         let digest = hex_sha256(&call.body);
         if call.header("x-acs-content-sha256") != Some(&digest) {
@@ -129,11 +133,19 @@ impl<'a> Claim<'a> {
     }
 }
 
-fn check_token(key: &AccessKey, sent: Option<&str>) -> Result<(), Refusal> {
+fn check_token(key: &AccessKey, sent: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
     let refusal = |code, text: &str| Err(Refusal::new(400, code, text));
     match (&key.token, sent) {
         (None, None) => Ok(()),
-        (Some(known), Some(sent)) if known == sent => Ok(()),
+        (Some(known), Some(sent)) if known == sent => {
+            if key.expires_at.is_some_and(|expires| expires <= now) {
+                return refusal(
+                    "InvalidSecurityToken.Expired",
+                    "Specified SecurityToken is expired.",
+                );
+            }
+            Ok(())
+        }
         (Some(_), Some(_)) => {
             refusal("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
         }

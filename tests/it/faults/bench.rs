@@ -12,6 +12,7 @@ use refreshd::clock::{Clock, ManualClock, SharedClock};
 use refreshd::config::{Account, Cover};
 use refreshd::database::Database;
 use refreshd::domain::credentials::{KeyFiles, KeySource, Place};
+use refreshd::domain::endpoint::Proxy;
 use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Cause, Outgoing, Priority, Wish};
@@ -36,6 +37,7 @@ use tokio::task::JoinSet;
 use super::counted::{Counted, Span};
 use super::relay::Relay;
 use super::work::Change;
+use crate::keys::Metadata;
 use crate::world::listener;
 
 /// The longest that a loop of the daemon sleeps.
@@ -59,6 +61,8 @@ pub(super) enum Act {
     Close,
     /// They are taken again.
     Open,
+    /// The first key expires.
+    Expire,
     /// The files hold the second key from now on.
     Rotate,
     /// Others have spent all but this.
@@ -141,6 +145,8 @@ pub(super) struct Setting {
     pub(super) quota: PerKind<u64>,
     /// Whether connections can be refused.
     pub(super) refusable: bool,
+    /// Whether the keys come from a metadata service that wants a token of who asks.
+    pub(super) instance: bool,
     /// How long half a round trip takes.
     pub(super) travel: Span,
     pub(super) seed: u64,
@@ -183,24 +189,24 @@ impl Bench {
         let dice = |name: u64| ManualClock::new(Timestamp::EPOCH, seed * 31 + name);
 
         let (base, origin) = web_server().await;
-        let keys = KEYS.map(|id| AccessKey {
-            id: id.to_owned(),
-            secret: format!("secret-of-{id}"),
-            token: Some(format!("token-of-{id}")),
-        });
-        let options = Options { quota: setting.quota, keys: keys.into(), ..Options::new(base) };
+        let options = Options { quota: setting.quota, keys: known_keys(), ..Options::new(base) };
         let skewed = Arc::new(Skewed { time: clock.clone(), dice: dice(1), by });
         let sandbox = Sandbox::start(options, listener().await, listener().await, skewed)
             .expect("the sandbox starts");
         let relay = setting.refusable.then(|| Relay::open_to(sandbox.api));
 
-        let files = write_key(folder.path(), KEYS[0]);
+        let files = KeySource::at(Place::Files(write_key(folder.path(), KEYS[0])));
+        let (source, around) = if setting.instance {
+            Metadata::serve(clock.clone(), sandbox.control()).1
+        } else {
+            (files, Surroundings::default())
+        };
         let address = relay.as_ref().map_or(sandbox.api, |relay| relay.address);
-        let account = account(files, address, setting.quota);
+        let account = account(source, address, setting.quota);
         let shared: SharedClock = clock.clone();
         let config = ClientConfig::new(account.endpoint.clone());
         let source = account.credentials.clone();
-        let keyring = Keyring::new(source, Surroundings::default(), shared.clone());
+        let keyring = Keyring::new(source, around, shared.clone());
         let client = Client::new(&config, keyring, shared.clone()).expect("a client");
         client.begin().await.1.expect("a key");
         let made = Mutex::default();
@@ -256,6 +262,12 @@ impl Bench {
             Act::Fault(fault) => self.sandbox.control().fault(fault),
             Act::Close => self.relay.as_mut().expect("a relay").close().await,
             Act::Open => self.relay.as_mut().expect("a relay").open(),
+            Act::Expire => {
+                let now = self.clock.now().minus(Duration::from_secs(1));
+                let mut keys = known_keys();
+                keys[0].expires_at = Some(now);
+                self.sandbox.control().set_keys(keys);
+            }
             Act::Rotate => drop(write_key(self.folder.path(), KEYS[1])),
             Act::Remaining(kind, left) => self.sandbox.control().set_remaining(kind, left),
         }
@@ -355,6 +367,16 @@ async fn web_server() -> (String, JoinSet<()>) {
     (base, servers)
 }
 
+fn known_keys() -> Vec<AccessKey> {
+    let key = |id: &str| AccessKey {
+        id: id.to_owned(),
+        secret: format!("secret-of-{id}"),
+        token: Some(format!("token-of-{id}")),
+        expires_at: None,
+    };
+    KEYS.map(key).into()
+}
+
 fn write_key(folder: &Path, id: &str) -> KeyFiles {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
@@ -368,11 +390,13 @@ fn write_key(folder: &Path, id: &str) -> KeyFiles {
     }
 }
 
-fn account(files: KeyFiles, address: SocketAddr, quota: PerKind<u64>) -> Account {
+fn account(credentials: KeySource, address: SocketAddr, quota: PerKind<u64>) -> Account {
     Account {
         name: "main".into(),
         endpoint: format!("http://{address}").parse().expect("a URL"),
-        credentials: KeySource::at(Place::Files(files)),
+        credentials,
+        endpoint_is_trusted: None,
+        proxy: Proxy::None,
         timeout: Duration::from_secs(10),
         batch: 100,
         poll_first: Duration::from_secs(180),

@@ -49,6 +49,8 @@ pub(super) struct Row {
     pub(super) acts: Vec<(Duration, Act)>,
     /// How long a call takes to the CDN, and its answer back.
     pub(super) travel: Span,
+    /// Whether the keys are those of an instance's role, for an hour each.
+    pub(super) instance: bool,
     /// What changes besides the stream, or in its place.
     pub(super) more: Stream,
     pub(super) alone: bool,
@@ -74,12 +76,13 @@ impl Row {
             quota: PerKind::from_fn(|kind| match kind {
                 QuotaKind::Url => 10_000,
                 QuotaKind::Prefetch => 1_000,
-                QuotaKind::Directory | QuotaKind::IgnoreParams => 100,
+                QuotaKind::Directory | QuotaKind::IgnoreParams | QuotaKind::Tag => 100,
                 QuotaKind::Regex => 20,
             }),
             span: HOUR..HOUR + minutes * MINUTE,
             acts: Vec::new(),
             travel: Duration::from_millis(20)..Duration::from_millis(150),
+            instance: false,
             more: Stream::new(),
             alone: false,
             duplicates: Duplicates::None,
@@ -96,7 +99,8 @@ impl Row {
         let refusable = self.acts.iter().any(|(_, act)| matches!(act, Act::Close));
         let (begin, ahead, quota) = (self.begin, self.ahead, self.quota);
         let travel = self.travel.clone();
-        let setting = Setting { begin, ahead, quota, refusable, travel, seed };
+        let instance = self.instance;
+        let setting = Setting { begin, ahead, quota, refusable, instance, travel, seed };
         Bench::new(setting).await
     }
 

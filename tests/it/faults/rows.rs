@@ -11,7 +11,7 @@ use refreshd::domain::intent::Action;
 use refreshd::domain::quota::QuotaKind;
 use refreshd::sandbox::{CallFault, Ending, Fault, Reply, Shape, TargetFault};
 
-use super::bench::{Act, KEYS};
+use super::bench::Act;
 use super::row::{Calls, Duplicates, Row};
 use super::work::{Change, DOMAINS, HOUR, MINUTE, burst};
 
@@ -264,17 +264,18 @@ fn tasks() -> Vec<Row> {
 }
 
 fn rights() -> Vec<Row> {
-    let first = |fault| CallFault { key: Some(KEYS[0].to_owned()), ..fault };
-    let expired = error(400, "InvalidSecurityToken.Expired");
-    let mut rotated = Row::with("token expired, a new one after 10 min", 10, {
-        first(CallFault { for_seconds: ALWAYS, ..expired })
-    })
-    .calls_at_most(Calls::AtMost(11));
-    rotated.acts.push((rotated.span.end, Act::Rotate));
+    let mut rotated =
+        Row::new("token expired, a new one after 10 min", 10).calls_at_most(Calls::AtMost(11));
+    rotated.acts = vec![(rotated.span.start, Act::Expire), (rotated.span.end, Act::Rotate)];
+    rotated.caught_up = MINUTE;
+    let mut instance =
+        Row::new("metadata v2 only, keys of an hour", 120).calls_at_most(USUAL).elsewhere(any);
+    instance.instance = true;
     let hourly = Calls::AtMost(61);
     let polls = of(DescribeRefreshTaskById, error(403, "Forbidden.RAM"));
     vec![
         rotated,
+        instance,
         Row::with("key refused 1 h", 60, error(404, "InvalidAccessKeyId.NotFound"))
             .calls_at_most(hourly),
         Row::with("signature refused 1 h", 60, error(400, "SignatureDoesNotMatch"))

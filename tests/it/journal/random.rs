@@ -52,6 +52,7 @@ fn target(number: u8) -> Target {
     match number % 8 {
         0 => Target::new(Kind::Directory, "https://a.example/d/"),
         1 => Target::new(Kind::IgnoreParams, "https://a.example/d/2"),
+        2 => Target::new(Kind::Tag, "https://a.example/#d"),
         other => Target::new(Kind::Url, format!("https://a.example/d/{other}")),
     }
 }

@@ -1,5 +1,6 @@
 //! The journal's part of the treasury: what was spent, by whom, and what was told of it.
 
+use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::intent::{Cause, Outgoing, Priority, Wait, Waiting, Wish};
 use refreshd::domain::quota::purse::Spending;
 use refreshd::domain::quota::{PerKind, QuotaKind, Reported};
@@ -102,4 +103,23 @@ pub(crate) async fn a_prefetch_hears_of_what_only_a_plan_refreshes_widely(world:
     assert_eq!(world.due().await.open_refreshes, chosen, "in a job");
     world.hear(&batch, TaskStatus::Complete).await;
     assert_eq!(world.due().await.open_refreshes, []);
+}
+
+pub(crate) async fn a_refresh_by_tag_counts_as_wide_and_delays_no_prefetch(world: &mut World) {
+    let tag = Target::new(Kind::Tag, "https://a.example/#news");
+    world.send(Outgoing::Wish(Wish { target: tag, ..wish(A) })).await;
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    world.pass(30 * 60 * SECOND);
+    let account = world.account.clone();
+    let spending = world.journal.spending(&account, world.now).await.expect("spending");
+    let recent: Vec<_> =
+        spending.recent.iter().map(|one| (one.kind, one.host.as_str(), one.amount)).collect();
+    assert_eq!(recent, [(QuotaKind::Tag, "a.example", 1)]);
+    assert_eq!(world.used(QuotaKind::Tag).await, 1);
+    world.accepted(&batch).await;
+    world.wish_prefetch(A).await;
+    assert_eq!(world.due().await.open_refreshes, []);
+    world.hear(&batch, TaskStatus::Complete).await;
+    assert_eq!(world.counts().await.done, 1);
 }

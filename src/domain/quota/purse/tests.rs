@@ -54,6 +54,7 @@ fn a_share_is_its_owners_until_it_is_spent() {
     assert_eq!(room.bound, Bound::Share);
     purse.spend(QuotaKind::Url, Some(&"a".into()), HOST, 30);
     assert_eq!(["a", "b", "c"].map(|name| left(&purse, Priority::Urgent, name)), [0, 20, 0]);
+    assert_eq!(purse.left(QuotaKind::Tag, Priority::Normal, None, HOST), 100, "nobody's share");
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_cap_bounds_the_wide_refreshes_of_any_hour() {
     let rules = Rules { wide_per_hour: Some(3), ..Rules::default() };
     let mut purse = purse(&allowances(100, 2), &rules, &spending);
     assert_eq!(purse.left(QuotaKind::Regex, Priority::Urgent, None, HOST), 1);
-    purse.spend(QuotaKind::Directory, None, HOST, 1);
+    purse.spend(QuotaKind::Tag, None, HOST, 1);
     let room = purse.room(QuotaKind::Regex, Priority::Urgent, None, HOST);
     assert_eq!((room.left, room.bound), (0, Bound::Hour));
     assert_eq!(room.until, now.plus(Duration::from_secs(600)));
@@ -170,7 +171,7 @@ proptest! {
         if used == 0 {
             for (place, name) in names.iter().enumerate() {
                 let can = purse.left(QuotaKind::Url, Priority::Urgent, Some(name), HOST);
-                prop_assert!(by_origin[place] + can >= rules.share(name, limit));
+                prop_assert!(by_origin[place] + can >= rules.share(name, QuotaKind::Url, limit));
             }
         }
     }
