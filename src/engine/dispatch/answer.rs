@@ -57,16 +57,17 @@ impl Dispatch {
         );
         let is_alone = batch.asks.len() == 1;
         let at_once = Verdict::Later { after: None, scope: Scope::Batch };
+        let code = failure.code.as_deref().unwrap_or_default();
         match judged {
+            // Once for each code, also of an ask that went alone (API reference 2.2).
+            Verdict::Split if !self.account.verdicts.know(code) && self.lessons.is_new(code) => {
+                Verdict::Later { after: Some(STRANGE), scope: Scope::Batch }
+            }
             Verdict::Split | Verdict::Smaller if is_alone => {
                 self.lessons.refused(batch);
                 Verdict::Never
             }
             Verdict::Split => {
-                let code = failure.code.as_deref().unwrap_or_default();
-                if !self.account.verdicts.know(code) && self.lessons.is_new(code) {
-                    return Verdict::Later { after: Some(STRANGE), scope: Scope::Batch };
-                }
                 self.lessons.refused(batch);
                 Verdict::Split
             }
