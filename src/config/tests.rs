@@ -429,6 +429,15 @@ fn contradictions_about_the_key_are_named() {
             "`sts_endpoint` can't be `http://sts.aliyuncs.com`: plain http is for this machine \
              only: use https",
         ),
+        (
+            table("sts_endpoint = \"https://u:secret@sts.example.com\""),
+            "`sts_endpoint` can't be `https://sts.example.com`: it must be a scheme and a host alone",
+        ),
+        (
+            table("sts_endpoint = \"https://sts.example.com\""),
+            "`sts_endpoint` can't be `https://sts.example.com`: it is no host below aliyuncs.com, \
+             and would be asked with your access key",
+        ),
         (table("role_arn = \"r\""), "`role_arn` can't be `r`: that is no role"),
         (
             table("role_arn = \"acs:ram::1:role/r\"\nduration = \"1m\""),

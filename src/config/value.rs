@@ -130,13 +130,20 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
     Ok(Path::new(&text).components().collect())
 }
 
-/// Reads the address of the CDN's API; [`endpoint_problem`] tells whether it may be called.
+/// Reads the address of the CDN's API, or of STS; [`endpoint_problem`] tells whether it may be called.
 pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
     let text = text(value)?;
     Url::parse(&text).map_err(|error| {
         let message = format!("can't be `{text}`: {error}");
         Wrong::new(message, "write it like \"https://cdn.aliyuncs.com\"")
     })
+}
+
+/// Shows an address as far as it may be repeated: what stands before an @ may be a password.
+pub(super) fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let place = format!("{}://{host}{}", url.scheme(), url.path());
+    place.strip_suffix('/').unwrap_or(&place).to_owned()
 }
 
 /// Reads the host that is trusted besides Alibaba Cloud's; "" for none.
