@@ -78,7 +78,7 @@ pub(super) fn key_source(
     let policy = section.get("policy", policy, findings);
     let limits = SHORTEST_SESSION..=LONGEST_SESSION;
     let duration = section.get("duration", value::time(limits), findings);
-    let sts_endpoint = section.get("sts_endpoint", value::endpoint, findings);
+    let sts_endpoint = section.get("sts_endpoint", value::sts_endpoint, findings);
 
     let mut only = |found: Option<std::ops::Range<usize>>, key: &str, allowed: bool, help: &str| {
         if let (Some(span), false) = (found, allowed) {

@@ -10,7 +10,7 @@ use url::Url;
 use super::section::{Wrong, kind_of, nearest};
 use super::{LogFormat, LogLevel, duration};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::endpoint::Proxy;
+use crate::domain::endpoint::{Proxy, endpoint_problem};
 use crate::domain::mapping::DirectoryUrls;
 use crate::domain::stage::After;
 use crate::domain::url::canonical_target;
@@ -92,7 +92,12 @@ pub(super) fn key_file(credentials: Option<&Path>) -> impl Fn(&DeValue<'_>) -> R
         match (below, credentials) {
             (Some(below), Some(directory)) => Ok(directory.join(below)),
             (Some(_), None) => Ok(text.into()),
-            (None, _) => path(value),
+            (None, _) if text.starts_with(['/', '~']) => path(value),
+            // It may be the secret itself: it is not repeated.
+            (None, _) => Err(Wrong::new(
+                "names a file, and that is no whole path",
+                "write the value alone into a file, and that file's path here, from `/` on",
+            )),
         }
     }
 }
@@ -132,11 +137,21 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
 
 /// Reads the address of the CDN's API; [`endpoint_problem`] tells whether it may be called.
 pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
-    let text = text(value)?;
-    Url::parse(&text).map_err(|error| {
-        let message = format!("can't be `{text}`: {error}");
+    // The text may hold a password: it is not repeated.
+    Url::parse(&text(value)?).map_err(|error| {
+        let message = format!("is no URL: {error}");
         Wrong::new(message, "write it like \"https://cdn.aliyuncs.com\"")
     })
+}
+
+/// Reads the address of STS, which is sent tokens and answers with keys.
+pub(super) fn sts_endpoint(value: &DeValue<'_>) -> Read<Url> {
+    let help = "write it like \"https://sts.aliyuncs.com\"";
+    let url = endpoint(value).map_err(|wrong| Wrong::new(wrong.message, help))?;
+    match endpoint_problem(&url, None) {
+        Some(why) => Err(Wrong::new(format!("can't be that: {why}"), help)),
+        None => Ok(url),
+    }
 }
 
 /// Reads the host that is trusted besides Alibaba Cloud's; "" for none.
@@ -171,13 +186,13 @@ pub(super) fn proxy(value: &DeValue<'_>) -> Read<Proxy> {
 
 /// Reads the address of a service on this machine or beside it, which may be asked over plain http.
 pub(super) fn service(value: &DeValue<'_>) -> Read<Url> {
-    let text = text(value)?;
-    Url::parse(&text)
+    // The text may hold a password: it is not repeated.
+    Url::parse(&text(value)?)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .filter(|url| url.username().is_empty() && url.password().is_none())
         .ok_or_else(|| {
-            let message = format!("can't be `{text}`");
+            let message = "is no address of a service, or holds a user or password";
             Wrong::new(message, "write it like \"http://localhost:8080/key\"")
         })
 }
