@@ -429,12 +429,17 @@ fn contradictions_about_the_key_are_named() {
         ),
         (
             table("sts_endpoint = \"http://sts.aliyuncs.com\""),
-            "`sts_endpoint` can't be that: plain http is for this machine only: use https",
+            "`sts_endpoint` can't be `http://sts.aliyuncs.com`: plain http is for this machine \
+             only: use https",
         ),
         (
-            table("sts_endpoint = \"https://sts.example\""),
-            "`sts_endpoint` can't be that: it is no host below aliyuncs.com, and would be asked \
-             with your access key",
+            table("sts_endpoint = \"https://u:secret@sts.example.com\""),
+            "`sts_endpoint` can't be `https://sts.example.com`: it must be a scheme and a host alone",
+        ),
+        (
+            table("sts_endpoint = \"https://sts.example.com\""),
+            "`sts_endpoint` can't be `https://sts.example.com`: it is no host below aliyuncs.com, \
+             and would be asked with your access key",
         ),
         (table("role_arn = \"r\""), "`role_arn` can't be `r`: that is no role"),
         (

@@ -10,7 +10,7 @@ use url::Url;
 use super::section::{Wrong, kind_of, nearest};
 use super::{LogFormat, LogLevel, duration};
 use crate::domain::ask::{Kind, Target};
-use crate::domain::endpoint::{Proxy, endpoint_problem};
+use crate::domain::endpoint::Proxy;
 use crate::domain::mapping::DirectoryUrls;
 use crate::domain::stage::After;
 use crate::domain::url::canonical_target;
@@ -135,7 +135,7 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
     Ok(Path::new(&text).components().collect())
 }
 
-/// Reads the address of the CDN's API; [`endpoint_problem`] tells whether it may be called.
+/// Reads the address of the CDN's API, or of STS; `endpoint_problem` tells whether it may be called.
 pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
     // The text may hold a password: it is not repeated.
     Url::parse(&text(value)?).map_err(|error| {
@@ -144,14 +144,11 @@ pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
     })
 }
 
-/// Reads the address of STS, which is sent tokens and answers with keys.
-pub(super) fn sts_endpoint(value: &DeValue<'_>) -> Read<Url> {
-    let help = "write it like \"https://sts.aliyuncs.com\"";
-    let url = endpoint(value).map_err(|wrong| Wrong::new(wrong.message, help))?;
-    match endpoint_problem(&url, None) {
-        Some(why) => Err(Wrong::new(format!("can't be that: {why}"), help)),
-        None => Ok(url),
-    }
+/// Shows an address as far as it may be repeated: what stands before an @ may be a password.
+pub(super) fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let place = format!("{}://{host}{}", url.scheme(), url.path());
+    place.strip_suffix('/').unwrap_or(&place).to_owned()
 }
 
 /// Reads the host that is trusted besides Alibaba Cloud's; "" for none.

@@ -3,9 +3,10 @@
 //! Pure: time and randomness are handed in. Five things slow calls down, each for its own reason:
 //!
 //! * *throttling* halves the rate of the one operation at once; it is regained slowly, and only once
-//!   a call has gone through. It is no fault;
+//!   a call has gone through. Operations that are throttled together share one pace. It is no fault;
 //! * an operation *closes* for a growing while when its queue is full or the key may not make it;
-//! * a domain closes for a growing while when the CDN takes nothing more for it;
+//! * a domain closes for a growing while when the CDN takes nothing more for it, and a kind when the
+//!   CDN calls the day's quota spent;
 //! * *faults* (nothing reached, time-outs, 5xx, pages of proxies) open a breaker for a growing while;
 //!   then one cheap probe tells whether the CDN is back. Each also costs of a budget that answers
 //!   refill, so that a CDN that fails often but not always is called once a minute;
@@ -13,11 +14,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::ask::Kind;
 use super::intent::Action;
-use super::time::Timestamp;
+use super::quota::QuotaKind;
+use super::time::{Day, Timestamp};
 
 /// One sort of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +122,8 @@ pub enum Heard {
     },
     /// Neither taken nor refused: nothing reached, no whole answer, a server's error.
     Fault {
+        /// Whether anything was reached.
+        reached: bool,
         /// The least wait.
         after: Duration,
         /// Why.
@@ -161,11 +166,16 @@ pub enum News {
 const FAULTS: u32 = 5;
 /// For how long it opens first …
 const AWAY: Duration = Duration::from_secs(30);
-/// … and at most.
-const AWAY_MOST: Duration = Duration::from_secs(600);
+/// … and at most: a probe costs nothing, and an operator waits for the end of an outage.
+const AWAY_MOST: Duration = Duration::from_secs(120);
+/// Where nothing was reached not even the CDN is asked: then at most this, so that a name or a route that
+/// is mended is used within a minute.
+const UNREACHED_MOST: Duration = Duration::from_secs(50);
 /// A refused key is probed this often.
 const KEY_PROBE: Duration = Duration::from_secs(60);
-/// What a closed operation or domain waits at most.
+/// What a kind waits first that the CDN calls spent.
+const SPENT: Duration = Duration::from_secs(60);
+/// What a closed operation, domain or kind waits at most.
 const CLOSED_MOST: Duration = Duration::from_secs(3_600);
 /// What a single fault waits at most.
 const FAULT_MOST: Duration = Duration::from_secs(60);
@@ -189,7 +199,7 @@ struct Lane {
     /// When the last call ended.
     last: Timestamp,
     not_before: Timestamp,
-    /// Faults in a row.
+    /// Faults and refusals for the moment in a row.
     faults: u32,
     /// How often in a row it closed, and why it is closed.
     closures: u32,
@@ -204,6 +214,11 @@ impl Lane {
 
     fn is_slow(&self, now: Timestamp) -> bool {
         self.rate(now) < self.full
+    }
+
+    /// Returns whether nothing has gone through since it was throttled.
+    fn is_throttled(&self) -> bool {
+        self.since.is_none() && self.rate < self.full
     }
 }
 
@@ -220,6 +235,7 @@ struct Wait {
 pub struct Pace {
     lanes: BTreeMap<Errand, Lane>,
     hosts: BTreeMap<String, Wait>,
+    kinds: BTreeMap<QuotaKind, (Day, Wait)>,
     /// Faults since the last answer.
     faults: u32,
     away: Option<Wait>,
@@ -244,6 +260,7 @@ impl Pace {
         Self {
             lanes: Errand::ALL.into_iter().map(|errand| (errand, lane(errand))).collect(),
             hosts: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             faults: 0,
             away: None,
             key: None,
@@ -266,7 +283,8 @@ impl Pace {
             if at == Timestamp::EPOCH {
                 at = lane.not_before;
                 if lane.is_slow(now) {
-                    at = at.max(lane.last.plus(Duration::from_secs_f64(1.0 / lane.rate(now))));
+                    let last = if lane.is_throttled() { self.last_throttled() } else { lane.last };
+                    at = at.max(last.plus(Duration::from_secs_f64(1.0 / lane.rate(now))));
                 }
                 if self.budget < FAULT_COSTS {
                     at = at.max(lane.last.plus(SLOWEST));
@@ -274,6 +292,13 @@ impl Pace {
             }
         }
         if now >= at { Gate::Open } else { Gate::Until(at) }
+    }
+
+    /// Returns when the last call was made of any operation that is throttled: together they are paced
+    /// as one, for it may be the account that calls too fast.
+    fn last_throttled(&self) -> Timestamp {
+        let throttled = self.lanes.values().filter(|lane| lane.is_throttled());
+        throttled.map(|lane| lane.last).max().unwrap_or(Timestamp::EPOCH)
     }
 
     /// Returns whether an operation is not allowed, or its queue is full, and it is not time yet to try.
@@ -302,6 +327,9 @@ impl Pace {
         if is_fault {
             self.faults = self.faults.saturating_add(1);
             self.budget = self.budget.saturating_sub(FAULT_COSTS);
+            if let Some(key) = &mut self.key {
+                key.until = now.plus(KEY_PROBE);
+            }
         } else {
             self.faults = 0;
             self.budget = self.budget.saturating_add(1).min(BUDGET);
@@ -312,9 +340,12 @@ impl Pace {
             }
         }
         let (faults, is_away) = (self.faults, self.away.is_some());
+        let throttled = self.lanes.values().filter(|lane| lane.is_throttled());
+        let slowest = throttled.map(|lane| lane.rate).reduce(f64::min).unwrap_or(f64::MAX);
         let lane = self.lanes.get_mut(&errand)?;
         lane.last = now;
-        lane.faults = if is_fault { lane.faults.saturating_add(1) } else { 0 };
+        let is_again = is_fault || matches!(heard, Heard::Later { .. });
+        lane.faults = if is_again { lane.faults.saturating_add(1) } else { 0 };
         if matches!(heard, Heard::Answer | Heard::Refused) {
             if lane.closures > 0 {
                 (lane.closures, lane.why) = (0, String::new());
@@ -328,10 +359,13 @@ impl Pace {
         }
         match heard {
             Heard::Answer | Heard::Refused => {}
-            Heard::Later { after } => lane.not_before = now.plus(after),
+            Heard::Later { after } => {
+                lane.not_before = now.plus(grown(after, lane.faults - 1, FAULT_MOST, random));
+            }
             Heard::Throttled { after } => {
                 news = news.or((!lane.is_slow(now)).then_some(News::Slower));
-                lane.rate = (lane.rate(now) / 2.0).max(1.0 / SLOWEST.as_secs_f64());
+                let rate = lane.rate(now).min(slowest);
+                lane.rate = (rate / 2.0).max(1.0 / SLOWEST.as_secs_f64());
                 lane.since = None;
                 lane.not_before = now.plus(after);
             }
@@ -341,17 +375,20 @@ impl Pace {
                 lane.closures = lane.closures.saturating_add(1);
                 lane.why = why;
             }
-            Heard::Fault { after, why } => {
+            Heard::Fault { reached, after, why } => {
                 let wait = grown(Duration::from_secs(1), lane.faults - 1, FAULT_MOST, random);
                 lane.not_before = now.plus(wait.max(after));
                 if faults >= FAULTS {
                     news = (!is_away).then_some(News::Away);
-                    self.open(after, AWAY, why, now, random);
+                    let most = if reached { AWAY_MOST } else { UNREACHED_MOST };
+                    self.open(AWAY.max(after)..most, why, now, random);
                 }
             }
             Heard::Down { after, why } => {
+                // The probe may well be answered while this operation is not.
+                lane.not_before = now.plus(grown(after, lane.faults - 1, AWAY_MOST, random));
                 news = (!is_away).then_some(News::Away);
-                self.open(after, after, why, now, random);
+                self.open(after..AWAY_MOST, why, now, random);
             }
             Heard::Key { why } => {
                 news = self.key.is_none().then_some(News::KeyRefused);
@@ -361,16 +398,43 @@ impl Pace {
         news
     }
 
-    /// Opens the breaker, or lets it stay open for longer.
-    fn open(&mut self, least: Duration, first: Duration, why: String, now: Timestamp, random: u64) {
+    /// Opens the breaker, or lets it stay open for longer: from the first of the `waits` to the last.
+    fn open(&mut self, waits: Range<Duration>, why: String, now: Timestamp, random: u64) {
         let times = self.away.as_ref().map_or(0, |wait| wait.times);
-        let wait = grown(first, times, AWAY_MOST.max(least), random).max(least);
+        let wait = grown(waits.start, times, waits.end, random);
         self.away = Some(Wait { until: now.plus(wait), times: times.saturating_add(1), why });
     }
 
-    /// Forgets that a key was refused: there is another one.
-    pub fn new_key(&mut self) {
-        self.key = None;
+    /// Lets the probe try another key at once. That one was refused is news no more before it is taken.
+    pub fn new_key(&mut self, now: Timestamp) {
+        if let Some(key) = &mut self.key {
+            key.until = now;
+        }
+    }
+
+    /// Closes a kind of quota that the CDN calls spent, whatever is known of it: first for a minute, and
+    /// twice as long each time in a row, but for this day only.
+    pub fn close_kind(&mut self, kind: QuotaKind, why: &str, now: Timestamp, random: u64) {
+        let times = self.spent_today(kind, now).map_or(0, |wait| wait.times);
+        let until = now.plus(grown(SPENT, times, CLOSED_MOST, random));
+        let wait = Wait { until, times: times.saturating_add(1), why: why.to_owned() };
+        self.kinds.insert(kind, (Day::of(now), wait));
+    }
+
+    /// Forgets that a kind was spent: the CDN took something of it.
+    pub fn open_kind(&mut self, kind: QuotaKind) {
+        self.kinds.remove(&kind);
+    }
+
+    /// Returns until when nothing of a kind is asked for because the CDN calls it spent, and why.
+    #[must_use]
+    pub fn closed_kind(&self, kind: QuotaKind, now: Timestamp) -> Option<(Timestamp, &str)> {
+        let wait = self.spent_today(kind, now).filter(|wait| wait.until > now)?;
+        Some((wait.until.min(Day::of(now).next().start()), &wait.why))
+    }
+
+    fn spent_today(&self, kind: QuotaKind, now: Timestamp) -> Option<&Wait> {
+        self.kinds.get(&kind).filter(|(day, _)| *day == Day::of(now)).map(|(_, wait)| wait)
     }
 
     /// Closes a domain: first for `after`, and twice as long each time in a row. Returns until when, and
@@ -434,6 +498,11 @@ impl Pace {
         }
         if self.budget < FAULT_COSTS {
             lines.push("too many calls fail: one a minute until fewer do".to_owned());
+        }
+        for kind in QuotaKind::ALL {
+            if let Some((until, why)) = self.closed_kind(kind, now) {
+                lines.push(format!("{}: {why}; again at {until}", kind.plural()));
+            }
         }
         for (host, wait) in self.hosts.iter().filter(|(_, wait)| wait.until > now) {
             lines.push(format!("{host}: {}; again at {}", wait.why, wait.until));

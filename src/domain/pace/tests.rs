@@ -13,7 +13,7 @@ fn after(seconds: u64) -> Timestamp {
 }
 
 fn fault() -> Heard {
-    Heard::Fault { after: Duration::ZERO, why: "HTTP 502".to_owned() }
+    Heard::Fault { reached: true, after: Duration::ZERO, why: "HTTP 502".to_owned() }
 }
 
 fn key() -> Heard {
@@ -64,6 +64,28 @@ fn ten_minutes_of_throttling_take_thirty_calls_and_five_minutes_to_forget() {
 }
 
 #[test]
+fn operations_that_are_throttled_together_take_thirty_calls_together() {
+    let mut pace = pace();
+    let (mut now, mut storm) = (NOON, 0);
+    while now < after(600) {
+        for errand in Errand::ALL {
+            if pace.gate(errand, now) == Gate::Open {
+                pace.heard(errand, THROTTLED, now, 7);
+                storm += 1;
+            }
+        }
+        now = now.plus(Duration::from_millis(20));
+    }
+    assert!((10..=30).contains(&storm), "{storm} calls");
+    // What goes through once is paced for itself again.
+    let now = now.plus(SLOWEST);
+    pace.heard(Errand::Prefetch, Heard::Answer, now, 7);
+    pace.heard(Errand::Refresh, THROTTLED, now, 7);
+    assert_eq!(pace.gate(Errand::Prefetch, now.plus(Duration::from_secs(20))), Gate::Open);
+    assert_ne!(pace.gate(Errand::Tasks, now.plus(Duration::from_secs(20))), Gate::Open);
+}
+
+#[test]
 fn a_wait_that_the_answer_asks_for_is_kept() {
     let mut pace = pace();
     pace.heard(Errand::Quota, Heard::Throttled { after: Duration::from_secs(90) }, NOON, 0);
@@ -78,7 +100,7 @@ fn an_hour_of_faults_takes_a_handful_of_calls_and_one_answer_ends_it() {
     assert_eq!(pace.gate(Errand::TasksById, after(3000)), Gate::Shut);
     let from = pace.probe_at().expect("it is open");
     let probes = calls(&mut pace, Errand::Quota, from, after(3600), |_| fault());
-    assert!((5..=12).contains(&probes.len()), "{} probes", probes.len());
+    assert!((20..=32).contains(&probes.len()), "{} probes", probes.len());
     assert!(pace.note(after(3600)).contains("does not answer: HTTP 502"));
     assert_eq!(pace.heard(Errand::Quota, Heard::Answer, after(3600), 0), Some(News::Back));
     for errand in Errand::ALL {
@@ -123,8 +145,14 @@ fn a_refused_key_is_probed_once_a_minute_and_told_of_once() {
     assert_eq!(pace.heard(Errand::Quota, lacks, after(3700), 0), Some(News::KeyTaken));
     assert_eq!(pace.gate(Errand::Refresh, after(3700)), Gate::Open);
     pace.heard(Errand::Refresh, key(), after(3800), 0);
-    pace.new_key();
-    assert_eq!(pace.gate(Errand::Refresh, after(3800)), Gate::Open, "another key is tried at once");
+    pace.new_key(after(3801));
+    assert_eq!(pace.gate(Errand::Refresh, after(3801)), Gate::Shut);
+    assert_eq!(pace.gate(Errand::Quota, after(3801)), Gate::Open, "another key is tried at once");
+    assert_eq!(pace.heard(Errand::Quota, key(), after(3801), 0), None, "refused, too: no news");
+    assert_eq!(pace.gate(Errand::Quota, after(3802)), Gate::Until(after(3861)));
+    pace.heard(Errand::Quota, fault(), after(3861), 0);
+    assert_eq!(pace.gate(Errand::Quota, after(3862)), Gate::Until(after(3921)), "once a minute");
+    assert_eq!(pace.heard(Errand::Quota, Heard::Answer, after(3921), 0), Some(News::KeyTaken));
 }
 
 #[test]
@@ -168,7 +196,7 @@ proptest! {
                 2 => Heard::Refused,
                 3 => Heard::Throttled { after },
                 4 => Heard::Closed { after, why },
-                5 => Heard::Fault { after, why },
+                5 => Heard::Fault { reached: seconds.is_multiple_of(2), after, why },
                 6 => Heard::Down { after, why },
                 _ => Heard::Key { why },
             };
@@ -186,4 +214,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_kind_that_the_cdn_calls_spent_waits_longer_each_time_and_never_into_the_next_day() {
+    let mut pace = pace();
+    let evening = Day::of(NOON).next().start().minus(Duration::from_secs(600));
+    let at = |seconds| evening.plus(Duration::from_secs(seconds));
+    for (now, until) in [(0, 60), (60, 180), (180, 420), (420, 600)] {
+        assert_eq!(pace.closed_kind(QuotaKind::Url, at(now)), None);
+        pace.close_kind(QuotaKind::Url, "spent", at(now), 0);
+        assert_eq!(pace.closed_kind(QuotaKind::Url, at(now)), Some((at(until), "spent")));
+    }
+    assert_eq!(pace.closed_kind(QuotaKind::Directory, at(421)), None);
+    assert!(pace.note(at(421)).starts_with("URL refreshes: spent; again at "));
+    assert_eq!(pace.note(at(600)), "");
+    pace.close_kind(QuotaKind::Url, "spent", at(601), 0);
+    assert_eq!(pace.closed_kind(QuotaKind::Url, at(602)), Some((at(661), "spent")));
+    pace.open_kind(QuotaKind::Url);
+    assert_eq!(pace.closed_kind(QuotaKind::Url, at(602)), None);
 }
