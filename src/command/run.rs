@@ -48,7 +48,12 @@ pub(super) async fn run(
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
-    let mut daemon = Daemon::start(config, clock).await?;
+    // An access key may take a minute to be had.
+    let mut daemon = tokio::select! {
+        daemon = Daemon::start(config, clock) => daemon?,
+        _ = terminate.recv() => return Ok(Exit::Ok),
+        _ = interrupt.recv() => return Ok(Exit::Ok),
+    };
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let watchdog = sd_notify::watchdog_enabled();
     let mut ping =

@@ -85,6 +85,9 @@ impl EngineError {
 /// One loop of the daemon, a turn at a time.
 #[async_trait]
 trait Turn: Send + 'static {
+    /// Whether a turn may be cut short at the end: it writes nothing down, and may last.
+    const MAY_BE_CUT: bool = false;
+
     async fn turn(&mut self) -> Result<Step, EngineError>;
 }
 
@@ -111,6 +114,8 @@ impl Turn for Poll {
 
 #[async_trait]
 impl Turn for Keys {
+    const MAY_BE_CUT: bool = true;
+
     async fn turn(&mut self) -> Result<Step, EngineError> {
         Ok(self.step().await)
     }
@@ -222,10 +227,13 @@ impl Engine {
         Ok(engine)
     }
 
-    fn spawn(&mut self, name: String, work: impl Turn, wake: Arc<Notify>, clock: &SharedClock) {
+    fn spawn<T: Turn>(&mut self, name: String, work: T, wake: Arc<Notify>, clock: &SharedClock) {
         let (stop, clock) = (self.stop.clone(), clock.clone());
         self.tasks.spawn(async move {
-            let result = run(&name, work, &wake, &clock, &stop).await;
+            let result = tokio::select! {
+                result = run(&name, work, &wake, &clock, &stop) => result,
+                () = stop.cancelled(), if T::MAY_BE_CUT => Ok(()),
+            };
             (name, result)
         });
     }

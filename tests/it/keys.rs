@@ -281,3 +281,36 @@ async fn a_chain_that_can_never_have_a_key_ends_the_start_and_names_each_place()
     assert!(said.contains(".aliyun/config.json`: No such file"), "{said}");
     assert!(said.contains("ALIBABA_CLOUD_ECS_METADATA_DISABLED is true"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_no_command_and_leaves_none_behind() {
+    let world = World::new().await;
+    configure(&world, "[account.main.credentials]\nfrom = \"cli\"");
+    let (home, pid) = (world.path("home"), world.path("pid"));
+    std::fs::create_dir_all(home.join(".aliyun")).expect("a home");
+    let command = format!("sh -c 'sleep 1000 & echo $! >{}; wait'", pid.display());
+    let profile = |rest: &str| {
+        let text = format!(r#"{{"current": "x", "profiles": [{{"name": "x", {rest}}}]}}"#);
+        std::fs::write(home.join(".aliyun/config.json"), text).expect("written");
+    };
+    let (id, secret) = (&world.sandbox.access_key_id, &world.sandbox.access_key_secret);
+    let key = format!(r#""mode": "AK", "access_key_id": "{id}", "access_key_secret": "{secret}""#);
+    let lasting = format!(r#""mode": "External", "process_command": "{command}""#);
+    let home_is = format!("HOME={}", home.display());
+    for is_running in [true, false] {
+        profile(if is_running { &key } else { &lasting });
+        let daemon = world.start_under(&["env", &home_is]);
+        if is_running {
+            world.wait_ready();
+            profile(&lasting);
+        }
+        let child = || std::fs::read_to_string(&pid).ok().filter(|text| text.ends_with('\n'));
+        let child = wait_for("the command", child).expect("it runs");
+        assert_eq!(daemon.terminate(), Some(0));
+        let stat = format!("/proc/{}/stat", child.trim());
+        let is_gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        wait_for("its end", || is_gone().then_some(())).expect("it was ended");
+        assert!(!world.log().contains("no new access key"), "{}", world.log());
+        std::fs::remove_file(&pid).expect("removed");
+    }
+}

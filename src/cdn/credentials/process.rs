@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// How much a command may print; a key with its token has about 2 KB.
 const MOST: u64 = 64 * 1024;
@@ -28,7 +28,7 @@ impl Runner for SystemRunner {
         let [program, arguments @ ..] = words else {
             return Err("it names no program".to_owned());
         };
-        let mut child = Command::new(program)
+        let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -36,10 +36,10 @@ impl Runner for SystemRunner {
             .stderr(Stdio::null())
             // So that what it started ends with it.
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("it can't be started: {error}"))?;
-        let output = child.stdout.take();
+        let mut running = Running(child);
+        let output = running.0.stdout.take();
         let work = async {
             let mut printed = Vec::new();
             if let Some(output) = output {
@@ -49,18 +49,25 @@ impl Runner for SystemRunner {
             if printed.len() as u64 > MOST {
                 return Err(format!("it prints more than {MOST} bytes"));
             }
-            let ended = child.wait().await.map_err(|error| error.to_string())?;
+            let ended = running.0.wait().await.map_err(|error| error.to_string())?;
             if ended.success() { Ok(printed) } else { Err(format!("it failed ({ended})")) }
         };
-        let result = tokio::time::timeout(limit, work).await;
-        let result = result
-            .unwrap_or_else(|_| Err(format!("it did not end within {} seconds", limit.as_secs())));
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(format!("it did not end within {} seconds", limit.as_secs())))
+    }
+}
+
+/// A command with all that it started, which end with it: also where nobody waits any more.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
         // It has an id as long as it has not ended.
-        let group = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        let group = self.0.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
         if let Some(group) = group {
             // An error says that it has ended meanwhile.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
-        result
     }
 }
