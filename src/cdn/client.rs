@@ -134,7 +134,7 @@ impl Client {
         // Before signing, so that the date is fresh when the call leaves.
         self.rates.wait_for(operation).await;
         let begun = self.clock.boot();
-        let result = self.exchange(operation, &encoded).await;
+        let result = self.exchange(operation, encoded).await;
         let duration_ms = self.clock.boot().saturating_sub(begun).as_millis();
         match &result {
             Ok(reply) => debug!(
@@ -156,7 +156,11 @@ impl Client {
         result
     }
 
-    async fn exchange<T: Reply>(&self, operation: Operation, encoded: &str) -> Result<T, Failure> {
+    async fn exchange<T: Reply>(
+        &self,
+        operation: Operation,
+        encoded: String,
+    ) -> Result<T, Failure> {
         let credentials = self.keyring.key().ok_or_else(|| {
             let code = Some(NO_CREDENTIALS.to_owned());
             let message = "there is no valid access key; `refreshd status` says why";
@@ -189,10 +193,11 @@ impl Client {
     fn request(
         &self,
         operation: Operation,
-        encoded: &str,
+        encoded: String,
         credentials: &Credentials,
     ) -> reqwest::RequestBuilder {
-        let (query, body) = if operation.has_form() { ("", encoded) } else { (encoded, "") };
+        let none = String::new();
+        let (query, body) = if operation.has_form() { (none, encoded) } else { (encoded, none) };
         let payload_sha256 = hex_sha256(body.as_bytes());
         let nonce = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let mut headers = vec![
@@ -211,19 +216,23 @@ impl Client {
         }
         let headers: Vec<_> =
             headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let signable =
-            Signable { method: "POST", query, headers: &headers, payload_sha256: &payload_sha256 };
+        let signable = Signable {
+            method: "POST",
+            query: &query,
+            headers: &headers,
+            payload_sha256: &payload_sha256,
+        };
         let authorization =
             signable.authorization(&credentials.key_id, credentials.secret.expose_secret());
 
         let mut url = self.endpoint.clone();
-        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
         let request = self.http.post(url).header(ACCEPT, "application/json");
         headers
             .iter()
             .fold(request, |request, (name, value)| request.header(name, value))
             .header(AUTHORIZATION, authorization)
-            .body(body.to_owned())
+            .body(body)
     }
 }
 

@@ -14,24 +14,23 @@ pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 /// RFC 3986 unreserved characters stay; everything else is encoded.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Percent-encodes text as the canonical query wants it: UTF-8, upper-case digits, unreserved
-/// characters as they are.
-#[must_use]
-pub fn encode(text: &str) -> String {
-    percent_encode(text.as_bytes(), UNRESERVED).to_string()
-}
-
-/// Joins parameters into the canonical query: sorted by name, both sides encoded. The URL is sent
+/// Joins parameters into the canonical query: sorted by name, both sides percent-encoded as UTF-8 with
+/// upper-case digits, unreserved characters as they are. The URL is sent
 /// with exactly this text.
 #[must_use]
 pub fn canonical_query(parameters: &[(String, String)]) -> String {
     let mut sorted: Vec<_> = parameters.iter().collect();
     sorted.sort();
-    let pairs: Vec<_> = sorted
-        .into_iter()
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect();
-    pairs.join("&")
+    let mut text = String::new();
+    for (name, value) in sorted {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.extend(percent_encode(name.as_bytes(), UNRESERVED));
+        text.push('=');
+        text.extend(percent_encode(value.as_bytes(), UNRESERVED));
+    }
+    text
 }
 
 /// Returns the lower-case hexadecimal SHA-256 of `bytes`.
@@ -112,10 +111,9 @@ impl Signable<'_> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+    bytes.iter().flat_map(digits).map(char::from).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -16,6 +16,9 @@ use super::{Exit, Failed, Printer};
 ///
 /// The first line on standard output, once both listen, is one JSON object with `api`, `edge`,
 /// `access_key_id` and `access_key_secret`. It runs until SIGTERM or SIGINT.
+///
+/// Faults are scripted over HTTP: POST them to `/sandbox/faults` of `api`, as the README tells; GET
+/// `/sandbox/log` says what was really accepted.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// The web server behind the edge, such as `http://127.0.0.1:8080`

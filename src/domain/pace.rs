@@ -3,7 +3,7 @@
 //! Pure: time and randomness are handed in. Five things slow calls down, each for its own reason:
 //!
 //! * *throttling* halves the rate of the one operation at once; it is regained slowly, and only once
-//!   a call has gone through. It is no fault;
+//!   a call has gone through. Operations that are throttled together share one pace. It is no fault;
 //! * an operation *closes* for a growing while when its queue is full or the key may not make it;
 //! * a domain closes for a growing while when the CDN takes nothing more for it, and a kind when the
 //!   CDN calls the day's quota spent;
@@ -209,6 +209,11 @@ impl Lane {
     fn is_slow(&self, now: Timestamp) -> bool {
         self.rate(now) < self.full
     }
+
+    /// Returns whether nothing has gone through since it was throttled.
+    fn is_throttled(&self) -> bool {
+        self.since.is_none() && self.rate < self.full
+    }
 }
 
 /// A growing wait.
@@ -272,7 +277,8 @@ impl Pace {
             if at == Timestamp::EPOCH {
                 at = lane.not_before;
                 if lane.is_slow(now) {
-                    at = at.max(lane.last.plus(Duration::from_secs_f64(1.0 / lane.rate(now))));
+                    let last = if lane.is_throttled() { self.last_throttled() } else { lane.last };
+                    at = at.max(last.plus(Duration::from_secs_f64(1.0 / lane.rate(now))));
                 }
                 if self.budget < FAULT_COSTS {
                     at = at.max(lane.last.plus(SLOWEST));
@@ -280,6 +286,13 @@ impl Pace {
             }
         }
         if now >= at { Gate::Open } else { Gate::Until(at) }
+    }
+
+    /// Returns when the last call was made of any operation that is throttled: together they are paced
+    /// as one, for it may be the account that calls too fast.
+    fn last_throttled(&self) -> Timestamp {
+        let throttled = self.lanes.values().filter(|lane| lane.is_throttled());
+        throttled.map(|lane| lane.last).max().unwrap_or(Timestamp::EPOCH)
     }
 
     /// Returns whether an operation is not allowed, or its queue is full, and it is not time yet to try.
@@ -321,6 +334,8 @@ impl Pace {
             }
         }
         let (faults, is_away) = (self.faults, self.away.is_some());
+        let throttled = self.lanes.values().filter(|lane| lane.is_throttled());
+        let slowest = throttled.map(|lane| lane.rate).reduce(f64::min).unwrap_or(f64::MAX);
         let lane = self.lanes.get_mut(&errand)?;
         lane.last = now;
         let is_again = is_fault || matches!(heard, Heard::Later { .. });
@@ -343,7 +358,8 @@ impl Pace {
             }
             Heard::Throttled { after } => {
                 news = news.or((!lane.is_slow(now)).then_some(News::Slower));
-                lane.rate = (lane.rate(now) / 2.0).max(1.0 / SLOWEST.as_secs_f64());
+                let rate = lane.rate(now).min(slowest);
+                lane.rate = (rate / 2.0).max(1.0 / SLOWEST.as_secs_f64());
                 lane.since = None;
                 lane.not_before = now.plus(after);
             }

@@ -54,8 +54,9 @@ async fn add_faults(
         OneOrMany::One(fault) => vec![fault],
         OneOrMany::Many(faults) => faults,
     };
+    let now = shared.clock.now();
     for fault in faults {
-        shared.model().faults.add(fault);
+        shared.model().faults.add(fault, now);
     }
     StatusCode::NO_CONTENT
 }
@@ -111,12 +112,21 @@ async fn api(
     let fault = {
         let mut model = shared.model();
         model.count_call(action);
-        model.faults.next_call(action)
+        model.faults.next_call(&reply.call, shared.clock.now())
     };
-    match fault {
-        None => reply.json(&reply.work()),
-        Some(fault) => reply.faulty(fault).await,
+    let Some(fault) = fault else {
+        return reply.json(&reply.work());
+    };
+    let more = fault.headers.clone();
+    let mut response = reply.faulty(fault).await;
+    for (name, value) in &more {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value))
+        {
+            response.headers_mut().insert(name, value);
+        }
     }
+    response
 }
 
 /// One call on its way to an answer.
@@ -139,7 +149,7 @@ impl Front<'_> {
 
     /// Answers as a scripted fault says.
     async fn faulty(&self, fault: CallFault) -> Response {
-        let works = matches!(fault.reply, Reply::Truncated | Reply::Delay { .. });
+        let works = matches!(fault.reply, Reply::Truncated | Reply::Delay { .. } | Reply::Shape(_));
         if let Reply::Delay { millis } = fault.reply {
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
@@ -174,6 +184,11 @@ impl Front<'_> {
                 self.json(&answer.unwrap_or_else(|| self.work()))
             }
             Reply::Delay { .. } => self.json(&answer.unwrap_or_else(|| self.work())),
+            Reply::Shape(shape) => {
+                let answer = answer.unwrap_or_else(|| self.work());
+                let text = shape.write(&answer.body, &mut || self.shared.clock.random());
+                self.respond(answer.status, JSON, text)
+            }
         }
     }
 

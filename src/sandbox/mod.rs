@@ -37,7 +37,7 @@ mod shared;
 mod tests;
 
 pub use edge::EdgeError;
-pub use model::fault::{CallFault, Ending, Fault, Reply, TargetFault};
+pub use model::fault::{CallFault, Ending, Fault, Reply, Shape, TargetFault};
 pub use model::{Accepted, AccessKey, Log};
 
 /// How long a refresh takes (API reference 0: 5 to 6 minutes).
@@ -234,7 +234,8 @@ impl fmt::Debug for Control {
 impl Control {
     /// Adds a scripted fault behind those that are still to come.
     pub fn fault(&self, fault: Fault) {
-        self.shared.model().faults.add(fault);
+        let now = self.shared.clock.now();
+        self.shared.model().faults.add(fault, now);
     }
 
     /// Forgets the faults that are still to come.
@@ -257,6 +258,13 @@ impl Control {
     #[must_use]
     pub fn log(&self) -> Log {
         self.shared.model().log().clone()
+    }
+
+    /// Returns the task id and target of every refresh and prefetch that had its effect.
+    #[must_use]
+    pub fn effective(&self) -> Vec<(String, String)> {
+        self.shared.apply_due();
+        self.shared.model().effective()
     }
 
     /// Applies every effect that is due by the clock, and waits until no prefetch is under way:

@@ -138,6 +138,9 @@ async fn the_edge_changes_when_the_task_completes() {
     world.running.control().settle().await;
     assert_eq!(world.status(id).await, "Complete");
     assert_eq!(world.cache("/y").await, "HIT", "at the first request");
+    let effective = world.running.control().effective();
+    assert_eq!(effective.len(), 2, "{effective:?}");
+    assert_eq!(effective[1], (id.to_owned(), "https://www.example.com/y".to_owned()));
     world.running.stop().await;
 }
 
@@ -180,12 +183,16 @@ async fn scripted_answers_go_wrong_as_told() {
     assert_eq!(accepted(), 2);
     control.fault(Fault::call(action, 1, true, Reply::Delay { millis: 1 }));
     assert_eq!(world.call(action, &pairs).await.0, 200);
+    let shape = Shape { swap_numbers: true, ..Shape::default() };
+    control.fault(Fault::call(action, 1, true, Reply::Shape(shape)));
+    let (status, body) = world.call(action, &pairs).await;
+    assert!(status == 200 && body["RefreshTaskId"].is_number(), "{body}");
 
     control.fault(Fault::call(action, 1, true, Reply::Silent));
     let silent = world.raw(action, &pairs);
     // It says nothing until the sandbox stops; the work was done before.
     let stop = async {
-        while accepted() < 4 {
+        while accepted() < 5 {
             tokio::task::yield_now().await;
         }
         world.running.control.shared.stop.cancel();
@@ -198,15 +205,19 @@ async fn scripted_answers_go_wrong_as_told() {
 async fn the_door_takes_faults_and_quota_and_tells_the_log() {
     let world = World::new().await;
     let faults = json!([
-        {"action": "DescribeRefreshQuota", "reply": {"error": {"status": 429, "code": "TooManyRequests", "retry_after": 1500}}},
+        {"action": "DescribeRefreshQuota", "reply": {"error": {"status": 429, "code": "TooManyRequests", "retry_after": 1500}},
+         "headers": {"x-ratelimit-user-api": "Limit:5,TimeLeft:9000"}},
         {"target": "a.example/x", "ending": {"failed": {"description": "Internal Error"}}},
         {"target": "a.example/y", "times": 2, "ending": "no_row"},
         {"times": 1, "work": true, "reply": "reset"},
+        {"action": "X", "for_seconds": 60, "reply": {"shape": {"shuffle": true}}},
+        {"for_seconds": 60, "ending": "lagging"},
     ]);
     assert_eq!(world.door("POST", "faults", &faults).await.0, 204);
     let answer = world.raw("DescribeRefreshQuota", &[]).await.expect("an answer");
     assert!(
         answer.contains("x-acs-retry-after: 1500")
+            && answer.contains("x-ratelimit-user-api: Limit:5,TimeLeft:9000")
             && answer.contains("date: Sun, 22 Nov 2026 12:00:00 GMT"),
         "{answer}"
     );

@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// A metadata service that asks for tokens, as the newest instances have it, and hands out keys for an
 /// hour each, which the sandbox takes for as long.
-struct Metadata {
+pub(crate) struct Metadata {
     clock: Arc<ManualClock>,
     control: Control,
     minted: Mutex<Vec<AccessKey>>,
@@ -33,6 +33,32 @@ struct Metadata {
 }
 
 impl Metadata {
+    /// Serves, from now on; returns itself, and what a client has to know.
+    pub(crate) fn serve(
+        clock: Arc<ManualClock>,
+        control: Control,
+    ) -> (Arc<Self>, (KeySource, Surroundings)) {
+        let metadata = Arc::new(Self {
+            clock,
+            control,
+            minted: Mutex::default(),
+            calls: Mutex::default(),
+            is_down: Mutex::default(),
+        });
+        let service = StdListener::bind("127.0.0.1:0").expect("a port");
+        let address = service.local_addr().expect("an address");
+        let served = metadata.clone();
+        std::thread::spawn(move || {
+            service.incoming().flatten().for_each(|stream| served.answer(&stream));
+        });
+        let around = Surroundings {
+            metadata: format!("http://{address}").parse().ok(),
+            ..Surroundings::default()
+        };
+        let ecs = Ecs { role_name: None, v1: Some(false) };
+        (metadata, (KeySource::at(Place::Ecs(ecs)), around))
+    }
+
     fn answer(&self, mut stream: &TcpStream) {
         let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
         let first = lines.next().unwrap_or_default();
@@ -89,25 +115,8 @@ impl Instance {
         let options = Options::new("http://127.0.0.1:9");
         let sandbox = Sandbox::start(options, listener().await, listener().await, clock.clone())
             .expect("the sandbox starts");
-        let metadata = Arc::new(Metadata {
-            clock: clock.clone(),
-            control: sandbox.control(),
-            minted: Mutex::default(),
-            calls: Mutex::default(),
-            is_down: Mutex::default(),
-        });
-        let service = StdListener::bind("127.0.0.1:0").expect("a port");
-        let address = service.local_addr().expect("an address");
-        let served = metadata.clone();
-        std::thread::spawn(move || {
-            service.incoming().flatten().for_each(|stream| served.answer(&stream));
-        });
-        let around = Surroundings {
-            metadata: format!("http://{address}").parse().ok(),
-            ..Surroundings::default()
-        };
-        let ecs = Ecs { role_name: None, v1: Some(false) };
-        let keyring = Keyring::new(KeySource::at(Place::Ecs(ecs)), around, clock.clone());
+        let (metadata, (source, around)) = Metadata::serve(clock.clone(), sandbox.control());
+        let keyring = Keyring::new(source, around, clock.clone());
         let config = ClientConfig::new(format!("http://{}", sandbox.api).parse().expect("a URL"));
         let cdn = Arc::new(Client::new(&config, keyring, clock.clone()).expect("a client"));
         let (facts, _) = tokio::sync::watch::channel(Facts::default());

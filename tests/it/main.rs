@@ -10,6 +10,7 @@ mod crash;
 mod deploys;
 mod doctor;
 mod edge;
+mod faults;
 mod flat;
 mod flow;
 mod generator;

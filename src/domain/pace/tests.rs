@@ -64,6 +64,28 @@ fn ten_minutes_of_throttling_take_thirty_calls_and_five_minutes_to_forget() {
 }
 
 #[test]
+fn operations_that_are_throttled_together_take_thirty_calls_together() {
+    let mut pace = pace();
+    let (mut now, mut storm) = (NOON, 0);
+    while now < after(600) {
+        for errand in Errand::ALL {
+            if pace.gate(errand, now) == Gate::Open {
+                pace.heard(errand, THROTTLED, now, 7);
+                storm += 1;
+            }
+        }
+        now = now.plus(Duration::from_millis(20));
+    }
+    assert!((10..=30).contains(&storm), "{storm} calls");
+    // What goes through once is paced for itself again.
+    let now = now.plus(SLOWEST);
+    pace.heard(Errand::Prefetch, Heard::Answer, now, 7);
+    pace.heard(Errand::Refresh, THROTTLED, now, 7);
+    assert_eq!(pace.gate(Errand::Prefetch, now.plus(Duration::from_secs(20))), Gate::Open);
+    assert_ne!(pace.gate(Errand::Tasks, now.plus(Duration::from_secs(20))), Gate::Open);
+}
+
+#[test]
 fn a_wait_that_the_answer_asks_for_is_kept() {
     let mut pace = pace();
     pace.heard(Errand::Quota, Heard::Throttled { after: Duration::from_secs(90) }, NOON, 0);

@@ -89,7 +89,7 @@ impl Model {
     }
 
     fn row(&self, row: &Row, now: Timestamp) -> Value {
-        let progress = row.progress(self.tasks.ripening, now);
+        let progress = row.tell(self.tasks.ripening, now);
         json!({
             "TaskId": row.task.to_string(),
             // No source says what a task by tag shows there; this is the tag.

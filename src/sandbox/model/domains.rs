@@ -89,7 +89,7 @@ impl Model {
             let path = row.effect.target.text.split_once(&row.host).map_or("", |(_, path)| path);
             let description = match progress.status {
                 "Complete" => "Successfully preloaded",
-                _ => progress.description,
+                _ => &progress.description,
             };
             UrlDetail {
                 url: path.to_owned(),

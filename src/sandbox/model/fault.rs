@@ -1,33 +1,53 @@
-//! Scripted faults: what goes wrong next.
+//! Scripted faults: what goes wrong next, or for a while.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
+mod script;
+mod shape;
+
+pub(crate) use script::Faults;
+pub use shape::Shape;
 
 /// One scripted fault. In JSON either form of object is understood.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Fault {
-    /// The next calls are answered in another way.
+    /// Calls are answered in another way.
     Call(CallFault),
-    /// Tasks for a target end in another way.
+    /// Tasks end, or are told of, in another way.
     Target(TargetFault),
 }
 
-/// The next calls are answered in another way.
+/// Calls are answered in another way. It meets every call that fits all that is given here.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallFault {
-    /// The operation; any when left out.
+    /// The operation.
     #[serde(default)]
     pub action: Option<String>,
-    /// For how many calls.
-    #[serde(default = "once")]
-    pub times: u32,
-    /// Whether the call is really carried out before the answer goes wrong. `Truncated` and
-    /// `Delay` always carry it out.
+    /// A domain that a line of `ObjectPath` is of.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// A line of `ObjectPath`, spelled as it will be sent.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// For how many calls; without it and without `for_seconds` for one.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// For how many seconds of the sandbox's clock from now on.
+    #[serde(default)]
+    pub for_seconds: Option<u64>,
+    /// Whether the call is really carried out before the answer goes wrong. `Truncated`, `Delay`
+    /// and `Shape` always carry it out.
     #[serde(default)]
     pub work: bool,
     /// What is answered.
     pub reply: Reply,
+    /// Headers that the answer has besides, such as `x-ratelimit-user-api`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// What a faulty call answers.
@@ -67,22 +87,28 @@ pub enum Reply {
         /// How long, in milliseconds.
         millis: u64,
     },
+    /// The call is carried out, and its answer looks otherwise than documented.
+    Shape(Shape),
 }
 
-/// The next tasks for a target end in another way.
+/// New tasks end, or are told of, in another way.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetFault {
-    /// A line of `ObjectPath`, spelled as it will be sent.
-    pub target: String,
-    /// For how many tasks.
-    #[serde(default = "once")]
-    pub times: u32,
+    /// A line of `ObjectPath`, spelled as it will be sent; any when left out.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// For how many tasks; without it and without `for_seconds` for one.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// For tasks that begin within so many seconds of the sandbox's clock.
+    #[serde(default)]
+    pub for_seconds: Option<u64>,
     /// How they end.
     pub ending: Ending,
 }
 
-/// How a faulty task ends; it has no effect on the edge.
+/// How a faulty task ends. Only one that lags has its effect on the edge.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -93,68 +119,56 @@ pub enum Ending {
     },
     /// Never: the row is never shown.
     NoRow,
+    /// Never: the row is shown as Refreshing for ever.
+    Never,
+    /// As it should, but asking is what moves the status: each answer is what was true when it was
+    /// asked for the time before.
+    Lagging,
 }
 
-const fn once() -> u32 {
-    1
+impl CallFault {
+    /// Answers the next call, whatever it is, with `reply`.
+    #[must_use]
+    pub const fn new(reply: Reply) -> Self {
+        Self {
+            action: None,
+            domain: None,
+            target: None,
+            times: None,
+            for_seconds: None,
+            work: false,
+            reply,
+            headers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Reply {
+    /// Makes an error in JSON without a wait.
+    #[must_use]
+    pub fn error(status: u16, code: &str) -> Self {
+        Self::Error { status, code: code.to_owned(), retry_after: None }
+    }
 }
 
 impl Fault {
     /// Answers the next `times` calls of `action` with an error, without carrying them out.
     #[must_use]
     pub fn error(action: &str, times: u32, status: u16, code: &str) -> Self {
-        let reply = Reply::Error { status, code: code.to_owned(), retry_after: None };
-        Self::call(action, times, false, reply)
+        Self::call(action, times, false, Reply::error(status, code))
     }
 
     /// Answers the next `times` calls of `action` with `reply`; with `work` they are carried out.
     #[must_use]
     pub fn call(action: &str, times: u32, work: bool, reply: Reply) -> Self {
-        Self::Call(CallFault { action: Some(action.to_owned()), times, work, reply })
+        let (action, times) = (Some(action.to_owned()), Some(times));
+        Self::Call(CallFault { action, times, work, ..CallFault::new(reply) })
     }
 
     /// Lets the next task for `target` end as `ending`.
     #[must_use]
     pub fn target(target: &str, ending: Ending) -> Self {
-        Self::Target(TargetFault { target: target.to_owned(), times: 1, ending })
-    }
-}
-
-/// The faults that are still to come, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    calls: Vec<CallFault>,
-    targets: Vec<TargetFault>,
-}
-
-impl Faults {
-    pub(crate) fn add(&mut self, fault: Fault) {
-        match fault {
-            Fault::Call(fault) => self.calls.push(fault),
-            Fault::Target(fault) => self.targets.push(fault),
-        }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Takes the fault that the next call of `action` meets.
-    pub(crate) fn next_call(&mut self, action: &str) -> Option<CallFault> {
-        self.calls.retain(|fault| fault.times > 0);
-        let fault = self
-            .calls
-            .iter_mut()
-            .find(|fault| fault.action.as_deref().is_none_or(|name| name == action))?;
-        fault.times -= 1;
-        Some(fault.clone())
-    }
-
-    /// Takes the ending that the next task for `target` has.
-    pub(crate) fn ending_of(&mut self, target: &str) -> Option<Ending> {
-        self.targets.retain(|fault| fault.times > 0);
-        let fault = self.targets.iter_mut().find(|fault| fault.target == target)?;
-        fault.times -= 1;
-        Some(fault.ending.clone())
+        let target = Some(target.to_owned());
+        Self::Target(TargetFault { target, times: None, for_seconds: None, ending })
     }
 }

@@ -107,10 +107,7 @@ fn host(text: &str) -> Result<String, Refusal> {
 }
 
 fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
-    // Old callers leave the scheme out, and were accepted (API reference 1.3).
-    let rest =
-        text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
-    let (written, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (written, path) = split(text);
     let host = host(written)?;
     // Only what isn't ASCII, and spaces, are documented to need encoding; a fragment never travels.
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
@@ -131,6 +128,19 @@ fn line(kind: QuotaKind, text: &str) -> Result<Line, Refusal> {
         return Err(malformed());
     }
     Ok(Line { text: text.to_owned(), host })
+}
+
+/// Returns the domain and port that a line names, as they are written there, and the rest of it.
+fn split(text: &str) -> (&str, &str) {
+    // Old callers leave the scheme out, and were accepted (API reference 1.3).
+    let rest =
+        text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
+}
+
+/// Returns the domain that a line names, as it is written there.
+pub(crate) fn host_of(text: &str) -> &str {
+    split(text).0.split(':').next().unwrap_or_default()
 }
 
 fn is_host(host: &str) -> bool {

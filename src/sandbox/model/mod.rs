@@ -218,6 +218,11 @@ impl Model {
         self.meter.set_remaining(kind, remaining, now);
     }
 
+    /// Returns the task id and target of every row that had its effect on the edge.
+    pub(crate) fn effective(&self) -> Vec<(String, String)> {
+        self.tasks.effective()
+    }
+
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }

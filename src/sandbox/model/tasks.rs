@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a row is Complete only after its effect on the edge was applied.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) effect: Effect,
     scripted: Option<Ending>,
     state: State,
+    /// How far it was when it was last asked for.
+    asked: RefCell<Option<Progress>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -45,17 +48,27 @@ enum State {
 }
 
 /// How far a row is, in the API's words.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Progress<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
     pub(crate) status: &'static str,
     pub(crate) process: String,
-    pub(crate) description: &'a str,
+    pub(crate) description: String,
+}
+
+impl Progress {
+    fn new(status: &'static str, process: impl Into<String>) -> Self {
+        Self { status, process: process.into(), description: String::new() }
+    }
 }
 
 impl Row {
     /// Returns whether the row is shown at all.
     pub(crate) fn appears(&self) -> bool {
         self.scripted != Some(Ending::NoRow)
+    }
+
+    fn may_end(&self) -> bool {
+        self.scripted != Some(Ending::Never)
     }
 
     /// Returns the row's `ObjectType`.
@@ -65,23 +78,33 @@ impl Row {
 
     /// Returns how far the row is: Pending for a tenth of its ripening, then Refreshing with a
     /// rising share that stays below 100 % until the effect was applied.
-    pub(crate) fn progress(&self, ripening: Duration, now: Timestamp) -> Progress<'_> {
-        let running = |status, process| Progress { status, process, description: "" };
+    pub(crate) fn progress(&self, ripening: Duration, now: Timestamp) -> Progress {
         match &self.state {
-            State::Ended(Ok(())) => running("Complete", "100%".to_owned()),
+            State::Ended(Ok(())) => Progress::new("Complete", "100%"),
             State::Ended(Err(why)) => {
-                Progress { status: "Failed", process: "100%".to_owned(), description: why }
+                Progress { description: why.clone(), ..Progress::new("Failed", "100%") }
             }
             State::Ripening | State::Working => {
                 let elapsed = now.since(self.created).as_micros();
                 let share = (elapsed * 10_000 / ripening.as_micros().max(1)).min(9_999);
                 if share < 1_000 {
-                    running("Pending", "0%".to_owned())
+                    Progress::new("Pending", "0%")
                 } else {
-                    running("Refreshing", format!("{}.{:02}%", share / 100, share % 100))
+                    let process = format!("{}.{:02}%", share / 100, share % 100);
+                    Progress::new("Refreshing", process)
                 }
             }
         }
+    }
+
+    /// Returns what who asks for the row is told of it.
+    pub(crate) fn tell(&self, ripening: Duration, now: Timestamp) -> Progress {
+        let progress = self.progress(ripening, now);
+        let before = self.asked.replace(Some(progress.clone()));
+        if self.scripted == Some(Ending::Lagging) {
+            return before.unwrap_or_else(|| Progress::new("Pending", "0%"));
+        }
+        progress
     }
 }
 
@@ -150,7 +173,8 @@ impl Tasks {
                 task,
                 host: line.host,
                 created: now,
-                scripted: faults.ending_of(&line.text),
+                scripted: faults.ending_of(&line.text, now),
+                asked: RefCell::default(),
                 effect: Effect {
                     row,
                     action: wish.action,
@@ -207,15 +231,15 @@ impl Tasks {
             && at <= now
         {
             self.queue.pop_first();
-            let Some(row) = self.rows.get_mut(&id) else {
+            let Some(row) = self.rows.get_mut(&id).filter(|row| row.may_end()) else {
                 continue;
             };
             row.state = State::Working;
             self.working += 1;
             match row.scripted.clone() {
-                None => effects.push(row.effect.clone()),
                 Some(Ending::Failed { description }) => self.end(id, Err(description)),
                 Some(Ending::NoRow) => self.end(id, Ok(())),
+                None | Some(Ending::Lagging | Ending::Never) => effects.push(row.effect.clone()),
             }
         }
         effects
@@ -243,6 +267,15 @@ impl Tasks {
     /// Returns how many prefetches have not ended.
     pub(crate) const fn prefetching(&self) -> usize {
         self.prefetching
+    }
+
+    /// Returns the task id and target of every row that had its effect on the edge.
+    pub(crate) fn effective(&self) -> Vec<(String, String)> {
+        self.rows
+            .values()
+            .filter(|row| row.appears() && row.state == State::Ended(Ok(())))
+            .map(|row| (row.task.to_string(), row.effect.target.text.clone()))
+            .collect()
     }
 
     /// Returns the rows that are shown, newest first.

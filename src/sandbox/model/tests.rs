@@ -3,7 +3,7 @@ use std::cell::Cell;
 use crate::cdn::sign::{Signable, canonical_query, hex_sha256};
 use crate::domain::ask::Kind;
 
-use super::fault::{Ending, Fault};
+use super::fault::{CallFault, Ending, Fault, Reply};
 use super::*;
 
 const SITE: &str = "https://www.example.com";
@@ -502,8 +502,8 @@ fn scripted_tasks_fail_or_never_appear() {
     let mut world = World::new();
     let description = "Internal Error".to_owned();
     let fault = |target: &str, ending| Fault::target(target, ending);
-    world.model.faults.add(fault("a.example/1", Ending::Failed { description }));
-    world.model.faults.add(fault("a.example/2", Ending::NoRow));
+    world.model.faults.add(fault("a.example/1", Ending::Failed { description }), world.now);
+    world.model.faults.add(fault("a.example/2", Ending::NoRow), world.now);
     let id = ids(&world.refresh("File", "a.example/1\na.example/2\na.example/3")).remove(0);
     world.pass(300);
     assert_eq!(world.apply().len(), 1, "the others have no effect");
@@ -515,6 +515,58 @@ fn scripted_tasks_fail_or_never_appear() {
     assert_eq!(world.refresh("File", "a.example/1").status, 200);
     world.pass(300);
     assert_eq!(world.apply().len(), 1, "a fault is used up");
+}
+
+#[test]
+fn a_task_may_never_end_or_be_told_of_one_question_late() {
+    let mut world = World::new();
+    world.model.faults.add(Fault::target("a.example/1", Ending::Never), world.now);
+    world.model.faults.add(Fault::target("a.example/2", Ending::Lagging), world.now);
+    let never = ids(&world.refresh("File", "a.example/1")).remove(0);
+    world.pass(1);
+    let lagging = ids(&world.refresh("File", "a.example/2")).remove(0);
+    world.pass(300);
+    assert_eq!(world.apply().len(), 1, "the other has its effect in time");
+    assert_eq!(world.status(&lagging).0, "Pending", "nobody asked before");
+    assert_eq!(world.status(&lagging).0, "Complete");
+    world.pass(86_400);
+    assert!(world.apply().is_empty());
+    assert_eq!(world.status(&never), ("Refreshing".to_owned(), "99.99%".to_owned()));
+}
+
+#[test]
+fn a_fault_meets_what_fits_all_that_it_names_and_lasts_as_long_as_it_says() {
+    let mut world = World::new();
+    let offline = || CallFault::new(Reply::error(404, "InvalidDomain.Offline"));
+    let on_domain =
+        CallFault { domain: Some("b.example".to_owned()), for_seconds: Some(60), ..offline() };
+    let on_target = CallFault {
+        target: Some("a.example/bad".to_owned()),
+        times: Some(2),
+        for_seconds: Some(60),
+        ..offline()
+    };
+    let once = CallFault { action: Some("PushObjectCache".to_owned()), ..offline() };
+    for fault in [on_domain, on_target, once] {
+        world.model.faults.add(Fault::Call(fault), world.now);
+    }
+    let meets = |world: &mut World, action: &str, path: &str| {
+        let call = world.form(action, &[("ObjectPath", path)]);
+        world.model.faults.next_call(&call, world.now).is_some()
+    };
+    let met = |world: &mut World, path: &str| meets(world, "RefreshObjectCaches", path);
+    assert!(!met(&mut world, "a.example/1"));
+    assert!(met(&mut world, "a.example/1\nhttps://B.example:443/1"));
+    assert!(met(&mut world, "a.example/1\n a.example/bad"));
+    assert!(!met(&mut world, "a.example/bad2"));
+    assert!(met(&mut world, "a.example/bad"));
+    assert!(!met(&mut world, "a.example/bad"), "it was met twice");
+    assert!(meets(&mut world, "PushObjectCache", "a.example/1"));
+    assert!(!meets(&mut world, "PushObjectCache", "a.example/1"), "one call, without a word");
+    world.pass(59);
+    assert!(met(&mut world, "b.example/1"));
+    world.pass(1);
+    assert!(!met(&mut world, "b.example/1"), "its minute is over");
 }
 
 #[test]
