@@ -17,7 +17,9 @@ use super::wire::{
     self, DetailReply, Domain, DomainsReply, Operation, QuotaReply, SubmitReply, Task, TasksReply,
     foreign_text,
 };
-use super::{Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery, refusal, skew};
+use super::{
+    Accepted, Cdn, PrefetchDetail, Submission, TaskPage, TaskQuery, refusal, skew, trouble,
+};
 use crate::clock::SharedClock;
 use crate::domain::ask::Target;
 use crate::domain::endpoint::{Proxy, endpoint_problem};
@@ -75,7 +77,7 @@ pub enum ClientError {
         problem: &'static str,
     },
     /// The HTTP client cannot be made: most likely the system's certificates are missing.
-    #[error("cannot prepare HTTPS: {0}; are the system's CA certificates installed?")]
+    #[error("{}", trouble::unprepared(.0))]
     Http(#[from] reqwest::Error),
 }
 
@@ -196,8 +198,8 @@ impl Client {
         encoded: String,
         credentials: &Credentials,
     ) -> reqwest::RequestBuilder {
-        let none = String::new();
-        let (query, body) = if operation.has_form() { (none, encoded) } else { (encoded, none) };
+        let empty = String::new();
+        let (query, body) = if operation.has_form() { (empty, encoded) } else { (encoded, empty) };
         let payload_sha256 = hex_sha256(body.as_bytes());
         let nonce = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let mut headers = vec![

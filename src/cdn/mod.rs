@@ -22,6 +22,7 @@ mod refusal;
 pub mod sign;
 mod skew;
 mod transport;
+mod trouble;
 pub mod wire;
 
 pub use client::{Client, ClientConfig, ClientError};

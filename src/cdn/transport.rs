@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::client::ClientConfig;
+use super::trouble::told;
 use super::wire::foreign_text;
 use crate::domain::endpoint::Proxy;
 use crate::domain::verdict::{Failure, Reached};
@@ -124,15 +125,8 @@ fn transport_failure(error: reqwest::Error) -> Failure {
     // Built wrongly or not connected: nothing was written. All else may have arrived.
     let reached =
         if error.is_builder() || error.is_connect() { Reached::Nothing } else { Reached::Sent };
-    // The URL holds the whole query; the sources hold what is worth reading.
-    let error = error.without_url();
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        let _ = write!(message, ": {cause}");
-        source = cause.source();
-    }
-    failure(reached, &message)
+    // The URL holds the whole query.
+    failure(reached, &told(&error.without_url()))
 }
 
 /// Makes a failure of which only the message is known.

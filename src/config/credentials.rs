@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeValue;
+use url::Url;
 
 use super::section::{Findings, Found, Section, Wrong};
 use super::timed::HOUR;
@@ -11,6 +12,7 @@ use super::value;
 use crate::domain::credentials::{
     Ecs, KeyFiles, KeySource, Place, Role, SESSION, SHORTEST_SESSION,
 };
+use crate::domain::endpoint::endpoint_problem;
 
 /// The longest session that STS grants (API reference 4.5).
 const LONGEST_SESSION: Duration = HOUR.saturating_mul(12);
@@ -78,7 +80,7 @@ pub(super) fn key_source(
     let policy = section.get("policy", policy, findings);
     let limits = SHORTEST_SESSION..=LONGEST_SESSION;
     let duration = section.get("duration", value::time(limits), findings);
-    let sts_endpoint = section.get("sts_endpoint", value::endpoint, findings);
+    let sts_endpoint = section.get("sts_endpoint", sts_endpoint, findings);
 
     let mut only = |found: Option<std::ops::Range<usize>>, key: &str, allowed: bool, help: &str| {
         if let (Some(span), false) = (found, allowed) {
@@ -220,6 +222,16 @@ fn arn(value: &DeValue<'_>) -> Result<String, Wrong> {
         return Err(Wrong::new(format!("can't be `{text}`: that is no role"), help));
     }
     Ok(text)
+}
+
+/// Reads the address of STS, which is asked with the key: one that may be called like the CDN's.
+fn sts_endpoint(value: &DeValue<'_>) -> Result<Url, Wrong> {
+    let url = value::endpoint(value)?;
+    let Some(why) = endpoint_problem(&url, None) else {
+        return Ok(url);
+    };
+    let message = format!("can't be `{}`: {why}", value::shown(&url));
+    Err(Wrong::new(message, "write it like \"https://sts.cn-hangzhou.aliyuncs.com\""))
 }
 
 fn policy(value: &DeValue<'_>) -> Result<String, Wrong> {

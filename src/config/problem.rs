@@ -26,6 +26,7 @@ pub(super) struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     path: PathBuf,
+    /// What the lines of the file show, [`blotted`].
     text: String,
     list: Vec<Problem>,
 }
@@ -49,7 +50,7 @@ impl Problems {
     /// Gathers problems of one file; `None` when there are none.
     pub(super) fn gather(path: &Path, text: &str, mut list: Vec<Problem>) -> Option<Self> {
         list.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
-        (!list.is_empty()).then(|| Self { path: path.to_owned(), text: text.to_owned(), list })
+        (!list.is_empty()).then(|| Self { path: path.to_owned(), text: blotted(text), list })
     }
 
     /// Makes the problem of a file that can't be read.
@@ -132,6 +133,33 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// Blots out what looks like a secret that was written into the file by mistake, byte for byte: what
+/// keys of such names say, unless it is a path, and users and passwords in URLs.
+fn blotted(text: &str) -> String {
+    const NAMES: [&str; 4] = ["access_key", "secret", "token", "password"];
+    let mut shown = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let lower = line.to_ascii_lowercase();
+        let name = NAMES.iter().filter_map(|name| lower.find(name)).min();
+        let value = name.and_then(|at| Some(at + line[at..].find('=')? + 1)).filter(|at| {
+            let value = line[*at..].trim_start().trim_start_matches(['"', '\'']);
+            !value.starts_with(['/', '~', '%', '$'])
+        });
+        let (front, value) = line.split_at(value.unwrap_or(line.len()));
+        let mut parts = front.split_inclusive("://");
+        shown.extend(parts.next());
+        for part in parts {
+            let authority = part.find(['/', '?', '#', '"', '\'']).unwrap_or(part.len());
+            let user = part[..authority].rfind('@').unwrap_or(0);
+            shown.push_str(&"*".repeat(user));
+            shown.push_str(&part[user..]);
+        }
+        let blot = |byte| if b" \t\r\n\"'".contains(&byte) { char::from(byte) } else { '*' };
+        shown.extend(value.bytes().map(blot));
+    }
+    shown
+}
 
 /// A problem beside its text, as miette wants it.
 #[derive(Debug)]

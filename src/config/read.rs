@@ -206,9 +206,6 @@ fn account(
 
 fn refused_endpoint(endpoint: &Url, why: &str) -> Wrong {
     let host = endpoint.host_str().unwrap_or_default();
-    // What stands before an @ may be a password.
-    let place = format!("{}://{host}{}", endpoint.scheme(), endpoint.path());
-    let place = place.strip_suffix('/').unwrap_or(&place);
     let help = match endpoint.scheme() {
         "https" if !host.is_empty() && !host.ends_with(".aliyuncs.com") => format!(
             "write it like \"https://cdn.aliyuncs.com\"; if that host is truly to get signed calls, \
@@ -216,7 +213,7 @@ fn refused_endpoint(endpoint: &Url, why: &str) -> Wrong {
         ),
         _ => "write it like \"https://cdn.aliyuncs.com\"".to_owned(),
     };
-    Wrong::new(format!("`endpoint` can't be `{place}`: {why}"), help)
+    Wrong::new(format!("`endpoint` can't be `{}`: {why}", value::shown(endpoint)), help)
 }
 
 /// How long a changed URL may stay stale to spare one unchanged object a revalidation. Measured with

@@ -417,7 +417,10 @@ fn contradictions_about_the_key_are_named() {
         (table("from = \"cli\"\nrole_name = \"r\""), "`role_name` means nothing here"),
         (table("from = \"cli\"\nimds_v1 = false"), "`imds_v1` means nothing here"),
         (table("from = \"ecs\"\nuri = \"http://a/\""), "`uri` means nothing here"),
-        (table("uri = \"ftp://a/\""), "`uri` can't be `ftp://a/`"),
+        (
+            table("uri = \"ftp://a/\""),
+            "`uri` is no address of a service, or holds a user or password",
+        ),
         (table("external_id = \"e\""), "`external_id` means nothing here"),
         (table("policy = \"{}\""), "`policy` means nothing here"),
         (
@@ -428,6 +431,15 @@ fn contradictions_about_the_key_are_named() {
             table("sts_endpoint = \"http://sts.aliyuncs.com\""),
             "`sts_endpoint` can't be `http://sts.aliyuncs.com`: plain http is for this machine \
              only: use https",
+        ),
+        (
+            table("sts_endpoint = \"https://u:secret@sts.example.com\""),
+            "`sts_endpoint` can't be `https://sts.example.com`: it must be a scheme and a host alone",
+        ),
+        (
+            table("sts_endpoint = \"https://sts.example.com\""),
+            "`sts_endpoint` can't be `https://sts.example.com`: it is no host below aliyuncs.com, \
+             and would be asked with your access key",
         ),
         (table("role_arn = \"r\""), "`role_arn` can't be `r`: that is no role"),
         (
@@ -551,6 +563,33 @@ fn an_unknown_key_is_shown_with_its_nearest() {
     let text = adding("", "setle = \"1s\"\ncolour = \"red\"");
     let shown = parse(&text).expect_err("must be refused").render(false);
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_secret_that_was_written_into_the_file_is_not_shown() {
+    for line in [
+        "access_key_secret = \"canary\"",
+        "Access_Key_Secret = 'canary' # canary",
+        "access_key_secret = canary",
+        "access_key_secret=\"canary",
+        "#access_key_secret = \"canary\"\nbatch = 0",
+        "key = { secret = \"canary\" }",
+        "security_token_file = \"canary\"",
+        "security_token_file = \"ä-canary\"",
+        "proxy = \"http://u:canary@b.example\"",
+        "proxy = \"http://u:canary@b.example/\" x",
+        "[account.main.credentials]\nuri = \"http://canary@b.example/key\"",
+        "[account.main.credentials]\nuri = \"ftp://b.example/key?token=canary\"",
+        "[account.main.credentials]\nsts_endpoint = \"https://u:canary@\"",
+        "[account.main.credentials]\nsts_endpoint = \"https://u:canary@b.example/\"",
+    ] {
+        for text in [adding(line, ""), adding(&format!("{line}\nodd = 1"), "")] {
+            let problems = parse(&text).expect_err(line);
+            let shown = format!("{} {problems} {:?}", problems.render(false), problems.rows());
+            assert!(!shown.contains("canary"), "{line}: {shown}");
+            assert!(shown.contains("*****"), "{line}: {shown}");
+        }
+    }
 }
 
 #[test]

@@ -92,7 +92,12 @@ pub(super) fn key_file(credentials: Option<&Path>) -> impl Fn(&DeValue<'_>) -> R
         match (below, credentials) {
             (Some(below), Some(directory)) => Ok(directory.join(below)),
             (Some(_), None) => Ok(text.into()),
-            (None, _) => path(value),
+            (None, _) if text.starts_with(['/', '~']) => path(value),
+            // It may be the secret itself: it is not repeated.
+            (None, _) => Err(Wrong::new(
+                "names a file, and that is no whole path",
+                "write the value alone into a file, and that file's path here, from `/` on",
+            )),
         }
     }
 }
@@ -130,13 +135,20 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
     Ok(Path::new(&text).components().collect())
 }
 
-/// Reads the address of the CDN's API; [`endpoint_problem`] tells whether it may be called.
+/// Reads the address of the CDN's API, or of STS; `endpoint_problem` tells whether it may be called.
 pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
-    let text = text(value)?;
-    Url::parse(&text).map_err(|error| {
-        let message = format!("can't be `{text}`: {error}");
+    // The text may hold a password: it is not repeated.
+    Url::parse(&text(value)?).map_err(|error| {
+        let message = format!("is no URL: {error}");
         Wrong::new(message, "write it like \"https://cdn.aliyuncs.com\"")
     })
+}
+
+/// Shows an address as far as it may be repeated: what stands before an @ may be a password.
+pub(super) fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let place = format!("{}://{host}{}", url.scheme(), url.path());
+    place.strip_suffix('/').unwrap_or(&place).to_owned()
 }
 
 /// Reads the host that is trusted besides Alibaba Cloud's; "" for none.
@@ -171,13 +183,13 @@ pub(super) fn proxy(value: &DeValue<'_>) -> Read<Proxy> {
 
 /// Reads the address of a service on this machine or beside it, which may be asked over plain http.
 pub(super) fn service(value: &DeValue<'_>) -> Read<Url> {
-    let text = text(value)?;
-    Url::parse(&text)
+    // The text may hold a password: it is not repeated.
+    Url::parse(&text(value)?)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .filter(|url| url.username().is_empty() && url.password().is_none())
         .ok_or_else(|| {
-            let message = format!("can't be `{text}`");
+            let message = "is no address of a service, or holds a user or password";
             Wrong::new(message, "write it like \"http://localhost:8080/key\"")
         })
 }

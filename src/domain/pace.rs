@@ -121,6 +121,8 @@ pub enum Heard {
     },
     /// Neither taken nor refused: nothing reached, no whole answer, a server's error.
     Fault {
+        /// Whether anything was reached.
+        reached: bool,
         /// The least wait.
         after: Duration,
         /// Why.
@@ -163,8 +165,11 @@ pub enum News {
 const FAULTS: u32 = 5;
 /// For how long it opens first …
 const AWAY: Duration = Duration::from_secs(30);
-/// … and at most.
-const AWAY_MOST: Duration = Duration::from_secs(600);
+/// … and at most: a probe costs nothing, and an operator waits for the end of an outage.
+const AWAY_MOST: Duration = Duration::from_secs(120);
+/// Where nothing was reached not even the CDN is asked: then at most this, so that a name or a route that
+/// is mended is used within a minute.
+const UNREACHED_MOST: Duration = Duration::from_secs(50);
 /// A refused key is probed this often.
 const KEY_PROBE: Duration = Duration::from_secs(60);
 /// What a kind waits first that the CDN calls spent.
@@ -369,7 +374,7 @@ impl Pace {
                 lane.closures = lane.closures.saturating_add(1);
                 lane.why = why;
             }
-            Heard::Fault { after, why } => {
+            Heard::Fault { reached, after, why } => {
                 let wait = grown(Duration::from_secs(1), lane.faults - 1, FAULT_MOST, random);
                 lane.not_before = now.plus(wait.max(after));
                 if faults >= FAULTS {

@@ -36,6 +36,7 @@ mod store;
 mod swap;
 mod systemd;
 mod tags;
+mod tls;
 mod tolerance;
 mod treasury;
 mod trees;

@@ -7,7 +7,7 @@ use url::Url;
 use super::fetch::Fetcher;
 use super::http::{NEAR, call};
 use super::{CredentialError, Fetched, Habit, answer};
-use crate::domain::credentials::Ecs;
+use crate::domain::credentials::{Ecs, Place};
 use crate::domain::endpoint::Proxy;
 
 const TOKEN: &str = "/latest/api/token";
@@ -25,7 +25,12 @@ impl Fetcher<'_> {
         let service = self.around.metadata.as_ref().ok_or_else(|| {
             CredentialError::lasting("the address of the metadata service is not known")
         })?;
-        let v1 = ecs.v1.unwrap_or_else(|| !self.around.says("IMDSV1_DISABLED"));
+        // A profile of a file has no word for it: what is said of the chain holds there, too.
+        let of_chain = match &self.source.place {
+            Place::Chain { ecs, .. } => ecs.v1,
+            _ => None,
+        };
+        let v1 = ecs.v1.or(of_chain).unwrap_or_else(|| !self.around.says("IMDSV1_DISABLED"));
         let token = match token(service).await {
             Ok(token) => Some(token),
             Err(_) if v1 => None,

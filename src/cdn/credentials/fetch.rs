@@ -29,7 +29,6 @@ pub(super) fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 /// What a file of profiles asks for.
-#[derive(Debug)]
 pub(super) enum Recipe {
     /// A key, as it is.
     Key(Credentials),
@@ -44,7 +43,6 @@ pub(super) enum Recipe {
 }
 
 /// A role for the token of an identity provider.
-#[derive(Debug)]
 pub(super) struct OidcRole {
     pub(super) role: Role,
     pub(super) provider: String,
@@ -53,7 +51,7 @@ pub(super) struct OidcRole {
 }
 
 /// Which of STS's addresses is asked.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Region {
     pub(super) name: Option<String>,
     pub(super) vpc: Option<bool>,
@@ -140,6 +138,10 @@ impl Fetcher<'_> {
         self.files_read().insert(path.to_owned(), stamp(path));
         let mut bytes = Vec::new();
         let shown = path.display();
+        // Opening a pipe would wait for somebody who writes.
+        if path.metadata().is_ok_and(|it| !it.is_file()) {
+            return Err(CredentialError::lasting(format!("`{shown}` is no file")));
+        }
         File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)).map_err(
             |error| {
                 let message = format!("cannot read `{shown}`: {error}; {}", remedy(path));

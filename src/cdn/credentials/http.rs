@@ -7,6 +7,7 @@ use url::Url;
 
 use super::CredentialError;
 use crate::cdn::transport::{self, Answer};
+use crate::cdn::trouble;
 use crate::domain::endpoint::Proxy;
 
 /// Answers have a few KB; what is longer is none.
@@ -39,10 +40,7 @@ pub(super) async fn call(
             let whole = limits.connect + limits.read;
             builder.read_timeout(limits.read).timeout(whole).build()
         })
-        .map_err(|error| {
-            let message = "are the system's CA certificates installed?";
-            CredentialError::passing(format!("cannot prepare HTTPS: {error}; {message}"))
-        })?;
+        .map_err(|error| CredentialError::passing(trouble::unprepared(&error)))?;
     let request = headers
         .iter()
         .fold(client.request(method, url.clone()), |request, (name, value)| {

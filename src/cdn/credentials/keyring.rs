@@ -19,7 +19,8 @@ const STALE: Duration = Duration::from_secs(15 * 60);
 const STALE_PROCESS: Duration = Duration::from_secs(3 * 60);
 /// The metadata service is asked again after this long, as the SDK does (API reference 4.3).
 const HOURLY: Duration = Duration::from_secs(3600);
-/// What is due is fetched at most this often (API reference 4.3).
+/// What is due is fetched at most this often, and what was handed out believed for so long (API
+/// reference 4.3).
 const MINUTE: Duration = Duration::from_secs(60);
 /// A change of a file is noticed within this.
 const LOOK: Duration = Duration::from_secs(5);
@@ -42,8 +43,15 @@ pub struct Keyring {
     source: KeySource,
     around: Surroundings,
     clock: SharedClock,
-    current: RwLock<Option<Arc<Fetched>>>,
+    current: RwLock<Option<Arc<Current>>>,
     state: tokio::sync::Mutex<State>,
+}
+
+/// The key in use.
+struct Current {
+    fetched: Fetched,
+    /// When it was fetched, by the boot clock.
+    at: Duration,
 }
 
 /// What one renewal leaves for the next.
@@ -54,8 +62,11 @@ struct State {
     found: Option<Place>,
     /// The files that the last fetch read.
     read: BTreeMap<PathBuf, Option<Stamp>>,
-    /// When a fetch is due; never for a key that lasts.
-    due: Option<Timestamp>,
+    /// When a fetch is due whatever the key says of itself, by the boot clock: what the CDN teaches us
+    /// of the time moves no wait.
+    again: Option<Duration>,
+    /// No fetch is due before, by the boot clock.
+    rest: Duration,
     is_begun: bool,
     failures: u32,
     trouble: String,
@@ -84,11 +95,21 @@ impl Keyring {
     /// Returns the key in use; none before one was fetched, or once it has expired.
     #[must_use]
     pub fn key(&self) -> Option<Credentials> {
-        let now = self.clock.server_now();
-        self.current().filter(|current| is_usable(current, now)).map(|it| it.credentials.clone())
+        self.usable().map(|current| current.fetched.credentials.clone())
     }
 
-    fn current(&self) -> Option<Arc<Fetched>> {
+    /// Returns the key that may be used. What was just handed out may, though it has expired by our
+    /// clock: that may be wrong, and nothing but a call sets it right.
+    fn usable(&self) -> Option<Arc<Current>> {
+        let (now, boot) = (self.clock.server_now(), self.clock.boot());
+        self.current().filter(|current| {
+            current.fetched.habit == Habit::Metadata
+                || current.fetched.expires_at.is_none_or(|expires| now < expires)
+                || boot.saturating_sub(current.at) < MINUTE
+        })
+    }
+
+    fn current(&self) -> Option<Arc<Current>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -102,7 +123,7 @@ impl Keyring {
     pub async fn try_renew(&self, refused: bool) -> (Renewed, Result<(), CredentialError>) {
         let mut state = self.state.lock().await;
         let now = self.clock.server_now();
-        let due = !state.is_begun || state.due.is_some_and(|due| due <= now);
+        let due = !state.is_begun || self.due(&state).is_some_and(|due| due <= now);
         let changed = || state.read.iter().any(|(path, seen)| stamp(path) != *seen);
         let mut is_new = false;
         let mut result = Ok(());
@@ -121,7 +142,7 @@ impl Keyring {
         }
         let now = self.clock.server_now();
         let look = (!state.read.is_empty()).then(|| now.plus(LOOK));
-        let next = [state.due, look].into_iter().flatten().min();
+        let next = [self.due(&state), look].into_iter().flatten().min();
         let facts = self.facts(&state);
         (Renewed { is_new, next: next.unwrap_or_else(|| now.plus(MINUTE)), facts }, result)
     }
@@ -154,14 +175,22 @@ impl Keyring {
     }
 
     fn take(&self, fetched: Fetched, state: &mut State) -> bool {
-        let now = self.clock.server_now();
-        state.due = due(&fetched, now);
+        let (now, at) = (self.clock.server_now(), self.clock.boot());
+        let hourly = match fetched.habit {
+            Habit::Metadata => true,
+            Habit::Process => fetched.expires_at.is_none(),
+            Habit::Lasting | Habit::Session => false,
+        };
+        state.again = hourly.then(|| at + HOURLY);
+        // One that is stale already, or soon will be, is not fetched all the time.
+        let left = fetched.expires_at.map_or(Duration::ZERO, |expires| expires.since(now));
+        state.rest = at + (left / 2).min(stale_before(fetched.habit) / 2).max(MINUTE);
         (state.failures, state.is_lost) = (0, false);
         if !std::mem::take(&mut state.trouble).is_empty() {
             tracing::info!("there is an access key again, from {}", fetched.source);
         }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let known = current.as_ref().map(|current| &current.credentials);
+        let known = current.as_ref().map(|current| &current.fetched.credentials);
         let is_new = !known.is_some_and(|known| known.is_same(&fetched.credentials));
         if is_new {
             tracing::info!(
@@ -171,18 +200,21 @@ impl Keyring {
                 "took a new access key into use"
             );
         }
-        *current = Some(Arc::new(fetched));
+        *current = Some(Arc::new(Current { fetched, at }));
         is_new
     }
 
     fn failed(&self, error: &CredentialError, state: &mut State) {
-        let now = self.clock.server_now();
         state.failures = state.failures.saturating_add(1);
-        let current = self.current();
-        let is_metadata = current.as_ref().is_some_and(|it| it.habit == Habit::Metadata);
+        let usable = self.usable();
+        let is_metadata = usable.as_ref().is_some_and(|it| it.fetched.habit == Habit::Metadata);
         let wait = if is_metadata { self.metadata_retry(state.failures) } else { MINUTE };
-        state.due = Some(now.plus(wait));
-        let usable = current.filter(|current| is_usable(current, now));
+        state.rest = self.clock.boot() + wait;
+        state.again = Some(state.rest);
+        if usable.is_none() {
+            // Nothing is left to be kept: the chain is looked through from its beginning.
+            state.found = None;
+        }
         if state.trouble.is_empty() {
             let meanwhile = match &usable {
                 Some(_) => "the one there is stays in use",
@@ -209,29 +241,31 @@ impl Keyring {
         self.current().map_or_else(
             || KeyFacts { trouble: trouble.clone(), ..KeyFacts::default() },
             |current| KeyFacts {
-                source: current.source.clone(),
-                key_id: shortened(&current.credentials.key_id),
-                expires_at: current.expires_at,
+                source: current.fetched.source.clone(),
+                key_id: shortened(&current.fetched.credentials.key_id),
+                expires_at: current.fetched.expires_at,
                 trouble: trouble.clone(),
             },
         )
     }
+
+    /// Returns when a fetch is due, of the CDN's time; never for a key that lasts.
+    fn due(&self, state: &State) -> Option<Timestamp> {
+        let (now, boot) = (self.clock.server_now(), self.clock.boot());
+        let at = |at: Duration| now.plus(at.saturating_sub(boot));
+        let before_expiry = self.current().and_then(|current| {
+            let fetched = &current.fetched;
+            fetched.expires_at.map(|expires| expires.minus(stale_before(fetched.habit)))
+        });
+        let due = before_expiry.into_iter().chain(state.again.map(at)).min()?;
+        Some(due.max(at(state.rest)))
+    }
 }
 
-fn is_usable(fetched: &Fetched, now: Timestamp) -> bool {
-    fetched.habit == Habit::Metadata || fetched.expires_at.is_none_or(|expires| now < expires)
-}
-
-/// Returns when a key that was fetched `now` is fetched again.
-fn due(fetched: &Fetched, now: Timestamp) -> Option<Timestamp> {
-    let (before, hourly) = match fetched.habit {
-        Habit::Lasting => return None,
-        Habit::Session => (STALE, false),
-        Habit::Metadata => (STALE, true),
-        Habit::Process => (STALE_PROCESS, fetched.expires_at.is_none()),
-    };
-    let stale = fetched.expires_at.map(|expires| expires.minus(before));
-    let due = stale.into_iter().chain(hourly.then(|| now.plus(HOURLY))).min()?;
-    // A key that is stale already is not fetched all the time.
-    Some(due.max(now.plus(MINUTE)))
+/// Returns how long before it expires a key is fetched anew.
+const fn stale_before(habit: Habit) -> Duration {
+    match habit {
+        Habit::Process => STALE_PROCESS,
+        Habit::Lasting | Habit::Session | Habit::Metadata => STALE,
+    }
 }

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use secrecy::ExposeSecret as _;
+use url::Url;
 
 use super::fetch::{Fetcher, OidcRole, Recipe, Region};
 use super::http::{FAR, call};
-use super::{CredentialError, Credentials, Fetched, Habit, answer};
-use crate::cdn::refusal;
+use super::{CredentialError, Fetched, Habit, answer};
 use crate::cdn::sign::{Signable, canonical_query, hex_sha256};
 use crate::cdn::transport::{Answer, host_header};
 use crate::cdn::wire::FORM;
+use crate::cdn::{refusal, skew};
 use crate::domain::credentials::{Role, SESSION};
 
 const VERSION: &str = "2015-04-01";
@@ -53,16 +54,33 @@ impl Fetcher<'_> {
         let authorization = signable.authorization(&key.key_id, key.secret.expose_secret());
         headers.push((ACCEPT.to_string(), "application/json".to_owned()));
         headers.push((AUTHORIZATION.to_string(), authorization));
-        let answer = call(Method::POST, &url, &headers, body, (FAR, &self.around.proxy)).await;
-        let fetched = answer.and_then(|answer| keys(&answer, &secrets(key)));
-        let arn = &role.arn;
-        match fetched {
-            Ok(fetched) => {
-                let source = format!("{}, role {arn}", base.source);
-                Ok(Fetched { source, ..fetched })
+        let secrets = [&key.key_id, key.secret.expose_secret(), key.token()];
+        let fetched = self.ask(&role.arn, &url, &headers, body, &secrets).await?;
+        Ok(Fetched { source: base.source + &fetched.source, ..fetched })
+    }
+
+    /// Makes a call for the keys of a role; a refusal has its code, and its message without `secrets`.
+    async fn ask(
+        &self,
+        arn: &str,
+        url: &Url,
+        headers: &[(String, String)],
+        body: String,
+        secrets: &[&str],
+    ) -> Result<Fetched, CredentialError> {
+        let answer = call(Method::POST, url, headers, body, (FAR, &self.around.proxy)).await;
+        let received_at = self.clock.steady();
+        let fetched = answer.and_then(|answer| {
+            let (keys, speaks) = keys(&answer, secrets);
+            // Without a key no call to the CDN would ever tell how wrong our clock is.
+            if speaks {
+                skew::learn(self.clock, &answer.headers, received_at);
             }
-            Err(error) => Err(error.at(format!("role {arn}"))),
-        }
+            keys
+        });
+        fetched
+            .map(|fetched| Fetched { source: format!(", role {arn}"), ..fetched })
+            .map_err(|error| error.at(format!("role {arn}")))
     }
 
     /// Returns the role that the environment describes.
@@ -105,14 +123,7 @@ impl Fetcher<'_> {
             (CONTENT_TYPE.to_string(), FORM.to_owned()),
             (ACCEPT.to_string(), "application/json".to_owned()),
         ];
-        let answer =
-            call(Method::POST, &url, &headers, form(&parameters), (FAR, &self.around.proxy)).await;
-        let fetched = answer.and_then(|answer| keys(&answer, &[token.trim()]));
-        let arn = &oidc.role.arn;
-        match fetched {
-            Ok(fetched) => Ok(Fetched { source: format!(", role {arn}"), ..fetched }),
-            Err(error) => Err(error.at(format!("role {arn}"))),
-        }
+        self.ask(&oidc.role.arn, &url, &headers, form(&parameters), &[token.trim()]).await
     }
 
     /// Returns what every session is asked with.
@@ -135,19 +146,18 @@ fn form(parameters: &[(&str, String)]) -> String {
     canonical_query(&parameters.iter().map(owned).collect::<Vec<_>>())
 }
 
-fn secrets(key: &Credentials) -> [&str; 3] {
-    [&key.key_id, key.secret.expose_secret(), key.token()]
-}
-
-/// Reads the answer of STS; a refusal has its code, and its message without `secrets`.
-fn keys(answer: &Answer, secrets: &[&str]) -> Result<Fetched, CredentialError> {
+/// Reads the answer of STS, and whether it is one of STS at all.
+fn keys(answer: &Answer, secrets: &[&str]) -> (Result<Fetched, CredentialError>, bool) {
     if answer.status != 200 {
         let refused = refusal::read(answer, secrets);
+        let speaks = refused.code.is_some();
         let code = refused.code.unwrap_or_else(|| format!("HTTP {}", answer.status));
         let message = format!("STS refuses: {code}: {}", refused.message);
-        return Err(CredentialError::passing(message));
+        return (Err(CredentialError::passing(message)), speaks);
     }
-    let body = answer::json(&answer.body)
-        .map_err(|error| CredentialError::passing(format!("STS answers: {error}")))?;
-    answer::temporary(&body["Credentials"], Habit::Session)
+    let keys = answer::json(&answer.body)
+        .map_err(|error| CredentialError::passing(format!("STS answers: {error}")))
+        .and_then(|body| answer::temporary(&body["Credentials"], Habit::Session));
+    let speaks = keys.is_ok();
+    (keys, speaks)
 }

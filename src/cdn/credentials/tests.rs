@@ -92,7 +92,9 @@ fn serve(answers: Vec<(u16, String)>) -> (Url, Arc<Mutex<Vec<String>>>) {
             text.push_str(&String::from_utf8(sent).expect("text"));
             asked.lock().expect("not poisoned").push(text);
             let length = body.len();
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n");
+            let date = "Sun, 22 Nov 2026 04:00:00 GMT";
+            let head =
+                format!("HTTP/1.1 {status} X\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");
             stream.write_all((head + &body).as_bytes()).expect("written");
         }
     });
@@ -452,6 +454,127 @@ async fn the_place_of_a_chain_is_kept_until_its_key_is_refused() {
     assert!(!keyring.renew(false).await.is_new, "a place that appears later is not noticed");
     assert!(keyring.renew(true).await.is_new, "unless the CDN refuses the key");
     assert_eq!(keyring.key().expect("a key").key_id, "LTAIa");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A world whose clock is hours off from the one that [`serve`] shows.
+fn off(hours: i64) -> World {
+    let mut world = World::new(&[("ACCESS_KEY_ID", "LTAIbase"), ("ACCESS_KEY_SECRET", "s")]);
+    let now = world.clock.now().as_micros() + hours * 3_600_000_000;
+    world.clock = ManualClock::new(Timestamp::from_micros(now), 7);
+    world
+}
+
+#[tokio::test]
+async fn a_clock_hours_off_keeps_nobody_from_a_roles_key() {
+    for hours in [-2, 2] {
+        let mut world = off(hours);
+        let body = format!("{{\"Credentials\": {}}}", temporary("role", "2026-11-22T05:00:00Z"));
+        let refusal = r#"{"Code":"InvalidTimeStamp.Expired","Message":"too old"}"#;
+        let (url, seen) = serve(vec![(400, refusal.into()), (200, body)]);
+        world.around.sts = Some(url);
+        let role = Role {
+            arn: "acs:ram::1:role/r".into(),
+            session_name: None,
+            external_id: None,
+            policy: None,
+            duration: SESSION,
+        };
+        let source = KeySource { role: Some(role), ..KeySource::at(Place::Environment) };
+        let keyring = world.keyring_of(source);
+        let wait = keyring.renew(false).await.next.since(world.clock.server_now());
+        assert!(wait <= Duration::from_secs(60), "{wait:?}");
+        world.clock.advance(wait);
+        assert!(keyring.renew(false).await.is_new);
+        assert_eq!(keyring.key().expect("a key").key_id, "STS.role");
+        let seen = seen.lock().expect("not poisoned");
+        assert!(seen[1].contains("x-acs-date: 2026-11-22T04:01:00Z"), "{}", seen[1]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_just_handed_out_is_believed_until_the_clock_is_set_right() {
+    for hours in [-2, 2] {
+        let world = off(hours);
+        let answers = ["one", "two", "three"].map(|name| {
+            let hour = 5 + u32::from(name == "three");
+            (200, temporary(name, &format!("2026-11-22T0{hour}:00:00Z")))
+        });
+        let (url, _) = serve(answers.to_vec());
+        let keyring = world.keyring(Place::Uri(Some(url)));
+        keyring.renew(false).await;
+        assert_eq!(keyring.key().expect("believed").key_id, "STS.one");
+        world.clock.advance(Duration::from_secs(60));
+        if hours > 0 {
+            assert!(keyring.key().is_none(), "a minute is all that it is believed");
+            keyring.renew(false).await;
+            assert_eq!(keyring.key().expect("believed").key_id, "STS.two");
+        }
+        world.clock.learn_offset(-hours * 3_600_000_000);
+        assert!(keyring.key().is_some());
+        let next = keyring.renew(false).await.next;
+        let stale = Timestamp::parse("2026-11-22T04:45:00Z").expect("valid");
+        assert_eq!(next, stale, "{hours}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_session_is_not_renewed_all_the_time() {
+    let world = World::new(&[]);
+    let (url, _) = serve(vec![(200, temporary("short", "2026-11-22T04:15:00Z"))]);
+    let renewed = world.keyring(Place::Uri(Some(url))).renew(false).await;
+    assert_eq!(renewed.next, world.clock.server_now().plus(Duration::from_secs(450)));
+}
+
+#[tokio::test]
+async fn a_chain_whose_key_has_expired_is_looked_through_again() {
+    let mut world = World::new(&[]);
+    let printed =
+        r#"{"access_key_id": "a", "access_key_secret": "s", "expiration": "2026-11-22T05:00:00Z"}"#;
+    world.around.runner = Arc::new(Scripted(Mutex::default(), Ok(printed)));
+    let profile = r#"{"current": "x", "profiles": [{"name": "x", "mode": "External", "process_command": "p"}]}"#;
+    let file = world.write(".aliyun/config.json", profile);
+    let keyring = world.keyring(chain());
+    keyring.renew(false).await;
+    assert_eq!(keyring.key().expect("a key").key_id, "a");
+    fs::remove_file(file).expect("removed");
+    world.write(
+        ".alibabacloud/credentials",
+        "[default]\ntype = access_key\naccess_key_id = LTAIini\naccess_key_secret = s\n",
+    );
+    keyring.renew(false).await;
+    assert_eq!(keyring.key().expect("still good").key_id, "a");
+    world.clock.advance(HOUR);
+    keyring.renew(false).await;
+    world.clock.advance(Duration::from_secs(60));
+    keyring.renew(false).await;
+    assert_eq!(keyring.key().expect("another place's").key_id, "LTAIini");
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_chains_metadata_service_holds_for_a_profile_that_leads_there() {
+    let mut world = World::new(&[]);
+    let profile = r#"{"current": "x", "profiles": [{"name": "x", "mode": "EcsRamRole", "ram_role_name": "r"}]}"#;
+    world.write(".aliyun/config.json", profile);
+    let key = temporary("v1", "2026-11-22T10:00:00Z");
+    let (url, seen) = serve(vec![(403, String::new()), (403, String::new()), (200, key)]);
+    world.around.metadata = Some(url);
+    let ecs = Ecs { role_name: None, v1: Some(false) };
+    world.error(Place::Chain { profile: None, ecs, uri: None }).await;
+    let seen = seen.lock().expect("not poisoned");
+    assert!(seen.iter().all(|call| call.starts_with("PUT ")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_pipe_is_no_key_file() {
+    let world = World::new(&[]);
+    let mut files = files(&world);
+    files.secret = world.home.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&files.secret).status();
+    assert!(made.expect("coreutils are installed").success());
+    let error = world.error(Place::Files(files)).await.to_string();
+    assert!(error.contains("pipe` is no file"), "{error}");
 }
 
 #[test]

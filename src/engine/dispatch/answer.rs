@@ -61,15 +61,14 @@ impl Dispatch {
         let is_known = self.account.verdicts.know(code);
         let at_once = Verdict::Later { after: None, scope: Scope::Batch };
         match judged {
-            // Once for each code, also of an ask that went alone (API reference 2.2).
-            Verdict::Split if !is_known && self.lessons.is_new(code) => {
-                Verdict::Later { after: Some(STRANGE), scope: Scope::Batch }
-            }
             Verdict::Split | Verdict::Smaller if is_alone && is_known => {
                 self.lessons.refused(batch);
                 Verdict::Never
             }
             Verdict::Split => {
+                if !is_known && !is_alone && self.lessons.is_new(code) {
+                    return Verdict::Later { after: Some(STRANGE), scope: Scope::Batch };
+                }
                 self.lessons.refused(batch);
                 Verdict::Split
             }

@@ -149,6 +149,7 @@ pub(super) struct Setting {
     pub(super) instance: bool,
     /// How long half a round trip takes.
     pub(super) travel: Span,
+    pub(super) give_up: Duration,
     pub(super) seed: u64,
 }
 
@@ -202,7 +203,7 @@ impl Bench {
             (files, Surroundings::default())
         };
         let address = relay.as_ref().map_or(sandbox.api, |relay| relay.address);
-        let account = account(source, address, setting.quota);
+        let account = account(source, address, &setting);
         let shared: SharedClock = clock.clone();
         let config = ClientConfig::new(account.endpoint.clone());
         let source = account.credentials.clone();
@@ -390,7 +391,7 @@ fn write_key(folder: &Path, id: &str) -> KeyFiles {
     }
 }
 
-fn account(credentials: KeySource, address: SocketAddr, quota: PerKind<u64>) -> Account {
+fn account(credentials: KeySource, address: SocketAddr, setting: &Setting) -> Account {
     Account {
         name: "main".into(),
         endpoint: format!("http://{address}").parse().expect("a URL"),
@@ -402,9 +403,9 @@ fn account(credentials: KeySource, address: SocketAddr, quota: PerKind<u64>) -> 
         poll_first: Duration::from_secs(180),
         poll_max: Duration::from_secs(600),
         poll_gap: Duration::from_secs(10),
-        poll_give_up: Duration::from_secs(6 * 3600),
+        poll_give_up: setting.give_up,
         doubt_gap: Duration::from_secs(60),
-        quota,
+        quota: setting.quota,
         limits: Limits::DOCUMENTED,
         rules: Rules::default(),
         verdicts: Verdicts::default(),

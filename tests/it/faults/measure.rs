@@ -1,7 +1,7 @@
 //! What a run came to, seen from the outside: from what changed, what the sandbox accepted and
 //! carried out, and which calls were made.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use refreshd::cdn::wire::Operation;
@@ -58,10 +58,17 @@ impl Measured {
         let mut lost = Vec::new();
         let mut visible = 0;
         let mut waits = Vec::new();
+        let mut by_target: HashMap<&str, Vec<&Accepted>> = HashMap::new();
+        for one in &accepted {
+            by_target.entry(&one.target).or_default().push(one);
+        }
         for (at, change) in &bench.changes {
             let first = |effective: bool| {
-                let after = accepted.iter().filter(|one| one.at >= *at && covers(one, change));
-                after.filter(|one| one.effective || !effective).map(|one| one.at).min()
+                let covering = covers(change).into_iter().filter_map(|text| by_target.get(text));
+                let after = covering.flatten().filter(|one| {
+                    one.action == change.action && one.at >= *at && (one.effective || !effective)
+                });
+                after.map(|one| one.at).min()
             };
             waits.push((
                 *at,
@@ -147,12 +154,13 @@ fn accepted(bench: &Bench) -> Vec<Accepted> {
         .collect()
 }
 
-/// Whether what was accepted is the change's target, or a directory above it.
-fn covers(accepted: &Accepted, change: &Change) -> bool {
-    let wide = accepted.target.ends_with('/') && change.target.kind == Kind::Url;
-    accepted.action == change.action
-        && (accepted.target == change.target.text
-            || (wide && change.target.text.starts_with(&accepted.target)))
+/// Returns the targets that stand for a change: its own, and the directories above it.
+fn covers(change: &Change) -> Vec<&str> {
+    let text = change.target.text.as_str();
+    let host = "https://".len();
+    let above = text.match_indices('/').map(|(at, _)| &text[..=at]).filter(|one| one.len() > host);
+    let above = above.filter(|_| change.target.kind == Kind::Url);
+    std::iter::once(text).chain(above).collect()
 }
 
 /// Whether the newest intent of a change shows why it isn't done; else, where it stands.

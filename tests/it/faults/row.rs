@@ -62,6 +62,8 @@ pub(super) struct Row {
     pub(super) elsewhere: Option<fn(&Change) -> bool>,
     /// How many changes may wait or fail in the end, visibly.
     pub(super) visible: u64,
+    /// After which time a task that does not end is given up.
+    pub(super) give_up: Duration,
     /// How long a run may last.
     pub(super) limit: Duration,
 }
@@ -90,6 +92,7 @@ impl Row {
             caught_up: 5 * MINUTE,
             elsewhere: None,
             visible: 0,
+            give_up: 6 * HOUR,
             limit: 12 * HOUR,
         }
     }
@@ -99,8 +102,8 @@ impl Row {
         let refusable = self.acts.iter().any(|(_, act)| matches!(act, Act::Close));
         let (begin, ahead, quota) = (self.begin, self.ahead, self.quota);
         let travel = self.travel.clone();
-        let instance = self.instance;
-        let setting = Setting { begin, ahead, quota, refusable, instance, travel, seed };
+        let (instance, give_up) = (self.instance, self.give_up);
+        let setting = Setting { begin, ahead, quota, refusable, instance, travel, give_up, seed };
         Bench::new(setting).await
     }
 
