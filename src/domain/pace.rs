@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::ask::Kind;
@@ -379,14 +380,15 @@ impl Pace {
                 lane.not_before = now.plus(wait.max(after));
                 if faults >= FAULTS {
                     news = (!is_away).then_some(News::Away);
-                    self.open(after, AWAY, why, now, random);
+                    let most = if reached { AWAY_MOST } else { UNREACHED_MOST };
+                    self.open(AWAY.max(after)..most, why, now, random);
                 }
             }
             Heard::Down { after, why } => {
                 // The probe may well be answered while this operation is not.
                 lane.not_before = now.plus(grown(after, lane.faults - 1, AWAY_MOST, random));
                 news = (!is_away).then_some(News::Away);
-                self.open(after, after, why, now, random);
+                self.open(after..AWAY_MOST, why, now, random);
             }
             Heard::Key { why } => {
                 news = self.key.is_none().then_some(News::KeyRefused);
@@ -396,10 +398,10 @@ impl Pace {
         news
     }
 
-    /// Opens the breaker, or lets it stay open for longer.
-    fn open(&mut self, least: Duration, first: Duration, why: String, now: Timestamp, random: u64) {
+    /// Opens the breaker, or lets it stay open for longer: from the first of the `waits` to the last.
+    fn open(&mut self, waits: Range<Duration>, why: String, now: Timestamp, random: u64) {
         let times = self.away.as_ref().map_or(0, |wait| wait.times);
-        let wait = grown(first, times, AWAY_MOST.max(least), random).max(least);
+        let wait = grown(waits.start, times, waits.end, random);
         self.away = Some(Wait { until: now.plus(wait), times: times.saturating_add(1), why });
     }
 

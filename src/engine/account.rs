@@ -226,7 +226,7 @@ fn heard(errand: Errand, failure: &Failure, verdict: &Verdict, why: &str) -> Hea
             Some(after) if failure.reached != Reached::Nothing => {
                 Heard::Down { after: *after, why }
             }
-            _ => Heard::Fault { after: least, why },
+            _ => Heard::Fault { reached: failure.reached != Reached::Nothing, after: least, why },
         },
         Verdict::Later { after, scope: Scope::Batch } => {
             Heard::Later { after: after.unwrap_or(MOMENT) }
@@ -243,7 +243,7 @@ fn heard(errand: Errand, failure: &Failure, verdict: &Verdict, why: &str) -> Hea
         Verdict::Unknown if failure.code.as_deref() == Some("SignatureNonceUsed") => {
             Heard::Later { after: MOMENT }
         }
-        Verdict::Unknown => Heard::Fault { after: least, why },
+        Verdict::Unknown => Heard::Fault { reached: true, after: least, why },
         Verdict::Later { scope: Scope::Domain, .. }
         | Verdict::Domain
         | Verdict::NextDay
