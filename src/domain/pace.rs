@@ -486,7 +486,12 @@ impl Pace {
         }
         for (errand, lane) in &self.lanes {
             if lane.closures > 0 {
-                lines.push(format!("{errand}: {}; again at {}", lane.why, lane.not_before));
+                let (why, at) = (&lane.why, lane.not_before);
+                lines.push(if at > now {
+                    format!("{errand}: {why}; again at {at}")
+                } else {
+                    format!("{errand}: {why}; tried again with what comes next")
+                });
             } else if lane.is_slow(now) {
                 let rate = lane.rate(now);
                 lines.push(if rate < 1.0 {

@@ -163,6 +163,7 @@ fn what_is_closed_is_asked_ever_more_seldom() {
     assert!((20..=32).contains(&day.len()), "{} calls", day.len());
     assert_eq!(pace.gate(Errand::Refresh, after(86_400)), Gate::Open);
     assert!(pace.note(after(86_400)).starts_with("prefetches: Forbidden; again at "));
+    assert_eq!(pace.note(after(90_000)), "prefetches: Forbidden; tried again with what comes next");
     assert_eq!(pace.heard(Errand::Prefetch, Heard::Answer, after(90_000), 0), Some(News::Open));
     assert_eq!(pace.note(after(90_000)), "");
 }

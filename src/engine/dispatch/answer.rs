@@ -74,7 +74,7 @@ impl Dispatch {
             }
             Verdict::Smaller => {
                 let most = self.lessons.too_many(batch, now);
-                tracing::warn!(account = %self.account.name, "the CDN takes no {} asks at once; from now on at most {most} go together", batch.asks.len());
+                tracing::warn!(account = %self.account.name, "the CDN takes no {} asks at once; today at most {most} go together", batch.asks.len());
                 Verdict::Smaller
             }
             Verdict::Domain | Verdict::Later { scope: Scope::Domain, .. } => {
