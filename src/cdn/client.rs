@@ -198,8 +198,9 @@ impl Client {
         encoded: String,
         credentials: &Credentials,
     ) -> reqwest::RequestBuilder {
-        let none = String::new();
-        let (query, body) = if operation.has_form() { (none, encoded) } else { (encoded, none) };
+        let nothing = String::new();
+        let (query, body) =
+            if operation.has_form() { (nothing, encoded) } else { (encoded, nothing) };
         let payload_sha256 = hex_sha256(body.as_bytes());
         let nonce = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let mut headers = vec![
