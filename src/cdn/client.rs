@@ -198,9 +198,8 @@ impl Client {
         encoded: String,
         credentials: &Credentials,
     ) -> reqwest::RequestBuilder {
-        let nothing = String::new();
-        let (query, body) =
-            if operation.has_form() { (nothing, encoded) } else { (encoded, nothing) };
+        let empty = String::new();
+        let (query, body) = if operation.has_form() { (empty, encoded) } else { (encoded, empty) };
         let payload_sha256 = hex_sha256(body.as_bytes());
         let nonce = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
         let mut headers = vec![

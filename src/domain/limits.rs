@@ -100,6 +100,21 @@ impl Limits {
         }
     }
 
+    /// Lowers the most asks of one request.
+    pub const fn lower(&mut self, action: Action, kind: Kind, most: usize) {
+        let figure = match (action, kind) {
+            (Action::Prefetch, _) => &mut self.prefetches_per_request,
+            (Action::Refresh, Kind::Url) => &mut self.urls_per_request,
+            (Action::Refresh, Kind::Directory) => &mut self.directories_per_request,
+            (Action::Refresh, Kind::Regex) => &mut self.regexes_per_request,
+            (Action::Refresh, Kind::IgnoreParams) => &mut self.ignore_params_per_request,
+            (Action::Refresh, Kind::Tag) => &mut self.tags_per_request,
+        };
+        if *figure > most {
+            *figure = most;
+        }
+    }
+
     /// Returns how many domains one request may name.
     #[must_use]
     pub const fn domains(&self, action: Action, kind: Kind) -> usize {

@@ -5,7 +5,8 @@
 //! * *throttling* halves the rate of the one operation at once; it is regained slowly, and only once
 //!   a call has gone through. Operations that are throttled together share one pace. It is no fault;
 //! * an operation *closes* for a growing while when its queue is full or the key may not make it;
-//! * a domain closes for a growing while when the CDN takes nothing more for it;
+//! * a domain closes for a growing while when the CDN takes nothing more for it, and a kind when the
+//!   CDN calls the day's quota spent;
 //! * *faults* (nothing reached, time-outs, 5xx, pages of proxies) open a breaker for a growing while;
 //!   then one cheap probe tells whether the CDN is back. Each also costs of a budget that answers
 //!   refill, so that a CDN that fails often but not always is called once a minute;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use super::ask::Kind;
 use super::intent::Action;
-use super::time::Timestamp;
+use super::quota::QuotaKind;
+use super::time::{Day, Timestamp};
 
 /// One sort of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,7 +167,9 @@ const AWAY: Duration = Duration::from_secs(30);
 const AWAY_MOST: Duration = Duration::from_secs(600);
 /// A refused key is probed this often.
 const KEY_PROBE: Duration = Duration::from_secs(60);
-/// What a closed operation or domain waits at most.
+/// What a kind waits first that the CDN calls spent.
+const SPENT: Duration = Duration::from_secs(60);
+/// What a closed operation, domain or kind waits at most.
 const CLOSED_MOST: Duration = Duration::from_secs(3_600);
 /// What a single fault waits at most.
 const FAULT_MOST: Duration = Duration::from_secs(60);
@@ -189,7 +193,7 @@ struct Lane {
     /// When the last call ended.
     last: Timestamp,
     not_before: Timestamp,
-    /// Faults in a row.
+    /// Faults and refusals for the moment in a row.
     faults: u32,
     /// How often in a row it closed, and why it is closed.
     closures: u32,
@@ -225,6 +229,7 @@ struct Wait {
 pub struct Pace {
     lanes: BTreeMap<Errand, Lane>,
     hosts: BTreeMap<String, Wait>,
+    kinds: BTreeMap<QuotaKind, (Day, Wait)>,
     /// Faults since the last answer.
     faults: u32,
     away: Option<Wait>,
@@ -249,6 +254,7 @@ impl Pace {
         Self {
             lanes: Errand::ALL.into_iter().map(|errand| (errand, lane(errand))).collect(),
             hosts: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             faults: 0,
             away: None,
             key: None,
@@ -315,6 +321,9 @@ impl Pace {
         if is_fault {
             self.faults = self.faults.saturating_add(1);
             self.budget = self.budget.saturating_sub(FAULT_COSTS);
+            if let Some(key) = &mut self.key {
+                key.until = now.plus(KEY_PROBE);
+            }
         } else {
             self.faults = 0;
             self.budget = self.budget.saturating_add(1).min(BUDGET);
@@ -329,7 +338,8 @@ impl Pace {
         let slowest = throttled.map(|lane| lane.rate).reduce(f64::min).unwrap_or(f64::MAX);
         let lane = self.lanes.get_mut(&errand)?;
         lane.last = now;
-        lane.faults = if is_fault { lane.faults.saturating_add(1) } else { 0 };
+        let is_again = is_fault || matches!(heard, Heard::Later { .. });
+        lane.faults = if is_again { lane.faults.saturating_add(1) } else { 0 };
         if matches!(heard, Heard::Answer | Heard::Refused) {
             if lane.closures > 0 {
                 (lane.closures, lane.why) = (0, String::new());
@@ -343,7 +353,9 @@ impl Pace {
         }
         match heard {
             Heard::Answer | Heard::Refused => {}
-            Heard::Later { after } => lane.not_before = now.plus(after),
+            Heard::Later { after } => {
+                lane.not_before = now.plus(grown(after, lane.faults - 1, FAULT_MOST, random));
+            }
             Heard::Throttled { after } => {
                 news = news.or((!lane.is_slow(now)).then_some(News::Slower));
                 let rate = lane.rate(now).min(slowest);
@@ -366,6 +378,8 @@ impl Pace {
                 }
             }
             Heard::Down { after, why } => {
+                // The probe may well be answered while this operation is not.
+                lane.not_before = now.plus(grown(after, lane.faults - 1, AWAY_MOST, random));
                 news = (!is_away).then_some(News::Away);
                 self.open(after, after, why, now, random);
             }
@@ -384,9 +398,36 @@ impl Pace {
         self.away = Some(Wait { until: now.plus(wait), times: times.saturating_add(1), why });
     }
 
-    /// Forgets that a key was refused: there is another one.
-    pub fn new_key(&mut self) {
-        self.key = None;
+    /// Lets the probe try another key at once. That one was refused is news no more before it is taken.
+    pub fn new_key(&mut self, now: Timestamp) {
+        if let Some(key) = &mut self.key {
+            key.until = now;
+        }
+    }
+
+    /// Closes a kind of quota that the CDN calls spent, whatever is known of it: first for a minute, and
+    /// twice as long each time in a row, but for this day only.
+    pub fn close_kind(&mut self, kind: QuotaKind, why: &str, now: Timestamp, random: u64) {
+        let times = self.spent_today(kind, now).map_or(0, |wait| wait.times);
+        let until = now.plus(grown(SPENT, times, CLOSED_MOST, random));
+        let wait = Wait { until, times: times.saturating_add(1), why: why.to_owned() };
+        self.kinds.insert(kind, (Day::of(now), wait));
+    }
+
+    /// Forgets that a kind was spent: the CDN took something of it.
+    pub fn open_kind(&mut self, kind: QuotaKind) {
+        self.kinds.remove(&kind);
+    }
+
+    /// Returns until when nothing of a kind is asked for because the CDN calls it spent, and why.
+    #[must_use]
+    pub fn closed_kind(&self, kind: QuotaKind, now: Timestamp) -> Option<(Timestamp, &str)> {
+        let wait = self.spent_today(kind, now).filter(|wait| wait.until > now)?;
+        Some((wait.until.min(Day::of(now).next().start()), &wait.why))
+    }
+
+    fn spent_today(&self, kind: QuotaKind, now: Timestamp) -> Option<&Wait> {
+        self.kinds.get(&kind).filter(|(day, _)| *day == Day::of(now)).map(|(_, wait)| wait)
     }
 
     /// Closes a domain: first for `after`, and twice as long each time in a row. Returns until when, and
@@ -450,6 +491,11 @@ impl Pace {
         }
         if self.budget < FAULT_COSTS {
             lines.push("too many calls fail: one a minute until fewer do".to_owned());
+        }
+        for kind in QuotaKind::ALL {
+            if let Some((until, why)) = self.closed_kind(kind, now) {
+                lines.push(format!("{}: {why}; again at {until}", kind.plural()));
+            }
         }
         for (host, wait) in self.hosts.iter().filter(|(_, wait)| wait.until > now) {
             lines.push(format!("{host}: {}; again at {}", wait.why, wait.until));

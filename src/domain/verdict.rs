@@ -100,6 +100,12 @@ impl Verdict {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, verdict)| *verdict)
     }
 
+    /// Returns whether the very same call may be answered otherwise a little later.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Later { .. } | Self::Renew | Self::Unknown)
+    }
+
     /// The words that configuration has for verdicts.
     pub const WORDS: &[(&str, Self)] = &[
         ("later", Self::Later { after: None, scope: Scope::Batch }),

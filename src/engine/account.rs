@@ -111,7 +111,7 @@ impl AccountBoard {
         random: u64,
     ) {
         let why = failure.to_string();
-        let heard = heard(failure, verdict, &why);
+        let heard = heard(errand, failure, verdict, &why);
         self.take_in(errand, heard, &why, now, random);
     }
 
@@ -154,11 +154,10 @@ impl AccountBoard {
         self.refused.swap(false, Ordering::SeqCst)
     }
 
-    /// Wakes dispatch and poll: there is another access key.
-    pub fn new_key(&self) {
-        self.pace().new_key();
+    /// Has another access key tried at once, if the CDN refused the one before.
+    pub fn new_key(&self, now: Timestamp) {
+        self.pace().new_key(now);
         self.wake_dispatch();
-        self.wake_poll();
     }
 
     /// Writes down what is known of the access key.
@@ -214,9 +213,10 @@ impl AccountBoard {
 }
 
 /// Returns what a failed call says of the pace.
-fn heard(failure: &Failure, verdict: &Verdict, why: &str) -> Heard {
+fn heard(errand: Errand, failure: &Failure, verdict: &Verdict, why: &str) -> Heard {
     let least = failure.retry_after.unwrap_or_default();
     let why = why.to_owned();
+    let has_targets = matches!(errand, Errand::Refresh | Errand::Tags | Errand::Prefetch);
     match verdict {
         Verdict::Later { scope: Scope::Rate, .. } => Heard::Throttled { after: least },
         Verdict::Later { after, scope: Scope::Queue } => {
@@ -231,9 +231,18 @@ fn heard(failure: &Failure, verdict: &Verdict, why: &str) -> Heard {
         Verdict::Later { after, scope: Scope::Batch } => {
             Heard::Later { after: after.unwrap_or(MOMENT) }
         }
+        // A question has no targets that could wait in its stead.
+        Verdict::Later { after, scope: Scope::Domain } if !has_targets => {
+            Heard::Later { after: after.unwrap_or(MOMENT) }
+        }
+        Verdict::Domain | Verdict::NextDay | Verdict::Smaller if !has_targets => {
+            Heard::Closed { after: FORBIDDEN, why }
+        }
         Verdict::Renew => Heard::Key { why },
         Verdict::Forbidden | Verdict::Operator => Heard::Closed { after: FORBIDDEN, why },
-        Verdict::Unknown if failure.code.as_deref() == Some("SignatureNonceUsed") => Heard::Refused,
+        Verdict::Unknown if failure.code.as_deref() == Some("SignatureNonceUsed") => {
+            Heard::Later { after: MOMENT }
+        }
         Verdict::Unknown => Heard::Fault { after: least, why },
         Verdict::Later { scope: Scope::Domain, .. }
         | Verdict::Domain

@@ -178,20 +178,30 @@ impl Dispatch {
         if is_old || Day::of(now) != Day::of(self.planned_at) {
             self.planned.clear();
         }
-        if let Some(planned) = self.planned.pop_front() {
-            if self.board.gate(Errand::of(planned.action, planned.kind), now) == Gate::Open {
-                let batch = self.draw_up(planned, now);
-                self.send_staged(batch, now).await?;
-                return Ok(Step::Worked);
-            }
-            self.planned.clear();
-        }
         let (closed, opens_at) = self.closed(now);
-        let is_shut = closed.len() == 2 * Kind::ALL.len();
-        let next_due = if is_shut { None } else { self.plan(&closed, now).await? };
-        if !self.planned.is_empty() || next_due.is_some_and(|at| at <= now) {
+        let is_open = |batch: &PlannedBatch| !closed.contains(&(batch.action, batch.kind));
+        // A prefetch goes at once or by a fresh plan: its url may have to be refreshed since (rule 9).
+        self.planned.retain(|batch| batch.action == Action::Refresh || is_open(batch));
+        if let Some(planned) =
+            self.planned.iter().position(is_open).and_then(|at| self.planned.remove(at))
+        {
+            let batch = self.draw_up(planned, now);
+            self.send_staged(batch, now).await?;
             return Ok(Step::Worked);
         }
+        let is_shut = closed.len() == 2 * Kind::ALL.len();
+        let next_due = if !self.planned.is_empty() {
+            // It is followed as slowly as its calls may be made.
+            Some(self.planned_at.plus(PLAN_LASTS))
+        } else if is_shut {
+            None
+        } else {
+            let next_due = self.plan(&closed, now).await?;
+            if !self.planned.is_empty() || next_due.is_some_and(|at| at <= now) {
+                return Ok(Step::Worked);
+            }
+            next_due
+        };
         self.board.publish(false, now);
         Ok(Step::Idle {
             until: [next_doubt, next_due, opens_at, Some(self.quota_at)]
@@ -208,8 +218,10 @@ impl Dispatch {
         for action in [Action::Refresh, Action::Prefetch] {
             for kind in Kind::ALL {
                 let gate = self.board.gate(Errand::of(action, kind), now);
-                opens_at = opens_at.into_iter().chain(gate.at()).min();
-                if gate != Gate::Open {
+                let quota = QuotaKind::of(action, kind);
+                let spent = self.board.pace().closed_kind(quota, now).map(|(at, _)| at);
+                opens_at = opens_at.into_iter().chain(gate.at()).chain(spent).min();
+                if gate != Gate::Open || spent.is_some() {
                     closed.push((action, kind));
                 }
             }
@@ -235,7 +247,7 @@ impl Dispatch {
         due.in_flight.extend(closed);
         let aside = lessons::set_aside(&mut due.intents, &self.board.pace(), now);
         self.park(&[], aside, now).await?;
-        if let Some(half) = self.lessons.half(&mut due) {
+        if let Some(half) = self.lessons.half(&due) {
             let purse = self.treasurer.purse(now).await?;
             let (plan, _, _) = self.draft(half, purse, true, now).await;
             if let Some(batch) = plan.batches.into_iter().next() {
@@ -261,7 +273,7 @@ impl Dispatch {
             }
         }
         self.park(&due.intents, waiting, now).await?;
-        // A prefetch goes only by a fresh plan: its url may have to be refreshed since (rule 9).
+        // Of prefetches only what goes next.
         let mut batches = plan.batches.into_iter();
         self.planned.extend(batches.next().map(|batch| prefetch::alike(batch, &self.prefetching)));
         self.planned.extend(batches.filter(|batch| batch.action == Action::Refresh));

@@ -43,7 +43,7 @@ impl Keys {
         if renewed.is_new {
             // What was refused meanwhile was refused with the old one.
             let _ = self.board.take_refusal();
-            self.board.new_key();
+            self.board.new_key(self.clock.server_now());
         }
         let again = self.board.is_refused().then(|| self.clock.server_now().plus(rest));
         Step::Idle { until: again.into_iter().chain([renewed.next]).min() }

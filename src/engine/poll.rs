@@ -163,7 +163,7 @@ impl Poll {
         failure: &Failure,
         verdict: &Verdict,
     ) -> Result<(), JournalError> {
-        if !matches!(verdict, Verdict::Forbidden | Verdict::Operator) {
+        if verdict.may_pass() {
             return Ok(());
         }
         let now = self.clock.server_now();

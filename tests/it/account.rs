@@ -36,6 +36,7 @@ mod cover;
 mod guard;
 mod pace;
 mod prefetch;
+mod storm;
 
 const SITE: &str = "https://www.example.com";
 

@@ -145,8 +145,14 @@ fn a_refused_key_is_probed_once_a_minute_and_told_of_once() {
     assert_eq!(pace.heard(Errand::Quota, lacks, after(3700), 0), Some(News::KeyTaken));
     assert_eq!(pace.gate(Errand::Refresh, after(3700)), Gate::Open);
     pace.heard(Errand::Refresh, key(), after(3800), 0);
-    pace.new_key();
-    assert_eq!(pace.gate(Errand::Refresh, after(3800)), Gate::Open, "another key is tried at once");
+    pace.new_key(after(3801));
+    assert_eq!(pace.gate(Errand::Refresh, after(3801)), Gate::Shut);
+    assert_eq!(pace.gate(Errand::Quota, after(3801)), Gate::Open, "another key is tried at once");
+    assert_eq!(pace.heard(Errand::Quota, key(), after(3801), 0), None, "refused, too: no news");
+    assert_eq!(pace.gate(Errand::Quota, after(3802)), Gate::Until(after(3861)));
+    pace.heard(Errand::Quota, fault(), after(3861), 0);
+    assert_eq!(pace.gate(Errand::Quota, after(3862)), Gate::Until(after(3921)), "once a minute");
+    assert_eq!(pace.heard(Errand::Quota, Heard::Answer, after(3921), 0), Some(News::KeyTaken));
 }
 
 #[test]
@@ -208,4 +214,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_kind_that_the_cdn_calls_spent_waits_longer_each_time_and_never_into_the_next_day() {
+    let mut pace = pace();
+    let evening = Day::of(NOON).next().start().minus(Duration::from_secs(600));
+    let at = |seconds| evening.plus(Duration::from_secs(seconds));
+    for (now, until) in [(0, 60), (60, 180), (180, 420), (420, 600)] {
+        assert_eq!(pace.closed_kind(QuotaKind::Url, at(now)), None);
+        pace.close_kind(QuotaKind::Url, "spent", at(now), 0);
+        assert_eq!(pace.closed_kind(QuotaKind::Url, at(now)), Some((at(until), "spent")));
+    }
+    assert_eq!(pace.closed_kind(QuotaKind::Directory, at(421)), None);
+    assert!(pace.note(at(421)).starts_with("URL refreshes: spent; again at "));
+    assert_eq!(pace.note(at(600)), "");
+    pace.close_kind(QuotaKind::Url, "spent", at(601), 0);
+    assert_eq!(pace.closed_kind(QuotaKind::Url, at(602)), Some((at(661), "spent")));
+    pace.open_kind(QuotaKind::Url);
+    assert_eq!(pace.closed_kind(QuotaKind::Url, at(602)), None);
 }

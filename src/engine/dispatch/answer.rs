@@ -31,6 +31,7 @@ impl Dispatch {
             Ok(accepted) => {
                 self.board.answered(errand, now);
                 self.lessons.accepted(&batch);
+                self.board.pace().open_kind(batch.quota_kind());
                 let hosts = batch.asks.iter().map(|ask| ask.target.host());
                 for host in self.board.pace().open_hosts(hosts) {
                     tracing::info!(account = %self.account.name, host, "the CDN takes refreshes of the domain again");
@@ -56,23 +57,23 @@ impl Dispatch {
             self.clock.random(),
         );
         let is_alone = batch.asks.len() == 1;
-        let at_once = Verdict::Later { after: None, scope: Scope::Batch };
         let code = failure.code.as_deref().unwrap_or_default();
+        let is_known = self.account.verdicts.know(code);
+        let at_once = Verdict::Later { after: None, scope: Scope::Batch };
         match judged {
-            // Once for each code, also of an ask that went alone (API reference 2.2).
-            Verdict::Split if !self.account.verdicts.know(code) && self.lessons.is_new(code) => {
-                Verdict::Later { after: Some(STRANGE), scope: Scope::Batch }
-            }
-            Verdict::Split | Verdict::Smaller if is_alone => {
+            Verdict::Split | Verdict::Smaller if is_alone && is_known => {
                 self.lessons.refused(batch);
                 Verdict::Never
             }
             Verdict::Split => {
+                if !is_known && !is_alone && self.lessons.is_new(code) {
+                    return Verdict::Later { after: Some(STRANGE), scope: Scope::Batch };
+                }
                 self.lessons.refused(batch);
                 Verdict::Split
             }
             Verdict::Smaller => {
-                let most = self.lessons.at_most(batch.asks.len() / 2);
+                let most = self.lessons.too_many(batch, now);
                 tracing::warn!(account = %self.account.name, "the CDN takes no {} asks at once; from now on at most {most} go together", batch.asks.len());
                 Verdict::Smaller
             }
@@ -89,6 +90,8 @@ impl Dispatch {
                 judged
             }
             Verdict::NextDay => {
+                let (kind, why) = (batch.quota_kind(), failure.to_string());
+                self.board.pace().close_kind(kind, &why, now, self.clock.random());
                 // What it says of the other kinds may be news, too.
                 self.quota_at = now;
                 judged
@@ -173,6 +176,8 @@ impl Dispatch {
         };
         match verdict {
             Verdict::NextDay => Day::of(now).next().start().plus(Duration::from_secs(1)),
+            // Nobody knows the code: it may pass.
+            Verdict::Split if batch.asks.len() == 1 => now.plus(STRANGE),
             // The pace is shut until there is another key; then at once.
             Verdict::Renew | Verdict::Split | Verdict::Smaller | Verdict::Never => now,
             Verdict::Domain | Verdict::Later { scope: Scope::Domain, .. } => {

@@ -68,10 +68,7 @@ impl Dispatch {
                 let verdict = self.account.verdicts.judge(&failure);
                 let random = self.clock.random();
                 self.board.failed(Errand::Tasks, (&failure, &verdict), now, random);
-                if !matches!(
-                    verdict,
-                    Verdict::Forbidden | Verdict::Operator | Verdict::Never | Verdict::Split
-                ) {
+                if verdict.may_pass() {
                     // Not a look: nothing was learnt. Look when the CDN answers again; other kinds go on.
                     tracing::debug!(batch.key = %doubt.batch.key, "a look at a batch in doubt failed: {failure}");
                     return Ok(());

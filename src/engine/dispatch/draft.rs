@@ -26,8 +26,8 @@ impl Dispatch {
         }
         let again = self.recurrence.again(now);
         let (trees, cover) = (self.trees.clone(), self.account.cover.clone());
-        let batch = self.lessons.batch(self.account.batch);
-        let limits = self.account.limits;
+        let batch = self.account.batch;
+        let limits = self.lessons.limits(self.account.limits, now);
         let plan = move || {
             let widening = Widening {
                 policy: if whole { Policy::PerUrl } else { cover.policy },

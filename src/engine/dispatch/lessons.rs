@@ -1,14 +1,15 @@
 //! What refusals have told of batches to come: bad asks are found by halves, domains are asked for
 //! apart, calls get smaller. Kept in memory: after a start it is learnt again.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::domain::ask::Target;
+use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Intent, IntentId, Wait, Waiting};
+use crate::domain::limits::Limits;
 use crate::domain::pace::Pace;
 use crate::domain::plan::PlannedBatch;
 use crate::domain::task::Batch;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Day, Timestamp};
 use crate::journal::Due;
 
 #[cfg(test)]
@@ -36,8 +37,8 @@ pub(super) struct Lessons {
     apart: BTreeSet<String>,
     /// Codes met that are neither documented nor taught.
     strange: BTreeSet<String>,
-    /// How many asks a call may hold, if the CDN has told.
-    most: Option<usize>,
+    /// How many asks a call may hold, as the CDN has told on that day.
+    most: BTreeMap<(Action, Kind), (Day, usize)>,
 }
 
 impl Lessons {
@@ -69,9 +70,13 @@ impl Lessons {
         }
     }
 
-    /// Takes what a half of the newest suspects is wanted for out of what is due, if there are any.
-    pub(super) fn half(&mut self, due: &mut Due) -> Option<Due> {
+    /// Takes what a half of the newest suspects is wanted for out of what is due, if there are any and
+    /// their kind may be asked for now.
+    pub(super) fn half(&mut self, due: &Due) -> Option<Due> {
         while let Some(set) = self.suspects.last() {
+            if due.in_flight.contains(&(set.action, set.targets.first()?.kind)) {
+                return None;
+            }
             let half: HashSet<&Target> = set.half().iter().collect();
             let is_of_half =
                 |intent: &Intent| intent.action == set.action && half.contains(&intent.target);
@@ -128,15 +133,22 @@ impl Lessons {
         self.strange.insert(code.to_owned())
     }
 
-    /// Notes that a call may hold no more than `asks`; returns what it may hold.
-    pub(super) fn at_most(&mut self, asks: usize) -> usize {
-        let most = self.most.unwrap_or(usize::MAX).min(asks.max(1));
-        *self.most.insert(most)
+    /// Notes that a call may not hold as many asks as a batch has; returns what it may hold. Tomorrow
+    /// more are tried again.
+    pub(super) fn too_many(&mut self, batch: &Batch, now: Timestamp) -> usize {
+        let most = (batch.asks.len() / 2).max(1);
+        self.most.insert((batch.action, batch.kind), (Day::of(now), most));
+        most
     }
 
-    /// Returns how many asks a call may hold, where `batch` may by configuration.
-    pub(super) fn batch(&self, batch: usize) -> usize {
-        self.most.unwrap_or(batch).min(batch)
+    /// Returns what the CDN takes, by its own word of today where that is less.
+    pub(super) fn limits(&self, mut limits: Limits, now: Timestamp) -> Limits {
+        for (&(action, kind), &(day, most)) in &self.most {
+            if day == Day::of(now) {
+                limits.lower(action, kind, most);
+            }
+        }
+        limits
     }
 }
 

@@ -72,12 +72,14 @@ fn several_bad_asks_are_all_found() {
 }
 
 #[test]
-fn a_call_gets_smaller_and_never_larger() {
+fn calls_of_a_kind_get_smaller_until_the_day_turns() {
     let mut lessons = Lessons::default();
-    assert_eq!(lessons.batch(100), 100);
-    assert_eq!(lessons.at_most(50), 50);
-    assert_eq!(lessons.at_most(70), 50);
-    assert_eq!(lessons.batch(100), 50);
-    assert_eq!(lessons.at_most(0), 1);
-    assert_eq!(lessons.batch(20), 1);
+    let today = Timestamp::EPOCH;
+    assert_eq!(lessons.limits(Limits::DOCUMENTED, today), Limits::DOCUMENTED);
+    assert_eq!(lessons.too_many(&batch(&[1, 2, 3, 4]), today), 2);
+    assert_eq!(lessons.too_many(&batch(&[1]), today), 1);
+    let learnt = Limits { urls_per_request: 1, ..Limits::DOCUMENTED };
+    assert_eq!(lessons.limits(Limits::DOCUMENTED, today), learnt);
+    let tomorrow = Day::of(today).next().start();
+    assert_eq!(lessons.limits(Limits::DOCUMENTED, tomorrow), Limits::DOCUMENTED);
 }
