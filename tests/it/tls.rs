@@ -1,5 +1,6 @@
 //! How calls travel: over real TLS, and through real proxies.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -77,13 +78,7 @@ fn known(authority: &Authority) -> (&'static str, String) {
     ("SSL_CERT_FILE", authority.path("ca.pem").display().to_string())
 }
 
-/// Makes a world whose account has another endpoint, and more keys.
-async fn world(endpoint: &str, account: &str) -> World {
-    let world = World::new().await;
-    reconfigure(&world, endpoint, account);
-    world
-}
-
+/// Gives the account another endpoint, and more keys.
 fn reconfigure(world: &World, endpoint: &str, account: &str) {
     world.configure(account, "");
     let config = std::fs::read_to_string(world.config()).expect("it is read");
@@ -125,7 +120,8 @@ fn calls_in_a_row_share_a_connection_and_a_closed_one_causes_no_doubt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_ca_certificates_the_remedy_is_named() {
     let authority = Authority::new();
-    let world = world("https://localhost:1", "").await;
+    let world = World::new().await;
+    reconfigure(&world, "https://localhost:1", "");
     for (variable, path) in [("SSL_CERT_FILE", "none.pem"), ("SSL_CERT_DIR", "none")] {
         let env = [(variable, authority.path(path).display().to_string())];
         let (level, said) = doctor(&world, &env);
@@ -162,12 +158,12 @@ async fn a_change_goes_through_the_configured_proxy_and_the_environments_is_igno
     });
     assert_eq!(came, Some(vec!["https://www.example.com/a.html".to_owned()]), "{}", world.log());
     world.wait_quiet();
-    let heads = proxy.heads();
+    let (accepted, heads) = (front.accepted(), proxy.heads());
     let line = "CONNECT cdn.aliyuncs.com:443 HTTP/1.1\r\nHost: cdn.aliyuncs.com:443\r\n\
                 user-agent: refreshd/";
     let line = format!("{line}{}\r\n\r\n", env!("CARGO_PKG_VERSION"));
     assert!(heads.iter().all(|head| *head == line), "{heads:?}");
-    assert_eq!(front.accepted(), heads.len(), "each tunnel is one connection");
+    assert!((1..=heads.len()).contains(&accepted), "all of {accepted} came through tunnels");
 
     // Without a proxy in the configuration none is taken, whatever the environment says.
     env.retain(|(name, _)| *name != "NO_PROXY");
@@ -250,8 +246,8 @@ async fn a_trusted_gateway_and_sts_are_reached_through_the_proxy_by_their_names(
     reconfigure(&world, "https://gateway.example", &account);
     let (level, said) = doctor(&world, &[known(&authority)]);
     assert_eq!(level, "ok", "{said}");
-    let lines: Vec<_> =
-        proxy.heads().iter().map(|head| head.lines().next().map(str::to_owned)).collect();
-    let line = |host: &str| Some(format!("CONNECT {host}:443 HTTP/1.1"));
-    assert_eq!(lines, [line("sts.aliyuncs.com"), line("gateway.example")]);
+    let lines = proxy.heads().into_iter().filter_map(|head| head.lines().next().map(str::to_owned));
+    let asked: BTreeSet<String> = lines.collect();
+    let line = |host: &str| format!("CONNECT {host}:443 HTTP/1.1");
+    assert_eq!(asked, ["sts.aliyuncs.com", "gateway.example"].map(line).into());
 }
