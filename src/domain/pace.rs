@@ -170,7 +170,7 @@ const AWAY: Duration = Duration::from_secs(30);
 const AWAY_MOST: Duration = Duration::from_secs(120);
 /// Where nothing was reached not even the CDN is asked: then at most this, so that a name or a route that
 /// is mended is used within a minute.
-const UNREACHED_MOST: Duration = Duration::from_secs(50);
+const UNREACHED_MOST: Duration = Duration::from_secs(54);
 /// A refused key is probed this often.
 const KEY_PROBE: Duration = Duration::from_secs(60);
 /// What a kind waits first that the CDN calls spent.
