@@ -30,7 +30,7 @@ fn doubled(row: Row) -> Row {
 }
 
 /// The longest pause of the breaker, and a minute.
-const BREAKER: Duration = Duration::from_secs(11 * 60);
+const BREAKER: Duration = Duration::from_secs(3 * 60);
 
 /// What leaves no trace, though it was sent twice and alone, steps aside for an hour.
 const ASIDE: Duration = Duration::from_secs(66 * 60);
