@@ -12,7 +12,7 @@ use url::Url;
 use super::credentials::{CredentialError, Credentials, Keyring, Renewed};
 use super::rate::Rates;
 use super::sign::{Signable, canonical_query, hex_sha256};
-use super::transport::{MAX_ANSWER, USER_AGENT, failure, host_header, http_client, send};
+use super::transport::{MAX_ANSWER, builder, failure, host_header, send};
 use super::wire::{
     self, DetailReply, Domain, DomainsReply, Operation, QuotaReply, SubmitReply, Task, TasksReply,
     foreign_text,
@@ -46,12 +46,10 @@ pub struct ClientConfig {
     pub timeout: Duration,
     /// What the CDN takes: calls a second, bytes a query.
     pub limits: Limits,
-    /// How refreshd introduces itself.
-    pub user_agent: String,
 }
 
 impl ClientConfig {
-    /// Takes an endpoint, ten seconds a call, the documented limits and refreshd's own name.
+    /// Takes an endpoint, ten seconds a call and the documented limits.
     #[must_use]
     pub fn new(endpoint: Url) -> Self {
         Self {
@@ -60,7 +58,6 @@ impl ClientConfig {
             proxy: Proxy::None,
             timeout: Duration::from_secs(10),
             limits: Limits::DOCUMENTED,
-            user_agent: USER_AGENT.to_owned(),
         }
     }
 }
@@ -107,7 +104,9 @@ impl Client {
         Ok(Self {
             host: host_header(&endpoint),
             endpoint,
-            http: http_client(config)?,
+            http: builder(&config.endpoint, &config.proxy, config.timeout / 2)?
+                .timeout(config.timeout)
+                .build()?,
             rates: Rates::new(clock.clone(), &limits),
             clock,
             keyring,

@@ -6,14 +6,13 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use url::Url;
 
-use super::client::ClientConfig;
 use super::trouble::told;
 use super::wire::foreign_text;
 use crate::domain::endpoint::Proxy;
 use crate::domain::verdict::{Failure, Reached};
 
 /// How refreshd introduces itself.
-pub(super) const USER_AGENT: &str = concat!("refreshd/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = concat!("refreshd/", env!("CARGO_PKG_VERSION"));
 
 /// The most bytes of an answer that are read. The largest honest one, ten shared ids with 2,000
 /// URLs of 1,024 characters each, is about 30 MB (API reference 1.2, 1.8).
@@ -24,7 +23,8 @@ pub(super) const MAX_ANSWER: usize = 64 << 20;
 /// that waits here is alive.
 const KEPT: (usize, Duration) = (4, Duration::from_secs(4));
 
-/// Returns an HTTP client that sends each request once.
+/// Returns the beginnings of a client for the host of `url` that sends each request once; `connect` is how
+/// long connecting may take.
 ///
 /// It keeps connections for a moment, because the layer below (hyper-util's pool, which reqwest gives
 /// no switch for) sends a request again only where hyper hands it back: it was still queued, none of
@@ -32,14 +32,7 @@ const KEPT: (usize, Duration) = (4, Duration::from_secs(4));
 /// it is gone, and whatever happens to it is reported. So nobody reads a request twice, and an error
 /// while connecting means that nothing was written. Both would end with HTTP/2, which retries
 /// streams, and with TLS early data: neither is on. Redirects are answers like others, and a
-/// proxy is used only where one is configured. Half of the time a call may take is for connecting.
-pub fn http_client(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = builder(&config.endpoint, &config.proxy, config.timeout / 2)?;
-    builder.user_agent(&config.user_agent).timeout(config.timeout).build()
-}
-
-/// Returns the beginnings of a client for the host of `url`, that repeats nothing and follows nothing;
-/// how long a whole call may take is for the caller to say.
+/// proxy is used only where one is configured.
 pub(super) fn builder(
     url: &Url,
     proxy: &Proxy,
