@@ -333,6 +333,7 @@ impl Cdn for Client {
             ("ObjectType", kind),
             ("DomainName", query.domain.clone()),
             ("Status", query.status.map(str::to_owned)),
+            ("ResourceGroupId", query.resource_group.clone()),
             ("StartTime", from),
             ("EndTime", to),
             ("PageNumber", Some(page.to_string())),

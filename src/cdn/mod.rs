@@ -66,6 +66,8 @@ pub struct TaskQuery {
     pub domain: Option<String>,
     /// How far: a word of the API's, such as `Failed`.
     pub status: Option<&'static str>,
+    /// The resource group that the domains are in.
+    pub resource_group: Option<String>,
     /// From this second to that one.
     pub window: Option<(Timestamp, Timestamp)>,
     /// From 1; 0 means the first, too.

@@ -1,7 +1,7 @@
 //! How far our clock is from the CDN's, as answers tell by their `Date`.
 
 use reqwest::header::{DATE, HeaderMap, HeaderValue};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -29,7 +29,18 @@ pub(super) fn learn(clock: &dyn Clock, headers: &HeaderMap, received_at: Timesta
         difference
     };
     if offset != known {
-        info!(clock.offset_seconds = offset / 1_000_000, "took over the time of the CDN");
+        let seconds = offset / 1_000_000;
+        if offset == 0 {
+            info!("this machine's clock and the CDN's agree again");
+        } else {
+            let way = if offset > 0 { "behind" } else { "ahead of" };
+            warn!(
+                clock.offset_seconds = seconds,
+                "this machine's clock is {} s {way} the CDN's; calls and the quota's day go by the CDN's; \
+                 `timedatectl set-ntp true` mends it",
+                seconds.unsigned_abs()
+            );
+        }
         clock.learn_offset(offset);
     }
 }

@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// Only those that stand so.
     #[arg(long)]
     status: Option<Standing>,
+    /// Only of domains in this resource group.
+    #[arg(long, value_name = "ID")]
+    resource_group: Option<String>,
     /// Since when: how long ago (2h), or an instant (2026-11-22T00:00:00Z). All three days that the
     /// CDN keeps by default.
     #[arg(long, value_name = "TIME")]
@@ -235,6 +238,7 @@ fn queries(args: &Args, now: Timestamp) -> Result<Vec<TaskQuery>, Failed> {
         kind: args.kind.map(Listed::kind),
         domain: args.domain.clone(),
         status: args.status.map(Standing::word),
+        resource_group: args.resource_group.clone(),
         window: since.map(|since| {
             (since.max(now.minus(HISTORY)), now.max(since).plus(Duration::from_secs(60)))
         }),

@@ -249,7 +249,11 @@ async fn tasks_are_read_in_both_shapes() {
     assert_eq!(rows[0].status, TaskStatus::Running { percent: 99 });
     let at = Timestamp::parse("2026-11-22T04:05:06Z").expect("valid");
     let domain = ((Action::Refresh, Kind::Directory), at.plus(Duration::from_secs(60)));
-    let query = TaskQuery { page: 2, ..TaskQuery::of_domain(domain.0, "a.example", at, domain.1) };
+    let query = TaskQuery {
+        page: 2,
+        resource_group: Some("rg-1".to_owned()),
+        ..TaskQuery::of_domain(domain.0, "a.example", at, domain.1)
+    };
     let page = world.client.tasks(&query).await.expect("a page");
     assert_eq!((page.rows, page.total), (rows, 201));
     let request = requests.recv().expect("by id");
@@ -259,7 +263,7 @@ async fn tasks_are_read_in_both_shapes() {
     assert_eq!(
         request.query(),
         "DomainName=a.example&EndTime=2026-11-22T04%3A06%3A06Z&ObjectType=directory&PageNumber=2\
-         &PageSize=100&StartTime=2026-11-22T04%3A05%3A06Z"
+         &PageSize=100&ResourceGroupId=rg-1&StartTime=2026-11-22T04%3A05%3A06Z"
     );
 }
 
