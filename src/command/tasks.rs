@@ -232,6 +232,10 @@ fn account<'c>(config: &'c Config, named: Option<&str>) -> Result<&'c Account, F
 /// Returns the questions to put: one, or one for each kind where the CDN wants a kind named.
 fn queries(args: &Args, now: Timestamp) -> Result<Vec<TaskQuery>, Failed> {
     let since = args.since.as_deref().map(|text| history::since(text, now)).transpose()?;
+    if since.is_some_and(|since| now.since(since) > HISTORY + Duration::from_secs(60)) {
+        let message = "the CDN keeps tasks for three days: write --since 3d at most";
+        return Err(Failed::new(Exit::Usage, message));
+    }
     let query = TaskQuery {
         task: args.id.clone().map(TaskId),
         path: args.path.clone(),

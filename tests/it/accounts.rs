@@ -161,6 +161,9 @@ async fn tasks_shows_what_the_cdn_lists() {
     let world = World::with(Options { detail: true, ..options(&["www.example.com"]) }).await;
     let (code, answer) = tasks(&world, &[]);
     assert_eq!((code, urls(&answer).len()), (Some(0), 0), "{answer}");
+    let early = world.command(&["tasks", "--since", "9d"]);
+    assert_eq!(early.status.code(), Some(64), "{early:?}");
+    assert!(String::from_utf8_lossy(&early.stderr).contains("--since 3d at most"), "{early:?}");
     let words = world.command(&["tasks", "--path", "http://www.example.com/"]);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
     assert!(words.contains("the CDN lists no such task"), "{words}");
