@@ -93,7 +93,7 @@ fn a_wait_that_the_answer_asks_for_is_kept() {
 }
 
 #[test]
-fn an_hour_of_faults_takes_a_handful_of_calls_and_one_answer_ends_it() {
+fn an_hour_of_faults_takes_a_probe_in_two_minutes_and_one_answer_ends_it() {
     let mut pace = pace();
     let before = calls(&mut pace, Errand::Refresh, NOON, after(3600), |_| fault());
     assert_eq!(before.len(), 5, "then the breaker is open");
