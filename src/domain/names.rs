@@ -43,6 +43,10 @@ name! {
     OriginName
 }
 name! {
+    /// The name of a `[hook.NAME]`: who may tell of pushes at `/hooks/NAME`.
+    HookName
+}
+name! {
     /// The identity of one state directory, drawn when it is made: who speaks to a journal.
     NodeId
 }
