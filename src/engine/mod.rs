@@ -171,9 +171,12 @@ impl Engine {
         let mut intakes: Vec<Intake> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
         for origin in config.origins.values() {
+            let Some(settings) = intake::Settings::of(origin) else {
+                continue;
+            };
             let mapping = Arc::new(origin.mapping.clone());
             let intake = Intake::new(
-                intake::Settings::from(origin),
+                settings,
                 mapping.clone(),
                 store.clone(),
                 clock.clone(),
@@ -215,9 +218,10 @@ impl Engine {
                 facts.origins.insert(origin.name.clone(), OriginFacts::default());
             });
         }
-        for (origin, intake) in config.origins.values().zip(intakes) {
-            engine.doors.insert(origin.name.clone(), intake.door());
-            let (stop, facts, name) = (engine.stop.clone(), facts.clone(), origin.name.clone());
+        for intake in intakes {
+            let name = intake.origin().clone();
+            engine.doors.insert(name.clone(), intake.door());
+            let (stop, facts) = (engine.stop.clone(), facts.clone());
             engine.tasks.spawn(async move {
                 let publish = |news: OriginFacts| publish(&facts, &name, news);
                 let result = intake.run(stop, publish).await;
