@@ -99,7 +99,7 @@ pub struct Push {
     pub reference: String,
     /// Where it stood; none where it was made.
     pub before: Option<CommitId>,
-    /// Where it stands; none where it was deleted.
+    /// Where it stands; none where it was deleted, or where its sender names no commits at all.
     pub after: Option<CommitId>,
     /// Which paths changed.
     pub listed: Listed,

@@ -13,6 +13,7 @@ mod edge;
 mod faults;
 mod flat;
 mod flow;
+mod forges;
 mod generator;
 mod halfway;
 mod house;

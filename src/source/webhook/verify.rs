@@ -196,7 +196,9 @@ fn fits(
 ) -> Result<(), Refused> {
     let fitting = secrets.all().flat_map(|secret| {
         let mut mac = mac(secret);
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         signatures.iter().map(move |signature| mac.clone().verify_slice(signature).is_ok())
     });
     if fitting.fold(false, |any, fits| any | fits) {

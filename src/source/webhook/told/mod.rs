@@ -118,7 +118,7 @@ fn reference(name: &str) -> Result<String, Unreadable> {
         !part.is_empty()
             && !part.starts_with('.')
             && !part.ends_with('.')
-            && !part.strip_suffix(".lock").is_some()
+            && part.strip_suffix(".lock").is_none()
     };
     let fine = name.len() <= LONGEST_REF
         && name.strip_prefix("refs/").is_some_and(|rest| rest.contains('/'))
