@@ -398,6 +398,11 @@ fn what_is_no_such_payload_is_unreadable_and_why_is_said_on_one_line() {
             &push("refs/heads/a b", BEFORE),
             &push("refs/main", BEFORE),
             &push("refs/heads/a.lock", BEFORE),
+            &push("refs/heads/a.lock/b", BEFORE),
+            &push("refs/heads/.a", BEFORE),
+            &push("refs/heads/a.", BEFORE),
+            &push("refs/heads/a@{1}", BEFORE),
+            &push("refs/heads//a", BEFORE),
             &push("refs/heads/main", "HEAD"),
             &push("refs/heads/main", "--output=/etc/passwd"),
         ] {
@@ -413,6 +418,10 @@ fn what_is_no_such_payload_is_unreadable_and_why_is_said_on_one_line() {
     }
     let own = |body: String| told(&generic(), &Headers::new([]), body.as_bytes());
     assert_eq!(own(format!(r#"{{"pushes":[{many}]}}"#)), Err(Unreadable::ManyRefs));
+    for name in ["refs/heads/größe", "refs/heads/a./b@", "refs/tags/-1.0", "refs/pull/7/head"] {
+        let body = push(name, BEFORE);
+        assert_eq!(told_one(&generic(), body.as_bytes()).reference, name);
+    }
     let half = format!(r#"{{"ref":"refs/heads/main","before":"{BEFORE}"}}"#);
     assert_eq!(own(half), Err(Unreadable::HalfMove));
 }
