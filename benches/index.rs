@@ -150,6 +150,8 @@ fn on_disk(path: &Path, chunks: &[Chunk]) {
                 changes: Vec::new(),
                 at: Timestamp::EPOCH,
                 end_bracket: false,
+                gate: None,
+                push: None,
             };
             store.record(record).await.expect("records");
         }

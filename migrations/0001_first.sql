@@ -59,6 +59,79 @@ CREATE TABLE bracket (
     ending INTEGER NOT NULL
 ) STRICT;
 
+-- What was told of pushes, as it came. Kept 7 days after its end.
+CREATE TABLE delivery (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    hook TEXT NOT NULL,
+    -- The sender's id of it, by which a repetition is known.
+    key TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    source TEXT NOT NULL,
+    content_type TEXT NOT NULL,
+    body BLOB NOT NULL,
+    repeats INTEGER NOT NULL DEFAULT 0,
+    fate TEXT CHECK (fate IN ('nothing', 'intents', 'failed')),
+    why TEXT NOT NULL DEFAULT '',
+    ended_at INTEGER,
+    CHECK ((fate IS NULL) = (ended_at IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX delivery_key ON delivery (hook, key);
+CREATE INDEX delivery_ended ON delivery (ended_at) WHERE ended_at IS NOT NULL;
+
+-- What each push of a delivery comes to for each origin that it concerns.
+CREATE TABLE push (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    delivery INTEGER NOT NULL REFERENCES delivery (id) ON DELETE CASCADE,
+    origin TEXT NOT NULL,
+    push TEXT NOT NULL,
+    -- From the push, to find one that is told of again; empty for none.
+    before TEXT NOT NULL,
+    after TEXT NOT NULL,
+    -- A person asked for it once more.
+    again INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    fate TEXT CHECK (fate IN ('nothing', 'intents', 'failed')),
+    why TEXT NOT NULL DEFAULT '',
+    deploy TEXT,
+    ended_at INTEGER,
+    CHECK ((fate IS NULL) = (ended_at IS NULL))
+) STRICT;
+CREATE INDEX push_open ON push (origin, id) WHERE fate IS NULL;
+CREATE INDEX push_delivery ON push (delivery);
+CREATE INDEX push_moved ON push (origin, before, after);
+
+-- The last commit of each repository whose changes are recorded; none before the first.
+CREATE TABLE tip (
+    origin TEXT PRIMARY KEY,
+    -- Repository, ref and prefix that it is the tip of.
+    place TEXT NOT NULL,
+    commit_id TEXT,
+    at INTEGER NOT NULL
+) STRICT;
+
+-- Deploys that wait until their origin's web servers serve them, and what follows from them then.
+CREATE TABLE gate (
+    deploy TEXT PRIMARY KEY,
+    origin TEXT NOT NULL,
+    commit_id TEXT,
+    -- When it was complete; an open deploy is by this time at the latest.
+    ready_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX gate_origin ON gate (origin, ready_at);
+
+CREATE TABLE gated (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    origin TEXT NOT NULL,
+    deploy TEXT NOT NULL,
+    -- When it is sent once more; none waits for the gate.
+    due_at INTEGER,
+    payload TEXT NOT NULL
+) STRICT;
+CREATE INDEX gated_deploy ON gated (deploy, id) WHERE due_at IS NULL;
+CREATE INDEX gated_due ON gated (due_at) WHERE due_at IS NOT NULL;
+
 -- journal: what belongs to an account
 
 CREATE TABLE lead (

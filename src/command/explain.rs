@@ -99,13 +99,10 @@ fn of_path(path: &Path, config: &Config) -> Result<Answer, Failed> {
     let mut files = Vec::new();
     let mut notes = Vec::new();
     for origin in config.origins.values() {
-        // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
-        let full: PathBuf = origin.root.join(path).components().collect();
-        let Some(relative) = RelPath::below(&origin.root, &full).filter(|path| !path.is_root())
-        else {
+        let Some(relative) = origin.relative(path).filter(|path| !path.is_root()) else {
             continue;
         };
-        if full.is_dir() {
+        if origin.root().is_some_and(|root| relative.under(root).is_dir()) {
             let excluded = origin.mapping.excluded(&relative, true);
             notes.push(match excluded {
                 Some(glob) => format!(
@@ -199,7 +196,8 @@ struct Walk<'w> {
 impl Walk<'_> {
     /// Looks through a directory; `above` are those that it lies in, so that links end somewhere.
     fn directory(&mut self, directory: &RelPath, above: &mut Vec<(u64, u64)>) {
-        let full = directory.under(&self.origin.root);
+        let Some(root) = self.origin.root() else { return };
+        let full = directory.under(root);
         let Ok(metadata) = fs::metadata(&full) else { return };
         let identity = (metadata.dev(), metadata.ino());
         if above.contains(&identity) {
@@ -236,7 +234,7 @@ impl Walk<'_> {
             Links::Never => false,
             Links::Anywhere => true,
             Links::Inside => real(link)
-                .zip(real(&self.origin.root))
+                .zip(self.origin.root().and_then(real))
                 .is_some_and(|(to, root)| to.starts_with(root)),
         }
     }
@@ -249,7 +247,7 @@ fn file(origin: &Origin, path: &RelPath) -> File {
     File {
         origin: origin.name.to_string(),
         path: path.to_string(),
-        exists: path.under(&origin.root).exists(),
+        exists: origin.root().is_some_and(|root| path.under(root).exists()),
         rules: explained.steps,
         asks: HAPPENINGS
             .into_iter()

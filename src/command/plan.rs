@@ -128,17 +128,18 @@ fn map(paths: &[PathBuf], config: &Config, now: Timestamp) -> Mapped {
         let mut is_asked = false;
         let mut is_known = false;
         // A relative path is that of the origins that have it; of all when none does.
-        let is_there = |origin: &Origin| origin.root.join(path).symlink_metadata().is_ok();
+        let is_there = |origin: &Origin| {
+            origin.root().is_some_and(|root| root.join(path).symlink_metadata().is_ok())
+        };
         let is_anywhere = config.origins.values().any(is_there);
         for (number, origin) in (0..).zip(config.origins.values()) {
             if is_anywhere && !is_there(origin) {
                 continue;
             }
-            // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
-            let full: PathBuf = origin.root.join(path).components().collect();
-            let Some(relative) = RelPath::below(&origin.root, &full) else {
+            let Some(relative) = origin.relative(path) else {
                 continue;
             };
+            let full = origin.root().map_or_else(PathBuf::new, |root| relative.under(root));
             is_known = true;
             let deploy = DeployId::new(now, number);
             match mapped.add(origin, &relative, &full, &deploy, now) {

@@ -6,16 +6,20 @@
 //! root exist, can the key be read); defaults stand here, or with the type that has them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::ask::Target;
 use crate::domain::credentials::KeySource;
 use crate::domain::endpoint::Proxy;
+use crate::domain::gate::Gate;
 use crate::domain::guard::Guard;
+use crate::domain::hook::{Network, Provider};
 use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
-use crate::domain::names::{AccountName, OriginName};
+use crate::domain::names::{AccountName, HookName, OriginName};
+use crate::domain::path::RelPath;
 use crate::domain::plan::Policy;
 use crate::domain::prefetch::{PrefetchByHost, PrefetchOptions};
 use crate::domain::quota::PerKind;
@@ -26,6 +30,8 @@ use crate::domain::watch::{Links, Means};
 
 mod credentials;
 mod duration;
+mod gate;
+mod hooks;
 mod limits;
 mod mapping;
 mod origin;
@@ -54,6 +60,80 @@ pub struct Config {
     pub accounts: BTreeMap<AccountName, Account>,
     /// At least one; each names an account of `accounts`.
     pub origins: BTreeMap<OriginName, Origin>,
+    /// Where pushes are told of.
+    pub hooks: Hooks,
+    /// Who may tell of pushes over HTTP.
+    pub senders: BTreeMap<HookName, Hook>,
+}
+
+/// Where pushes are told of: `[hooks]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hooks {
+    /// Where HTTP requests are taken.
+    pub listen: Listen,
+    /// Where `refreshd hook post-receive` tells of pushes; without one the daemon chooses.
+    pub socket: Option<PathBuf>,
+    /// Users, by name or number, who may do so besides root, the daemon's own and a repository's owner.
+    pub users: Vec<String>,
+    /// How long a body may be, in bytes.
+    pub body_bytes: u64,
+    /// How long a client may take for its headers.
+    pub header_timeout: Duration,
+    /// How long it may take for its body.
+    pub body_timeout: Duration,
+    /// How long a connection is kept while nothing comes.
+    pub idle_timeout: Duration,
+    /// How many connections there are at once.
+    pub connections: u64,
+    /// How many of them one address has, unless it is a trusted proxy.
+    pub connections_per_source: u64,
+    /// Who is believed when it says for whom it asks.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    Nowhere,
+    /// At this address.
+    At(SocketAddr),
+    /// At the socket that systemd hands over.
+    Systemd,
+}
+
+/// Who may tell of pushes: `[hook.NAME]`, at `/hooks/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Its name.
+    pub name: HookName,
+    /// Whose deliveries it takes.
+    pub provider: Provider,
+    /// Files that hold a secret each; at least one.
+    pub secret_files: Vec<PathBuf>,
+    /// The origins that its pushes concern.
+    pub origins: Vec<OriginName>,
+    /// From where; anywhere when empty.
+    pub sources: Vec<Network>,
+}
+
+/// What holds the files of an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// A directory; absolute.
+    Root(PathBuf),
+    /// A git repository, which is served somewhere else.
+    Repository(Repository),
+}
+
+/// A git repository whose pushes are an origin's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Where it is: bare, or a clone; absolute.
+    pub path: PathBuf,
+    /// From where its commits are fetched: a URL or the name of a remote. None: somebody else sees to
+    /// that.
+    pub fetch_from: Option<String>,
 }
 
 /// What is logged and how: `[log]`.
@@ -165,13 +245,20 @@ impl Default for Cover {
     }
 }
 
-/// A tree of files whose content CDN domains serve: `[origin.NAME]`.
+/// A named tree of files whose content CDN domains serve: `[origin.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Its name.
     pub name: OriginName,
-    /// The tree; absolute.
-    pub root: PathBuf,
+    /// What holds its files.
+    pub tree: Tree,
+    /// The whole name of the ref that is served: pushes to others change nothing. None where the disk
+    /// decides and any push is a reason to look.
+    pub branch: Option<String>,
+    /// The directory of the repository that is served.
+    pub prefix: RelPath,
+    /// What its deploys have to wait for.
+    pub gate: Gate,
     /// Whose domains they are.
     pub account: AccountName,
     /// How the CDN is to prefetch what it serves.
@@ -202,6 +289,38 @@ pub struct Origin {
     pub digest_rate: u64,
     /// What of it is held for a person.
     pub guard: Guard,
+}
+
+impl Origin {
+    /// Returns the directory that holds its files; none of a repository.
+    #[must_use]
+    pub fn root(&self) -> Option<&Path> {
+        match &self.tree {
+            Tree::Root(root) => Some(root),
+            Tree::Repository(_) => None,
+        }
+    }
+
+    /// Returns the repository that holds its files, if one does.
+    #[must_use]
+    pub const fn repository(&self) -> Option<&Repository> {
+        match &self.tree {
+            Tree::Root(_) => None,
+            Tree::Repository(repository) => Some(repository),
+        }
+    }
+
+    /// Returns the path of a file as an operator names it: whole, or from the origin's root on.
+    #[must_use]
+    pub fn relative(&self, path: &Path) -> Option<RelPath> {
+        // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
+        let root = self.root().unwrap_or(Path::new("/"));
+        if self.root().is_none() && path.is_absolute() {
+            return None;
+        }
+        let full: PathBuf = root.join(path).components().collect();
+        RelPath::below(root, &full)
+    }
 }
 
 impl Config {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::section::{Findings, Found, Section, Wrong, nearest};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Origin, mapping, prefetch, value};
+use super::{Origin, Repository, Tree, gate, mapping, prefetch, value};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
+use crate::domain::path::RelPath;
 use crate::domain::stage::{self, After, Stages};
 use crate::domain::url::Base;
 use crate::domain::watch::{Links, Means};
@@ -18,7 +19,7 @@ pub(super) struct Placed {
     pub(super) origin: Origin,
     /// What of its account's day is kept for it, in percent.
     pub(super) share: Option<Found<u64>>,
-    root: Range<usize>,
+    tree: Range<usize>,
     /// Where its options of a prefetch stand.
     pub(super) prefetch: Range<usize>,
 }
@@ -30,7 +31,11 @@ pub(super) fn origin(
     accounts: &[String],
     findings: &mut Findings,
 ) -> Option<Placed> {
-    let root = section.required("root", "\"/srv/www\"", value::path, findings);
+    let tree = tree(&mut section, findings);
+    let is_repository = tree.as_ref().is_some_and(|tree| matches!(tree.value, Tree::Repository(_)));
+    let branch = section.or("branch", None, branch, findings);
+    let branch = branch.or_else(|| is_repository.then(|| "refs/heads/main".to_owned()));
+    let prefix = section.or("prefix", RelPath::root(), prefix, findings);
     let account = account_of(&mut section, accounts, findings);
     let written = mapping::read(&mut section, findings);
     let prefetch = prefetch::options(&mut section, findings);
@@ -53,15 +58,22 @@ pub(super) fn origin(
     let digest_rate =
         section.or("digest_mb_per_second", 20, value::count(0..=100_000), findings) * 1_000_000;
     let guard = guard(section.table("hold", findings), findings);
+    let gate = gate::gate(section.table("gate", findings), findings);
     let share = section.get("quota_share", value::count(0..=100), findings);
     section.finish(findings);
-    let root_path = root.as_ref().map(|root| root.value.as_path());
+    let root_path = tree.as_ref().and_then(|tree| match &tree.value {
+        Tree::Root(root) => Some(root.as_path()),
+        Tree::Repository(_) => None,
+    });
     let mapping = written?.check(account.as_ref(), root_path, findings);
-    let (root, account, mapping, stages) = (root?, account?, mapping?, stages?);
+    let (tree, account, mapping, stages) = (tree?, account?, mapping?, stages?);
     Some(Placed {
         origin: Origin {
             name: OriginName::from(name),
-            root: root.value,
+            tree: tree.value,
+            branch,
+            prefix,
+            gate,
             account,
             prefetch: prefetch.value,
             stages,
@@ -79,9 +91,56 @@ pub(super) fn origin(
             guard,
         },
         share,
-        root: root.span,
+        tree: tree.span,
         prefetch: prefetch.span,
     })
+}
+
+/// Reads what holds its files: a root, or a repository.
+fn tree(section: &mut Section<'_>, findings: &mut Findings) -> Option<Found<Tree>> {
+    let repository = section.get("repository", value::path, findings);
+    let fetch_from = section.get("fetch_from", value::remote, findings);
+    let Some(repository) = repository else {
+        if let Some(fetch_from) = fetch_from {
+            let help = "name the `repository` that is fetched into, or leave this out";
+            let wrong = Wrong::new("`fetch_from` needs a `repository`", help);
+            findings.refuse(fetch_from.span, "this value", wrong);
+        }
+        if section.has("repository") {
+            return None;
+        }
+        let root = section.required("root", "\"/srv/www\"", value::path, findings)?;
+        return Some(Found { value: Tree::Root(root.value), span: root.span });
+    };
+    if let Some(root) = section.get("root", value::path, findings) {
+        let message = "an origin has a `root` or a `repository`, not both";
+        let help = "leave `repository` out: the files of a root are watched, whoever writes them";
+        findings.refuse(root.span, "this value", Wrong::new(message, help));
+        return None;
+    }
+    let fetch_from = fetch_from.map(|found| found.value);
+    let value = Tree::Repository(Repository { path: repository.value, fetch_from });
+    Some(Found { value, span: repository.span })
+}
+
+/// Reads a branch: its name, or the whole name of a ref.
+fn branch(value: &toml::de::DeValue<'_>) -> Result<Option<String>, Wrong> {
+    let text = value::text(value)?;
+    let is_plain = |c: char| c.is_alphanumeric() || "/-_.+@".contains(c);
+    if text.starts_with(['-', '/']) || text.contains("..") || !text.chars().all(is_plain) {
+        let help = "write it like \"main\" or \"refs/heads/main\"";
+        return Err(Wrong::new(format!("can't be \"{text}\": that is no branch"), help));
+    }
+    Ok(Some(if text.starts_with("refs/") { text } else { format!("refs/heads/{text}") }))
+}
+
+/// Reads the directory of a repository that is served.
+fn prefix(value: &toml::de::DeValue<'_>) -> Result<RelPath, Wrong> {
+    let text = value::text(value)?;
+    let help =
+        "write it from the repository's root on, like \"public\"; leave it out for all of it";
+    RelPath::new(text.trim_matches('/').as_bytes())
+        .map_err(|error| Wrong::new(format!("can't be used: {error}"), help))
 }
 
 /// Reads `[origin.NAME.hold]`.
@@ -175,7 +234,9 @@ fn account_of(
 
 /// Refuses a state directory that the daemon would watch while it writes there.
 pub(super) fn outside(state_dir: &Found<PathBuf>, placed: &Placed, findings: &mut Findings) {
-    let root = &placed.origin.root;
+    let Some(root) = placed.origin.root() else {
+        return;
+    };
     if state_dir.value.starts_with(root) {
         let wrong = Wrong::new(
             format!("`state_dir` lies below the root of origin `{}`", placed.origin.name),
@@ -188,17 +249,18 @@ pub(super) fn outside(state_dir: &Found<PathBuf>, placed: &Placed, findings: &mu
 /// Refuses a second origin with the same root and domain: each change would be asked for twice.
 pub(super) fn twice(placed: &Placed, other: &Origin, findings: &mut Findings) {
     let shared = |base: &&Base| other.mapping.bases().contains(base);
-    if placed.origin.root != other.root {
+    let of = |origin: &Origin| (origin.tree.clone(), origin.branch.clone(), origin.prefix.clone());
+    if of(&placed.origin) != of(other) {
         return;
     }
     if let Some(domain) = placed.origin.mapping.bases().iter().find(shared) {
         let message = format!(
-            "origins `{}` and `{}` have the same root and both serve {}",
+            "origins `{}` and `{}` have the same tree and both serve {}",
             other.name,
             placed.origin.name,
             domain.url()
         );
         let help = "each change would be asked for twice: make them one origin";
-        findings.refuse(placed.root.clone(), "the same root", Wrong::new(message, help));
+        findings.refuse(placed.tree.clone(), "the same tree", Wrong::new(message, help));
     }
 }

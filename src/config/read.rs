@@ -12,7 +12,7 @@ use super::origin::{Placed, origin, outside, twice};
 use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Account, Config, Cover, Log, LogFormat, LogLevel, limits, value};
+use super::{Account, Config, Cover, Log, LogFormat, LogLevel, hooks, limits, value};
 use crate::domain::endpoint::{Proxy, endpoint_problem, is_loopback};
 use crate::domain::names::AccountName;
 use crate::domain::plan::{BATCH, Policy};
@@ -86,7 +86,7 @@ fn top_level(
         account_names.push(name);
     }
     let mut origins: Vec<Placed> = Vec::new();
-    let mut origin_names = 0;
+    let mut origin_names = Vec::new();
     for (name, section) in top.named_tables("origin", findings) {
         if let Some(mut placed) = origin(&name, section, &account_names, findings) {
             if let Some(state_dir) = &state_dir {
@@ -102,11 +102,11 @@ fn top_level(
             }
             origins.push(placed);
         }
-        origin_names += 1;
+        origin_names.push(name);
     }
     let none = [
         (account_names.is_empty(), "account", "main", "the CDN's endpoint and keys"),
-        (origin_names == 0, "origin", "www", "a root and its domains"),
+        (origin_names.is_empty(), "origin", "www", "a root and its domains"),
     ];
     for (missing, what, example, content) in none {
         if missing {
@@ -118,6 +118,11 @@ fn top_level(
         }
     }
     let origins = origins.into_iter().map(|placed| (placed.origin.name.clone(), placed.origin));
+    let hooks = hooks::hooks(top.table("hooks", findings), findings);
+    let senders = top.named_tables("hook", findings).into_iter().filter_map(|(name, section)| {
+        hooks::hook(&name, section, &origin_names, credentials, findings)
+    });
+    let senders = senders.map(|hook| (hook.name.clone(), hook)).collect();
     Some(Config {
         path: path.to_owned(),
         state_dir: state_dir?.value,
@@ -125,6 +130,8 @@ fn top_level(
         log,
         accounts,
         origins: origins.collect(),
+        hooks,
+        senders,
     })
 }
 

@@ -86,6 +86,14 @@ fn the_example_shows_every_key_with_its_default() {
     assert!(full.control_socket.take().is_some());
     // What only some accounts have.
     assert!(full.accounts.remove(&AccountName::from("other")).is_some());
+    let other = full.origins.remove(&OriginName::from("other")).expect("a repository");
+    assert!(other.repository().is_some_and(|repository| repository.fetch_from.is_some()));
+    assert!(full.hooks.socket.take().is_some());
+    assert_eq!(full.hooks.users.pop().as_deref(), Some("git"));
+    assert!(full.hooks.trusted_proxies.pop().is_some());
+    let senders = std::mem::take(&mut full.senders);
+    let providers: Vec<_> = senders.values().map(|hook| hook.provider.as_str()).collect();
+    assert_eq!(providers, ["github", "generic"]);
     for account in full.accounts.values_mut() {
         let Place::Files(files) = &mut account.credentials.place else { continue };
         assert!(files.security_token.take().is_some());
@@ -144,7 +152,7 @@ fn keys_of(document: &toml::Table) -> std::collections::BTreeSet<String> {
 
 fn gather(table: &toml::Table, prefix: &str, keys: &mut std::collections::BTreeSet<String>) {
     for (key, value) in table {
-        let named = matches!(prefix, "account." | "origin.");
+        let named = matches!(prefix, "account." | "origin." | "hook.");
         let name = format!("{prefix}{}", if named { "*" } else { key });
         if let Some(table) = value.as_table() {
             gather(table, &format!("{name}."), keys);
@@ -517,7 +525,7 @@ fn one_tree_is_not_asked_for_twice() {
     let second = "[origin.again]\nroot = \"/srv/www/\"\ndomains = [\"http://www.example.com\"]\n";
     assert_eq!(
         messages(&adding(second, "")),
-        ["origins `again` and `www` have the same root and both serve https://www.example.com/"]
+        ["origins `again` and `www` have the same tree and both serve https://www.example.com/"]
     );
     let other = second.replace("www.example", "img.example");
     assert_eq!(config(&adding(&other, "")).origins.len(), 2);

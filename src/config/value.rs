@@ -194,6 +194,20 @@ pub(super) fn service(value: &DeValue<'_>) -> Read<Url> {
         })
 }
 
+/// Reads from where a repository is fetched; a password would be read here by all who may read the file.
+pub(super) fn remote(value: &DeValue<'_>) -> Read<String> {
+    let text = text(value)?;
+    let help = "write it like \"https://git.example.com/www.git\", \"git@git.example.com:www.git\" or \"origin\"";
+    if text.starts_with('-') || text.contains("::") || text.chars().any(char::is_control) {
+        return Err(Wrong::new("is nothing to fetch from", help));
+    }
+    if Url::parse(&text).is_ok_and(|url| url.password().is_some()) {
+        let help = "let git find it: a credential helper, ~/.netrc, or a deploy key over ssh";
+        return Err(Wrong::new("holds a password, which would be read here", help));
+    }
+    Ok(text)
+}
+
 /// Reads one of a few words.
 pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
     let text = text(value)?;

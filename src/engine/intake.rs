@@ -31,7 +31,7 @@ use crate::source::mounts::Mount;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
-use crate::store::{OriginRecord, Record, Removals, Store, StoreError};
+use crate::store::{Gating, OriginRecord, Record, Removals, Store, StoreError};
 
 mod begin;
 mod compare;
@@ -83,13 +83,17 @@ pub struct Settings {
     pub digest_rate: u64,
     /// What of it is held for a person.
     pub guard: Guard,
+    /// Whether its deploys pass a gate.
+    pub gated: bool,
 }
 
-impl From<&Origin> for Settings {
-    fn from(origin: &Origin) -> Self {
-        Self {
+impl Settings {
+    /// Takes what the configuration says of an origin; none of one that has no root.
+    #[must_use]
+    pub fn of(origin: &Origin) -> Option<Self> {
+        Some(Self {
             origin: origin.name.clone(),
-            root: origin.root.clone(),
+            root: origin.root()?.to_owned(),
             links: origin.links,
             waits: Waits {
                 settle: origin.settle,
@@ -103,7 +107,8 @@ impl From<&Origin> for Settings {
             digest_rate: origin.digest_rate,
             guard: origin.guard,
             stages: origin.stages.clone(),
-        }
+            gated: origin.gate.is_there(),
+        })
     }
 }
 
@@ -282,6 +287,12 @@ impl Intake {
             notes: Default::default(),
             facts: OriginFacts::default(),
         }
+    }
+
+    /// Returns whose intake this is.
+    #[must_use]
+    pub const fn origin(&self) -> &OriginName {
+        &self.settings.origin
     }
 
     /// Returns the outside of the door, for other witnesses than the watch.
@@ -465,6 +476,8 @@ impl Intake {
             changes: Vec::new(),
             at: self.clock.server_now(),
             end_bracket: false,
+            gate: self.settings.gated.then(Gating::default),
+            push: None,
         }
     }
 

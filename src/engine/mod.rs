@@ -24,6 +24,7 @@ use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
+use crate::web::announce::Announcements;
 use crate::web::{self, Desk};
 
 pub mod account;
@@ -121,6 +122,17 @@ impl Turn for Keys {
     }
 }
 
+/// Looks at what repositories could not tell while they were not listened to.
+struct Spools(Announcements);
+
+#[async_trait]
+impl Turn for Spools {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.0.empty_spools().await;
+        Ok(Step::Idle { until: Some(self.0.clock.server_now().plus(LONGEST_SLEEP)) })
+    }
+}
+
 /// What the engine works with.
 pub struct Parts {
     /// The configuration.
@@ -171,9 +183,12 @@ impl Engine {
         let mut intakes: Vec<Intake> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
         for origin in config.origins.values() {
+            let Some(settings) = intake::Settings::of(origin) else {
+                continue;
+            };
             let mapping = Arc::new(origin.mapping.clone());
             let intake = Intake::new(
-                intake::Settings::from(origin),
+                settings,
                 mapping.clone(),
                 store.clone(),
                 clock.clone(),
@@ -215,9 +230,10 @@ impl Engine {
                 facts.origins.insert(origin.name.clone(), OriginFacts::default());
             });
         }
-        for (origin, intake) in config.origins.values().zip(intakes) {
-            engine.doors.insert(origin.name.clone(), intake.door());
-            let (stop, facts, name) = (engine.stop.clone(), facts.clone(), origin.name.clone());
+        for intake in intakes {
+            let name = intake.origin().clone();
+            engine.doors.insert(name.clone(), intake.door());
+            let (stop, facts) = (engine.stop.clone(), facts.clone());
             engine.tasks.spawn(async move {
                 let publish = |news: OriginFacts| publish(&facts, &name, news);
                 let result = intake.run(stop, publish).await;
@@ -262,6 +278,24 @@ impl Engine {
             let served = web::serve(listener, desk, stop).await;
             ("door".to_owned(), served.map_err(EngineError::Door))
         });
+    }
+
+    /// Hears what repositories tell of pushes, and looks once a minute at what they could not tell.
+    pub fn hear_announcements(&mut self, listener: UnixListener, announcements: Announcements) {
+        let clock = announcements.clock.clone();
+        let spools = Spools(announcements.clone());
+        self.spawn("spools".to_owned(), spools, Arc::new(Notify::new()), &clock);
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = web::announce::serve(listener, announcements, stop).await;
+            ("hook socket".to_owned(), served.map_err(EngineError::Door))
+        });
+    }
+
+    /// Returns the wake-ups of those who look at the pushes of each origin.
+    #[must_use]
+    pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        BTreeMap::new()
     }
 
     /// Returns what the engine knows, as it changes.

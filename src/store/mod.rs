@@ -1,14 +1,20 @@
-//! This room keeps what belongs to this machine: the index, the outbox and origin states.
+//! This room keeps what belongs to this machine: the index, the inbox, the outbox and origin states.
 //!
-//! Enters: what intake found, recorded in one transaction. Leaves: the index at start, and the
-//! outbox in sequence for the journal to accept.
+//! Enters: what intake found, recorded in one transaction, and deliveries. Leaves: the index at start,
+//! pushes to be looked at, and the outbox in sequence for the journal to accept.
 //! **Invariant:** an index delta and the wishes it causes are committed together or not at all.
 
 mod changes;
+mod gates;
+mod inbox;
 mod removed;
 mod statements;
 
 pub use changes::{Changed, History};
+pub use gates::{GatedDeploy, Gating};
+pub use inbox::{
+    Delivered, Delivery, DeliveryId, DeliveryRow, End, OpenPush, PushEnd, PushId, PushRow, Tip,
+};
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -79,6 +85,10 @@ pub struct Record {
     pub at: Timestamp,
     /// Whether the deploy that was held open closes.
     pub end_bracket: bool,
+    /// What deploys have to wait for before the journal hears of their wishes; none lets them go.
+    pub gate: Option<Gating>,
+    /// The push that all this is the end of.
+    pub push: Option<PushEnd>,
 }
 
 /// The store of this machine: a cheap handle.
@@ -148,7 +158,13 @@ impl Store {
                 write_index(tx, &record)?;
                 removed::write(tx, &record.origin, &record.removals)?;
                 changes::write(tx, &record)?;
-                send_out(tx, &record.outgoing)
+                if let Some(end) = &record.push {
+                    inbox::end(tx, &record.origin, end, record.at)?;
+                }
+                match &record.gate {
+                    Some(gating) => gates::keep(tx, &record, gating),
+                    None => send_out(tx, &record.outgoing),
+                }
             })
             .await
     }
@@ -236,12 +252,17 @@ fn write_index(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn send_out(tx: &Transaction<'_>, outgoing: &[Outgoing]) -> Result<u64, StoreError> {
+fn payload(item: &Outgoing) -> Result<String, StoreError> {
+    serde_json::to_string(item).map_err(|error| StoreError::Inconsistent(error.to_string()))
+}
+
+fn send_out<'o>(
+    tx: &Transaction<'_>,
+    outgoing: impl IntoIterator<Item = &'o Outgoing>,
+) -> Result<u64, StoreError> {
     let mut insert = tx.prepare_cached(sql::SEND_OUT)?;
     for item in outgoing {
-        let payload = serde_json::to_string(item)
-            .map_err(|error| StoreError::Inconsistent(error.to_string()))?;
-        insert.execute([payload])?;
+        insert.execute([payload(item)?])?;
     }
     let last: Option<i64> =
         tx.prepare_cached(sql::LAST_SEQUENCE)?.query_row([], |row| row.get(0)).optional()?;

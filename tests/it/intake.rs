@@ -184,6 +184,7 @@ fn settings(digest_rate: u64, root: PathBuf, waits: Waits) -> Settings {
         digest_rate,
         guard: Guard { changed_percent: 80, ..Guard::default() },
         stages: Stages::default(),
+        gated: false,
     }
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod agree;
+mod announce;
 mod churn;
 mod commands;
 mod config;

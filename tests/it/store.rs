@@ -39,6 +39,8 @@ fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
         changes: Vec::new(),
         at: Timestamp::EPOCH,
         end_bracket: false,
+        gate: None,
+        push: None,
     }
 }
 

@@ -76,7 +76,9 @@ impl Walked {
 /// Looks at the root of an origin; returns what it found and how many directories need a watch.
 pub(super) fn look(origin: &Origin, who: &Who) -> (Vec<Finding>, u64) {
     let about = format!("root of {}", origin.name);
-    let root = &origin.root;
+    let Some(root) = origin.root() else {
+        return (Vec::new(), 0);
+    };
     let unavailable = "the origin is unavailable: nothing of it is refreshed";
     let metadata = match root.metadata() {
         Ok(metadata) => metadata,
@@ -95,7 +97,7 @@ pub(super) fn look(origin: &Origin, who: &Who) -> (Vec<Finding>, u64) {
         let mend = "correct `root` in the configuration";
         return (vec![Finding::broken(about, what).costs(unavailable).mend(mend)], 0);
     }
-    let real = root.canonicalize().unwrap_or_else(|_| root.clone());
+    let real = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let stopped = who.stopped_at(&real);
     if stopped.is_some() || !who.may_read(&real, &metadata) {
         let at = stopped.unwrap_or(&real).display();
@@ -137,7 +139,8 @@ pub(super) fn events(origin: &Origin, place: Option<Place>) -> Vec<Finding> {
     let Some(place) = place else {
         return vec![Finding::not_checked(about, "the table of mounts can't be read")];
     };
-    let root = origin.root.canonicalize().unwrap_or_else(|_| origin.root.clone());
+    let root = origin.root().unwrap_or(Path::new("/"));
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let is_served = |at: &Path| {
         RelPath::below(&root, at).is_none_or(|path| origin.mapping.excluded(&path, true).is_none())
     };

@@ -49,7 +49,8 @@ impl Unit {
     pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = Vec::new();
         for origin in config.origins.values() {
-            let root = origin.root.canonicalize().unwrap_or_else(|_| origin.root.clone());
+            let Some(root) = origin.root() else { continue };
+            let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
             if let Some((setting, instead)) = self.hides(&root) {
                 let what = format!("{} is hidden from the daemon by {setting}", root.display());
                 findings.push(

@@ -89,7 +89,10 @@ fn walk(origin: &Origin) -> (Vec<RelPath>, Option<String>) {
 }
 
 fn walk_into(origin: &Origin, files: &Mutex<Vec<RelPath>>) -> Result<Scan, Unavailable> {
-    let root = Root::open(&origin.root, origin.links)?;
+    let Some(root) = origin.root() else {
+        return Ok(Scan::default());
+    };
+    let root = Root::open(root, origin.links)?;
     // Compared with nothing, every file is a suspect.
     let comparison = Comparison {
         index: &RwLock::new(Index::default()),
