@@ -29,7 +29,7 @@ mod mounts;
 mod place;
 mod tree;
 mod unit;
-mod who;
+pub(super) mod who;
 
 #[cfg(test)]
 mod tests;
