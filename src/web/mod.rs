@@ -62,6 +62,8 @@ pub struct OriginDesk {
     pub bases: Vec<Target>,
     /// Where its intake hears.
     pub door: HintSender,
+    /// Whether each push is a deploy of it, because a repository holds its files.
+    pub is_pushed: bool,
 }
 
 /// All that an answer is made from.
