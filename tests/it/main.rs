@@ -29,6 +29,7 @@ mod odd;
 mod overflow;
 mod plan;
 mod process;
+mod pushes;
 mod sdk;
 mod secrets;
 mod sign;
