@@ -21,6 +21,7 @@ pub mod mounts;
 pub mod root;
 pub mod scan;
 pub mod watch;
+pub mod webhook;
 
 /// Tells whether a path is no concern of an origin; the second argument says that it is a directory.
 /// What lies in an excluded directory is excluded too.
