@@ -22,6 +22,7 @@ mod doctor;
 mod explain;
 mod history;
 mod index;
+mod listen;
 mod pause;
 mod plan;
 mod printer;

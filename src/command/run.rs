@@ -21,10 +21,11 @@ use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
 use crate::source::HintSender;
 use crate::store::Store;
+use crate::web::hooks::HookDesk;
 use crate::web::{AccountDesk, Desk, OriginDesk};
 
 use super::control::SOCKET;
-use super::{ConfigArg, Exit, Failed, Printer, check};
+use super::{ConfigArg, Exit, Failed, Printer, check, listen};
 
 /// Arguments of `refreshd run`.
 #[derive(Debug, clap::Args)]
@@ -123,6 +124,8 @@ impl Daemon {
         let socket = socket_path(&config);
         let listener = bind(&socket)?;
         let accounts = desks(&config);
+        let (hooks, hook_settings) = (listen::hooks(&config), listen::settings(&config.hooks));
+        let hooks_listener = listen::listener(&config)?;
         let origins: Vec<Origin> = config.origins.values().cloned().collect();
         let state_dir = config.state_dir.clone();
         let mut engine = Engine::start(Parts {
@@ -134,6 +137,16 @@ impl Daemon {
         })
         .await
         .map_err(io)?;
+        if let Some(listener) = hooks_listener {
+            let desk = HookDesk {
+                store: store.clone(),
+                clock: clock.clone(),
+                hooks,
+                settings: hook_settings,
+                wakes: engine.pushes(),
+            };
+            engine.open_hooks(listener, desk);
+        }
         let desk = Desk {
             store,
             journal,

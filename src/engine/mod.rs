@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
+use crate::web::hooks::HookDesk;
 use crate::web::{self, Desk};
 
 pub mod account;
@@ -143,6 +144,7 @@ pub struct Engine {
     recorded: Arc<Notify>,
     dispatchers: Vec<Arc<Notify>>,
     doors: BTreeMap<OriginName, HintSender>,
+    pushes: BTreeMap<OriginName, Arc<Notify>>,
 }
 
 impl Engine {
@@ -163,6 +165,7 @@ impl Engine {
             recorded: recorded.clone(),
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
+            pushes: config.origins.keys().map(|name| (name.clone(), Arc::default())).collect(),
         };
         for pause in journal.pauses().await? {
             let of = pause.of();
@@ -268,6 +271,15 @@ impl Engine {
         });
     }
 
+    /// Takes deliveries of hooks on a listener until the end.
+    pub fn open_hooks(&mut self, listener: TcpListener, desk: HookDesk) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = web::hooks::serve(listener, desk, stop).await;
+            ("hooks".to_owned(), served.map_err(EngineError::Store))
+        });
+    }
+
     /// Returns what the engine knows, as it changes.
     #[must_use]
     pub fn facts(&self) -> watch::Receiver<Facts> {
@@ -290,6 +302,13 @@ impl Engine {
     #[must_use]
     pub fn doors(&self) -> BTreeMap<OriginName, HintSender> {
         self.doors.clone()
+    }
+
+    /// Returns the wake-ups of whoever looks at each origin's pushes, to be rung after one was written
+    /// down.
+    #[must_use]
+    pub fn pushes(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        self.pushes.clone()
     }
 
     /// Returns when a task has ended though nobody asked it to.

@@ -31,6 +31,7 @@ pub mod baseline;
 pub mod decide;
 pub mod deploy;
 pub mod history;
+pub mod hooks;
 pub mod pause;
 pub mod report;
 pub mod status;

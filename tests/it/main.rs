@@ -15,6 +15,7 @@ mod flat;
 mod flow;
 mod generator;
 mod halfway;
+mod hooks;
 mod house;
 mod intake;
 mod journal;
