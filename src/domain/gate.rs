@@ -159,7 +159,8 @@ mod tests {
     fn pauses_double_and_alarms_come_every_hour() {
         let seconds = Duration::from_secs;
         let bounds = (seconds(5), seconds(60));
-        let pauses = [None, Some(5), Some(40), Some(60)].map(|last| pause(last.map(seconds), bounds));
+        let pauses =
+            [None, Some(5), Some(40), Some(60)].map(|last| pause(last.map(seconds), bounds));
         assert_eq!(pauses, [5, 10, 60, 60].map(seconds));
         let at = Timestamp::from_seconds;
         assert_eq!(alarm_at(at(100), seconds(600), None), at(700));

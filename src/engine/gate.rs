@@ -168,7 +168,9 @@ impl Gates {
         }
         let alarm_at = self.alarm(&waiting);
         self.publish(Some(&waiting));
-        Ok(Step::Idle { until: [complete_at, alarm_at, Some(self.next)].into_iter().flatten().min() })
+        Ok(Step::Idle {
+            until: [complete_at, alarm_at, Some(self.next)].into_iter().flatten().min(),
+        })
     }
 
     async fn open(&self, gated: &GatedDeploy) -> Result<(), StoreError> {

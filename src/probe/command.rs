@@ -70,10 +70,7 @@ impl Drop for Group {
     }
 }
 
-fn start(
-    command: &GateCommand,
-    variables: &[(&str, &str)],
-) -> std::io::Result<(Group, Receiver)> {
+fn start(command: &GateCommand, variables: &[(&str, &str)]) -> std::io::Result<(Group, Receiver)> {
     let (reader, writer): (PipeReader, _) = std::io::pipe()?;
     let (program, arguments) = command.words.split_first().ok_or(ErrorKind::InvalidInput)?;
     let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));

@@ -120,7 +120,8 @@ impl Mapping {
     /// which is chosen by what a visitor accepts.
     #[must_use]
     pub fn own_urls(&self, path: &RelPath) -> Vec<CanonicalUrl> {
-        let is_moved = self.rewrites.iter().any(|rule| rule.only && rule.from.captures(path).is_some());
+        let is_moved =
+            self.rewrites.iter().any(|rule| rule.only && rule.from.captures(path).is_some());
         if is_moved
             || self.excluded(path, false).is_some()
             || self.variants.find_file(path).is_some()

@@ -69,7 +69,8 @@ impl Content {
         let asks: Vec<Vec<Ask<'_>>> =
             (0..servers.len()).map(|server| self.open_asks(server, &all)).collect();
         let asking = servers.iter().zip(&asks);
-        let asking = asking.map(|(server, asks)| -> Asking<'_, _> { Box::pin(ask_all(server, asks)) });
+        let asking =
+            asking.map(|(server, asks)| -> Asking<'_, _> { Box::pin(ask_all(server, asks)) });
         let answers = together::all(asking.collect()).await;
         for ((number, asks), answers) in (0..).zip(&asks).zip(answers) {
             for (ask, answer) in asks.iter().zip(answers) {
@@ -97,7 +98,9 @@ impl Content {
             let key = (gated.deploy.clone(), gated.through);
             let paths = match self.changes.remove(&key) {
                 Some(paths) => paths,
-                None => store.changes(&gated.deploy).await?.into_iter().map(|(_, path)| path).collect(),
+                None => {
+                    store.changes(&gated.deploy).await?.into_iter().map(|(_, path)| path).collect()
+                }
             };
             changes.insert(key, paths);
         }
@@ -111,9 +114,9 @@ impl Content {
         server: usize,
         all: &'a [(RelPath, Vec<CanonicalUrl>, Wanted)],
     ) -> Vec<Ask<'a>> {
-        let asks = all.iter().flat_map(|(path, urls, wanted)| {
-            urls.iter().map(move |url| Ask { path, url, wanted })
-        });
+        let asks = all
+            .iter()
+            .flat_map(|(path, urls, wanted)| urls.iter().map(move |url| Ask { path, url, wanted }));
         asks.filter(|ask| matches!(ask.wanted, Wanted::File(..) | Wanted::Nothing))
             .filter(|ask| self.proven.get(&(server, ask.url.clone())) != Some(ask.wanted))
             .collect()
@@ -187,7 +190,9 @@ async fn ask_one(server: &Server, ask: &Ask<'_>) -> Result<(), Problem> {
     let status = served.status;
     match ask.wanted {
         Wanted::Nothing if matches!(status, 403 | 404 | 410) => Ok(()),
-        Wanted::Nothing => differs(format!("{name} still serves it for {host}, with status {status}")),
+        Wanted::Nothing => {
+            differs(format!("{name} still serves it for {host}, with status {status}"))
+        }
         _ if status != 200 => differs(format!("{name} answers for {host} with status {status}")),
         Wanted::File(_, Some(size)) if served.length > *size => {
             differs(format!("{name} serves more than its {size} bytes for {host}"))

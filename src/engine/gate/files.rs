@@ -66,9 +66,9 @@ fn of_file(
         Seen::File(entry) => {
             known.insert(path.clone(), entry);
             let unread = || Wanted::Unknown("it was not read".to_owned());
-            entry.digest.map_or_else(unread, |digest| {
-                Wanted::File(digest, Some(entry.fingerprint.size))
-            })
+            entry
+                .digest
+                .map_or_else(unread, |digest| Wanted::File(digest, Some(entry.fingerprint.size)))
         }
         Seen::Absent | Seen::Dangling => Wanted::Nothing,
         Seen::Directory | Seen::Other => Wanted::Anything,

@@ -1,6 +1,7 @@
 //! One look at the origin: what is asked, and what the answers mean.
 
 use super::{Gates, Look};
+use crate::config::Tree;
 use crate::domain::gate::{GateCommand, Opens, position};
 use crate::domain::path::escape;
 use crate::domain::push::CommitId;
@@ -10,7 +11,6 @@ use crate::probe::command;
 use crate::probe::server::Server;
 use crate::probe::together::{self, Asking};
 use crate::store::{GatedDeploy, StoreError};
-use crate::config::Tree;
 
 use super::files;
 
@@ -66,11 +66,7 @@ impl Gates {
     }
 
     /// Asks every web server for the version that it serves.
-    async fn version(
-        &self,
-        path: &str,
-        waiting: &[GatedDeploy],
-    ) -> Result<Look, StoreError> {
+    async fn version(&self, path: &str, waiting: &[GatedDeploy]) -> Result<Look, StoreError> {
         let closed = |why: String| Ok(Look { why, ..Look::default() });
         let base = self.settings.mapping.bases().first().map(|base| base.url().host());
         let url = CanonicalUrl::parse(&format!("https://{}{path}", base.unwrap_or_default()));
@@ -95,23 +91,26 @@ impl Gates {
                 Err(why) => return closed(why),
             }
         }
-        let which: Box<dyn Fn(&[u8]) -> usize> = match &self.settings.tree {
-            Tree::Root(_) => match self.version_of_tree(path).await {
-                Ok(wanted) => Box::new(move |body| {
-                    if trimmed(body) == trimmed(&wanted) { waiting.len() } else { 0 }
-                }),
-                Err(why) => return closed(why),
-            },
-            Tree::Repository(_) => {
-                let tip = self.store.tip(&self.settings.origin).await?;
-                let tip = tip.and_then(|tip| tip.commit);
-                let commits: Vec<Option<CommitId>> =
-                    waiting.iter().map(|gated| gated.commit.clone()).collect();
-                Box::new(move |body| {
-                    position(&String::from_utf8_lossy(body), &commits, tip.as_ref())
-                })
-            }
-        };
+        let which: Box<dyn Fn(&[u8]) -> usize> =
+            match &self.settings.tree {
+                Tree::Root(_) => {
+                    match self.version_of_tree(path).await {
+                        Ok(wanted) => Box::new(move |body| {
+                            if trimmed(body) == trimmed(&wanted) { waiting.len() } else { 0 }
+                        }),
+                        Err(why) => return closed(why),
+                    }
+                }
+                Tree::Repository(_) => {
+                    let tip = self.store.tip(&self.settings.origin).await?;
+                    let tip = tip.and_then(|tip| tip.commit);
+                    let commits: Vec<Option<CommitId>> =
+                        waiting.iter().map(|gated| gated.commit.clone()).collect();
+                    Box::new(move |body| {
+                        position(&String::from_utf8_lossy(body), &commits, tip.as_ref())
+                    })
+                }
+            };
         let positions = bodies.iter().map(|body| which(body));
         let (server, least) =
             positions.enumerate().min_by_key(|(_, position)| *position).unwrap_or_default();
@@ -124,7 +123,11 @@ impl Gates {
             || "and the tree has another".to_owned(),
             |commit| format!("and not the commit {}", commit.short()),
         );
-        Ok(Look { opens, why: format!("{name} answers {path} with \"{body}\", {wanted}"), ..Look::default() })
+        Ok(Look {
+            opens,
+            why: format!("{name} answers {path} with \"{body}\", {wanted}"),
+            ..Look::default()
+        })
     }
 
     /// Returns the file of the tree that says its version.
