@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::files::{self, Wanted};
+use super::files::{self, OfCommit, Wanted};
 use super::{Look, Settings};
+use crate::config::Tree;
 use crate::domain::deploy::DeployId;
 use crate::domain::index::Entry;
 use crate::domain::path::RelPath;
@@ -37,6 +38,7 @@ pub(super) struct Content {
     /// What changed, by deploy and the newest thing it holds.
     changes: BTreeMap<(DeployId, i64), BTreeSet<RelPath>>,
     entries: BTreeMap<RelPath, Entry>,
+    of_commit: OfCommit,
     /// What which server was seen to serve.
     proven: BTreeMap<(usize, CanonicalUrl), Wanted>,
 }
@@ -54,7 +56,13 @@ impl Content {
         self.read_changes(store, waiting).await?;
         let paths: BTreeSet<&RelPath> = self.changes.values().flatten().collect();
         let paths: Vec<RelPath> = paths.into_iter().cloned().collect();
-        let wanted = files::of_root(settings, &mut self.entries, paths, now).await;
+        let wanted = match &settings.tree {
+            Tree::Root(_) => files::of_root(settings, &mut self.entries, paths, now).await,
+            Tree::Repository(_) => {
+                let tip = store.tip(&settings.origin).await?.and_then(|tip| tip.commit);
+                files::of_commit(settings, &mut self.of_commit, tip, paths).await
+            }
+        };
         let with_urls = |(path, wanted): (RelPath, Wanted)| {
             let urls = settings.mapping.own_urls(&path);
             (path, urls, wanted)

@@ -10,7 +10,9 @@ use super::Settings;
 use crate::config::Tree;
 use crate::domain::index::{Digest, Entry};
 use crate::domain::path::RelPath;
+use crate::domain::push::CommitId;
 use crate::domain::time::Timestamp;
+use crate::source::git::{Git, GitError};
 use crate::source::look::{Seen, look};
 use crate::source::root::Root;
 
@@ -25,6 +27,13 @@ pub(super) enum Wanted {
     Unknown(String),
     /// Whatever they like: it is no file.
     Anything,
+}
+
+/// What a commit has at some paths.
+#[derive(Debug, Default)]
+pub(super) struct OfCommit {
+    commit: Option<CommitId>,
+    files: BTreeMap<RelPath, Wanted>,
 }
 
 /// Looks at files of a tree on disk, reading only those that moved since the last time.
@@ -75,6 +84,57 @@ fn of_file(
         Seen::Changing(_) => Wanted::Unknown("it is being written".to_owned()),
         Seen::Unreadable(_, why) => Wanted::Unknown(format!("it cannot be read: {why}")),
     }
+}
+
+/// Tells what a commit has at these paths, asking the repository only for what is not `known` yet.
+pub(super) async fn of_commit(
+    settings: &Settings,
+    known: &mut OfCommit,
+    commit: Option<CommitId>,
+    paths: Vec<RelPath>,
+) -> Vec<(RelPath, Wanted)> {
+    let Tree::Repository(repository) = &settings.tree else {
+        return Vec::new();
+    };
+    if known.commit != commit {
+        *known = OfCommit { commit, files: BTreeMap::new() };
+    }
+    let new = paths.iter().filter(|path| !known.files.contains_key(*path));
+    let new: Vec<RelPath> = new.cloned().collect();
+    let read = match &known.commit {
+        Some(commit) => {
+            read_commit(&Git::new(&repository.path), commit, &settings.prefix, &new).await
+        }
+        // There is no such branch: it has no files.
+        None => Ok(new.into_iter().map(|path| (path, Wanted::Nothing)).collect()),
+    };
+    let failure = read.map(|read| known.files.extend(read)).err().map(|error| error.to_string());
+    let wanted = |path: RelPath| {
+        let unread = || Wanted::Unknown(failure.clone().unwrap_or_default());
+        let wanted = known.files.get(&path).cloned().unwrap_or_else(unread);
+        (path, wanted)
+    };
+    paths.into_iter().map(wanted).collect()
+}
+
+async fn read_commit(
+    git: &Git,
+    commit: &CommitId,
+    prefix: &RelPath,
+    paths: &[RelPath],
+) -> Result<BTreeMap<RelPath, Wanted>, GitError> {
+    if paths.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let listed = git.files(commit, prefix).await?;
+    let digests = git.digests(commit, prefix, paths).await?;
+    let wanted = |path: &RelPath| match (digests.get(path), listed.get(path)) {
+        (Some(digest), _) => Wanted::File(*digest, None),
+        // A link: what it leads to is the checkout's affair.
+        (None, Some(_)) => Wanted::Anything,
+        (None, None) => Wanted::Nothing,
+    };
+    Ok(paths.iter().map(|path| (path.clone(), wanted(path))).collect())
 }
 
 /// Reads the file of a tree on disk that is served at a URL's path; an error says why it can't be.
