@@ -9,6 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, Keyring, Surroundings};
 use crate::clock::SharedClock;
@@ -22,7 +23,7 @@ use crate::journal::sqlite::SqliteJournal;
 use crate::source::HintSender;
 use crate::store::Store;
 use crate::web::announce::Announcements;
-use crate::web::{AccountDesk, Desk, OriginDesk};
+use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -152,6 +153,7 @@ impl Daemon {
             pushed: engine.pushed(),
             origins: origin_desks(&origins, &engine.doors()),
             accounts,
+            gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
         };
         engine.open_door(listener, desk);
@@ -281,6 +283,22 @@ fn origin_desks(
         Some((origin.name.clone(), OriginDesk { account, bases, door }))
     };
     origins.iter().filter_map(desk).collect()
+}
+
+/// Returns what the control socket knows of each gate.
+fn gate_desks(
+    origins: &[Origin],
+    gates: BTreeMap<OriginName, Arc<Notify>>,
+) -> BTreeMap<OriginName, GateDesk> {
+    let echo = |name: &OriginName| {
+        let origin = origins.iter().find(|origin| origin.name == *name);
+        origin.map_or(Duration::ZERO, |origin| origin.gate.echo)
+    };
+    let desk = |(name, wake)| {
+        let desk = GateDesk { echo: echo(&name), wake };
+        (name, desk)
+    };
+    gates.into_iter().map(desk).collect()
 }
 
 /// Where the control socket is: as configured, else in the directory systemd made for it, else in

@@ -21,6 +21,7 @@ use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
+use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
@@ -33,6 +34,7 @@ pub mod census;
 pub mod dispatch;
 mod domains;
 pub mod forward;
+pub mod gate;
 pub mod intake;
 pub mod keys;
 pub mod poll;
@@ -42,6 +44,7 @@ use account::AccountBoard;
 use census::Trees;
 use dispatch::Dispatch;
 use forward::Forward;
+use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
 use poll::Poll;
@@ -62,6 +65,9 @@ pub enum EngineError {
     /// Intake failed.
     #[error(transparent)]
     Intake(#[from] IntakeError),
+    /// A web server of a gate can't be asked.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The control socket failed.
     #[error("the control socket failed: {0}")]
     Door(std::io::Error),
@@ -86,7 +92,8 @@ impl EngineError {
 /// One loop of the daemon, a turn at a time.
 #[async_trait]
 trait Turn: Send + 'static {
-    /// Whether a turn may be cut short at the end: it writes nothing down, and may last.
+    /// Whether a turn may be cut short at the end: it may last, and what it writes down is whole wherever
+    /// it is cut.
     const MAY_BE_CUT: bool = false;
 
     async fn turn(&mut self) -> Result<Step, EngineError>;
@@ -133,6 +140,15 @@ impl Turn for Spools {
     }
 }
 
+#[async_trait]
+impl Turn for Gates {
+    const MAY_BE_CUT: bool = true;
+
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.step().await
+    }
+}
+
 /// What the engine works with.
 pub struct Parts {
     /// The configuration.
@@ -155,6 +171,7 @@ pub struct Engine {
     recorded: Arc<Notify>,
     dispatchers: Vec<Arc<Notify>>,
     doors: BTreeMap<OriginName, HintSender>,
+    gates: BTreeMap<OriginName, Arc<Notify>>,
 }
 
 impl Engine {
@@ -175,11 +192,28 @@ impl Engine {
             recorded: recorded.clone(),
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
+            gates: BTreeMap::new(),
         };
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
+        for origin in config.origins.values() {
+            let Some(settings) = gate::Settings::of(origin) else {
+                continue;
+            };
+            let gates = Gates::new(
+                settings,
+                store.clone(),
+                clock.clone(),
+                recorded.clone(),
+                facts.clone(),
+            )?;
+            let wake = Arc::new(Notify::new());
+            engine.gates.insert(origin.name.clone(), wake.clone());
+            engine.spawn(format!("gate {}", origin.name), gates, wake, &clock);
+        }
+        gate::let_go_of_others(&store, engine.gates.keys(), clock.server_now()).await?;
         let mut intakes: Vec<Intake> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
         for origin in config.origins.values() {
@@ -193,7 +227,7 @@ impl Engine {
                 store.clone(),
                 clock.clone(),
                 auto::choose(origin.watch),
-                recorded.clone(),
+                engine.recorders(&origin.name),
             );
             trees.entry(&origin.account).or_default().add(mapping, intake.index());
             intakes.push(intake);
@@ -308,6 +342,19 @@ impl Engine {
     #[must_use]
     pub fn recorded(&self) -> Arc<Notify> {
         self.recorded.clone()
+    }
+
+    /// Returns the wake-ups that whoever records something of an origin rings: the forwarder's, and that of
+    /// its gate.
+    fn recorders(&self, origin: &OriginName) -> Vec<Arc<Notify>> {
+        let gate = self.gates.get(origin).cloned();
+        [self.recorded.clone()].into_iter().chain(gate).collect()
+    }
+
+    /// Returns the wake-up of every gate, to be rung after something of its origin was recorded or let go.
+    #[must_use]
+    pub fn gates(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        self.gates.clone()
     }
 
     /// Returns the wake-ups of the dispatchers, to be rung after intents came free.

@@ -17,6 +17,7 @@ use crate::domain::intent::Wish;
 use crate::domain::path::RelPath;
 
 pub mod announce;
+pub mod git;
 pub mod look;
 pub mod mounts;
 pub mod root;
