@@ -75,7 +75,8 @@ async fn is_ours(socket: &Path, config: &Config) -> Result<(), String> {
     }
 }
 
-async fn try_one(
+/// Asks on one socket; an error says why there is no answer.
+pub(super) async fn try_one(
     socket: &Path,
     path: &str,
     body: Option<&impl Serialize>,
@@ -85,7 +86,7 @@ async fn try_one(
         Ok(false) => return Err("there is no socket".to_owned()),
         Err(error) => return Err(reason(&error)),
     }
-    let client = crate::cdn::local_client()
+    let client = crate::http::local_client()
         .unix_socket(socket)
         .timeout(Duration::from_secs(30))
         .build()

@@ -20,7 +20,10 @@ mod demo;
 mod deploy;
 mod doctor;
 mod explain;
+mod gate;
 mod history;
+mod hook;
+mod hooks;
 mod index;
 mod listen;
 mod pause;
@@ -121,12 +124,18 @@ enum Command {
     Pause(pause::Args),
     /// End a pause.
     Resume(pause::Args),
+    /// Show what waits until the web servers serve it, and why; or let it go.
+    Gate(gate::Args),
     /// Hold a deploy open while it pauses, let it close, or show what became of it.
     Deploy(deploy::Args),
     /// Wait until all that was written by now is refreshed: a step of a build.
     Wait(wait::Args),
     /// Write down what changed in which deploy, as `simulate` reads it.
     History(history::Args),
+    /// What a git repository's own hooks run.
+    Hook(hook::Args),
+    /// List what hooks told of pushes and what became of it, show one, or do it once more.
+    Hooks(hooks::Args),
     /// Show how far the index of each origin is: on a terminal until every file has a digest.
     Index(index::Args),
     /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
@@ -188,9 +197,12 @@ pub fn main() -> ExitCode {
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
             Command::Pause(args) => pause::run(args, true, &mut printer).await,
             Command::Resume(args) => pause::run(args, false, &mut printer).await,
+            Command::Gate(args) => gate::run(args, &mut printer).await,
             Command::Deploy(args) => deploy::run(args, &mut printer).await,
             Command::Wait(args) => wait::run(args, clock, &mut printer).await,
             Command::History(args) => history::run(args, clock, &mut printer).await,
+            Command::Hook(args) => hook::run(args, clock, &mut printer).await,
+            Command::Hooks(args) => hooks::run(args, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,

@@ -8,7 +8,9 @@ use crate::config::Config;
 use crate::domain::time::Timestamp;
 
 use super::words::{config_option, count, grouped, size, span};
-use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, pause, reasons, treasury};
+use super::{
+    ConfigArg, Exit, Failed, Printer, check, control, decide, gate, pause, reasons, treasury,
+};
 
 /// Arguments of `refreshd status`.
 #[derive(Debug, clap::Args)]
@@ -67,6 +69,15 @@ fn render(status: &Value, config: &Config) -> String {
             let _ = writeln!(text, "  note: {note}");
         }
     }
+    let (open, failed) = (&status["deliveries"]["open"], &status["deliveries"]["failed"]);
+    if [open, failed].iter().any(|number| number.as_u64().is_some_and(|number| number > 0)) {
+        let (open, failed) = (number(open), number(failed));
+        let option = config_option(&config.path);
+        let _ = writeln!(
+            text,
+            "deliveries of hooks: {open} open, {failed} failed; which: refreshd hooks list --open{option}"
+        );
+    }
     let intents = &status["intents"];
     let _ = writeln!(
         text,
@@ -116,6 +127,7 @@ fn render(status: &Value, config: &Config) -> String {
     if let Some(seconds) = status["oldest_open_seconds"].as_u64().filter(|seconds| *seconds > 0) {
         let _ = writeln!(text, "oldest open intent: {} old", span(seconds));
     }
+    text.push_str(&gate::waiting(status, config));
     text.push_str(&pause::paused(status, config));
     text.push_str(&decide::held(status, config));
     let told = reasons::lines(&status["reasons"], None);

@@ -169,7 +169,7 @@ pub struct Intake {
     store: Store,
     clock: SharedClock,
     backend: Arc<dyn Backend>,
-    recorded: Arc<Notify>,
+    recorded: Vec<Arc<Notify>>,
     door: (HintSender, HintReceiver),
     /// None until the store was read, and after a failure to write to it.
     state: Option<OriginRecord>,
@@ -230,8 +230,8 @@ fn subtree(path: RelPath) -> Hint {
 }
 
 impl Intake {
-    /// Makes the intake of an origin; it does nothing until it is stepped. `recorded` is notified
-    /// whenever something new is in the store's outbox.
+    /// Makes the intake of an origin; it does nothing until it is stepped. `recorded` are notified
+    /// whenever something new is in the store's outbox or waits at a gate.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -239,7 +239,7 @@ impl Intake {
         store: Store,
         clock: SharedClock,
         backend: Arc<dyn Backend>,
-        recorded: Arc<Notify>,
+        recorded: Vec<Arc<Notify>>,
     ) -> Self {
         let rules = Arc::clone(&mapping);
         let excluded: Excluded =

@@ -21,9 +21,11 @@ use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
+use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
+use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
 use crate::web::{self, Desk};
 
@@ -33,6 +35,7 @@ pub mod census;
 pub mod dispatch;
 mod domains;
 pub mod forward;
+pub mod gate;
 pub mod intake;
 pub mod keys;
 pub mod poll;
@@ -42,6 +45,7 @@ use account::AccountBoard;
 use census::Trees;
 use dispatch::Dispatch;
 use forward::Forward;
+use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
 use poll::Poll;
@@ -62,6 +66,9 @@ pub enum EngineError {
     /// Intake failed.
     #[error(transparent)]
     Intake(#[from] IntakeError),
+    /// A web server of a gate can't be asked.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The control socket failed.
     #[error("the control socket failed: {0}")]
     Door(std::io::Error),
@@ -86,7 +93,8 @@ impl EngineError {
 /// One loop of the daemon, a turn at a time.
 #[async_trait]
 trait Turn: Send + 'static {
-    /// Whether a turn may be cut short at the end: it writes nothing down, and may last.
+    /// Whether a turn may be cut short at the end: it may last, and what it writes down is whole wherever
+    /// it is cut.
     const MAY_BE_CUT: bool = false;
 
     async fn turn(&mut self) -> Result<Step, EngineError>;
@@ -122,6 +130,26 @@ impl Turn for Keys {
     }
 }
 
+/// Looks at what repositories could not tell while they were not listened to.
+struct Spools(Announcements);
+
+#[async_trait]
+impl Turn for Spools {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.0.empty_spools().await;
+        Ok(Step::Idle { until: Some(self.0.clock.server_now().plus(LONGEST_SLEEP)) })
+    }
+}
+
+#[async_trait]
+impl Turn for Gates {
+    const MAY_BE_CUT: bool = true;
+
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.step().await
+    }
+}
+
 /// What the engine works with.
 pub struct Parts {
     /// The configuration.
@@ -144,6 +172,7 @@ pub struct Engine {
     recorded: Arc<Notify>,
     dispatchers: Vec<Arc<Notify>>,
     doors: BTreeMap<OriginName, HintSender>,
+    gates: BTreeMap<OriginName, Arc<Notify>>,
     pushes: BTreeMap<OriginName, Arc<Notify>>,
 }
 
@@ -165,12 +194,29 @@ impl Engine {
             recorded: recorded.clone(),
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
+            gates: BTreeMap::new(),
             pushes: config.origins.keys().map(|name| (name.clone(), Arc::default())).collect(),
         };
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
+        for origin in config.origins.values() {
+            let Some(settings) = gate::Settings::of(origin) else {
+                continue;
+            };
+            let gates = Gates::new(
+                settings,
+                store.clone(),
+                clock.clone(),
+                recorded.clone(),
+                facts.clone(),
+            )?;
+            let wake = Arc::new(Notify::new());
+            engine.gates.insert(origin.name.clone(), wake.clone());
+            engine.spawn(format!("gate {}", origin.name), gates, wake, &clock);
+        }
+        gate::let_go_of_others(&store, engine.gates.keys(), clock.server_now()).await?;
         let mut intakes: Vec<Intake> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
         for origin in config.origins.values() {
@@ -184,7 +230,7 @@ impl Engine {
                 store.clone(),
                 clock.clone(),
                 auto::choose(origin.watch),
-                recorded.clone(),
+                engine.recorders(&origin.name),
             );
             trees.entry(&origin.account).or_default().add(mapping, intake.index());
             intakes.push(intake);
@@ -216,11 +262,10 @@ impl Engine {
         }
         let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
-        for origin in config.origins.values() {
-            facts.send_modify(|facts| {
-                facts.origins.insert(origin.name.clone(), OriginFacts::default());
-            });
-        }
+        facts.send_modify(|facts| {
+            let unknown = |name: &OriginName| (name.clone(), OriginFacts::default());
+            facts.origins.extend(config.origins.keys().map(unknown));
+        });
         for intake in intakes {
             let name = intake.origin().clone();
             engine.doors.insert(name.clone(), intake.door());
@@ -280,6 +325,18 @@ impl Engine {
         });
     }
 
+    /// Hears what repositories tell of pushes, and looks once a minute at what they could not tell.
+    pub fn hear_announcements(&mut self, listener: UnixListener, announcements: Announcements) {
+        let clock = announcements.clock.clone();
+        let spools = Spools(announcements.clone());
+        self.spawn("spools".to_owned(), spools, Arc::new(Notify::new()), &clock);
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = web::announce::serve(listener, announcements, stop).await;
+            ("hook socket".to_owned(), served.map_err(EngineError::Door))
+        });
+    }
+
     /// Returns what the engine knows, as it changes.
     #[must_use]
     pub fn facts(&self) -> watch::Receiver<Facts> {
@@ -290,6 +347,19 @@ impl Engine {
     #[must_use]
     pub fn recorded(&self) -> Arc<Notify> {
         self.recorded.clone()
+    }
+
+    /// Returns the wake-ups that whoever records something of an origin rings: the forwarder's, and that of
+    /// its gate.
+    fn recorders(&self, origin: &OriginName) -> Vec<Arc<Notify>> {
+        let gate = self.gates.get(origin).cloned();
+        [self.recorded.clone()].into_iter().chain(gate).collect()
+    }
+
+    /// Returns the wake-up of every gate, to be rung after something of its origin was recorded or let go.
+    #[must_use]
+    pub fn gates(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        self.gates.clone()
     }
 
     /// Returns the wake-ups of the dispatchers, to be rung after intents came free.
@@ -304,10 +374,9 @@ impl Engine {
         self.doors.clone()
     }
 
-    /// Returns the wake-ups of whoever looks at each origin's pushes, to be rung after one was written
-    /// down.
+    /// Returns the wake-ups of those who look at the pushes of each origin.
     #[must_use]
-    pub fn pushes(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+    pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
         self.pushes.clone()
     }
 

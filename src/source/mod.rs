@@ -16,6 +16,8 @@ use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::intent::Wish;
 use crate::domain::path::RelPath;
 
+pub mod announce;
+pub mod git;
 pub mod look;
 pub mod mounts;
 pub mod root;

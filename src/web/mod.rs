@@ -27,9 +27,12 @@ use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
 
+pub mod announce;
 pub mod baseline;
 pub mod decide;
+pub mod deliveries;
 pub mod deploy;
+pub mod gate;
 pub mod history;
 pub mod hooks;
 pub mod pause;
@@ -63,6 +66,15 @@ pub struct OriginDesk {
     pub door: HintSender,
 }
 
+/// What the daemon knows of a gate when it answers for it.
+#[derive(Clone, Debug)]
+pub struct GateDesk {
+    /// How long after it opened everything is refreshed once more; zero for never.
+    pub echo: Duration,
+    /// Wakes its loop after something was let go.
+    pub wake: Arc<Notify>,
+}
+
 /// All that an answer is made from.
 #[derive(Clone)]
 pub struct Desk {
@@ -78,10 +90,14 @@ pub struct Desk {
     pub recorded: Arc<Notify>,
     /// Wake the dispatchers after a person approved or resumed.
     pub dispatchers: Vec<Arc<Notify>>,
+    /// Wakes who looks at the pushes of each origin.
+    pub pushed: BTreeMap<OriginName, Arc<Notify>>,
     /// The origins.
     pub origins: BTreeMap<OriginName, OriginDesk>,
     /// The accounts.
     pub accounts: BTreeMap<AccountName, AccountDesk>,
+    /// The gates, by origin.
+    pub gates: BTreeMap<OriginName, GateDesk>,
     /// Whose daemon this is.
     pub state_dir: PathBuf,
 }
@@ -92,6 +108,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/status", get(status::answer))
         .route("/wishes", post(wishes::answer))
         .route("/decide", post(decide::answer))
+        .route("/gates", get(gate::tell))
+        .route("/gate", post(gate::answer))
         .route("/pause", post(pause::answer))
         .route("/baseline", post(baseline::answer))
         .route("/call", post(wait::call))
@@ -99,6 +117,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/deploy", post(deploy::answer))
         .route("/deploys", post(deploy::tell))
         .route("/history", post(history::answer))
+        .route("/deliveries", post(deliveries::answer))
+        .route("/replay", post(deliveries::replay))
         .with_state(desk)
 }
 
@@ -112,7 +132,16 @@ pub async fn serve(
     desk: Desk,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let service = router(desk).into_make_service_with_connect_info::<decide::Peer>();
+    serve_router(listener, router(desk), stop).await
+}
+
+/// Serves routes on a unix socket until told to stop.
+async fn serve_router(
+    listener: UnixListener,
+    router: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<decide::Peer>();
     let served =
         axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {

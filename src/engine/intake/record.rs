@@ -328,7 +328,7 @@ impl Intake {
             self.state = state;
         }
         if news {
-            self.recorded.notify_one();
+            self.recorded.iter().for_each(|wake| wake.notify_one());
         }
         Ok(())
     }

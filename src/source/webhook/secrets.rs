@@ -46,7 +46,7 @@ impl Secrets {
         if texts.is_empty() {
             return Err(BadSecret::None);
         }
-        let secrets = texts.iter().map(|text| {
+        let secrets = texts.into_iter().map(|text| {
             let text = text.expose_secret();
             let text = text.strip_suffix('\n').unwrap_or(text);
             let text = text.strip_suffix('\r').unwrap_or(text);

@@ -15,10 +15,11 @@ use crate::domain::time::Timestamp;
 /// The event of a sender that doesn't name one.
 const PUSH: &str = "push";
 
-/// Which headers carry the signature, and those of the id and the event, the first that is there.
+/// The headers of Standard Webhooks.
 const SIGNATURE: &str = "webhook-signature";
 const SIGNED_ID: &str = "webhook-id";
 const SIGNED_AT: &str = "webhook-timestamp";
+/// GitLab's id of an event, where it has no better one.
 const GITLAB_EVENT_ID: &str = "x-gitlab-event-uuid";
 
 /// A delivery that is proved to come from somebody who holds a secret of the hook.
@@ -196,7 +197,9 @@ fn fits(
 ) -> Result<(), Refused> {
     let fitting = secrets.all().flat_map(|secret| {
         let mut mac = mac(secret);
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         signatures.iter().map(move |signature| mac.clone().verify_slice(signature).is_ok())
     });
     if fitting.fold(false, |any, fits| any | fits) {

@@ -13,7 +13,8 @@
 //! [cut](Listed::Cut), and say why.
 //!
 //! The list of a push is the union of its commits' lists. A merge's own list is what it changes of its
-//! first parent; where a merge takes back what came with another parent (`-s ours`), no list names that.
+//! first parent (GitLab, Gitea; GitHub doesn't say): what it resolves by hand is named so. Where it takes
+//! back what came with another parent (`-s ours`), no list names that.
 //! So a list helps to find changes; a tree or a clone decides.
 
 use serde::Deserialize;
@@ -115,15 +116,13 @@ fn pushes<T>(
 fn reference(name: &str) -> Result<String, Unreadable> {
     let is_odd = |byte: u8| byte <= b' ' || byte == 0x7f || b"~^:?*[\\".contains(&byte);
     let is_part = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && !part.ends_with('.')
-            && !part.strip_suffix(".lock").is_some()
+        !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none()
     };
     let fine = name.len() <= LONGEST_REF
         && name.strip_prefix("refs/").is_some_and(|rest| rest.contains('/'))
         && name.split('/').all(is_part)
         && !name.bytes().any(is_odd)
+        && !name.ends_with('.')
         && !name.contains("..")
         && !name.contains("@{");
     if fine { Ok(name.to_owned()) } else { Err(Unreadable::Reference(shown(name))) }
