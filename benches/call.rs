@@ -66,7 +66,7 @@ async fn measure(endpoint: &str) {
     // What our form of these targets comes to, in bytes.
     let form = Bytes::from(vec![b'a'; 6_000]);
     let mut hyper = connect(endpoint).await;
-    let plain = refreshd::cdn::local_client().build().expect("a client");
+    let plain = refreshd::http::local_client().build().expect("a client");
     let names = ["bare hyper", "reqwest", "refreshd"];
     for (what, body) in [("quota", Bytes::new()), ("submit of 100 URLs", form)] {
         let mut costs = [const { Vec::new() }; 3];

@@ -12,7 +12,7 @@ use url::Url;
 use super::credentials::{CredentialError, Credentials, Keyring, Renewed};
 use super::rate::Rates;
 use super::sign::{Signable, canonical_query, hex_sha256};
-use super::transport::{MAX_ANSWER, builder, failure, host_header, send};
+use super::transport::{MAX_ANSWER, failure, host_header, send};
 use super::wire::{
     self, DetailReply, Domain, DomainsReply, Operation, QuotaReply, SubmitReply, Task, TasksReply,
     foreign_text,
@@ -29,6 +29,7 @@ use crate::domain::own::CdnDomain;
 use crate::domain::quota::{PerKind, QuotaKind, Reported};
 use crate::domain::task::{TaskId, TaskRow};
 use crate::domain::verdict::{Failure, NO_CREDENTIALS, QUERY_TOO_LONG, Reached};
+use crate::http::builder;
 
 #[cfg(test)]
 mod tests;

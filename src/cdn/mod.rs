@@ -27,7 +27,6 @@ pub mod wire;
 
 pub use client::{Client, ClientConfig, ClientError};
 pub use credentials::{CredentialError, Credentials, Keyring, Renewed, Surroundings};
-pub use transport::local_client;
 
 /// What the CDN answered to an accepted batch.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -86,7 +86,7 @@ pub(super) async fn try_one(
         Ok(false) => return Err("there is no socket".to_owned()),
         Err(error) => return Err(reason(&error)),
     }
-    let client = crate::cdn::local_client()
+    let client = crate::http::local_client()
         .unix_socket(socket)
         .timeout(Duration::from_secs(30))
         .build()

@@ -166,7 +166,7 @@ pub(super) fn summary(report: &Value) -> String {
         let before = count(deploys.len() as u64 - 1, "deploy");
         let _ = write!(text, ", with {before} it goes on from,");
     }
-    let standing: Vec<String> = report["intents"]
+    let mut standing: Vec<String> = report["intents"]
         .as_object()
         .into_iter()
         .flatten()
@@ -181,11 +181,18 @@ pub(super) fn summary(report: &Value) -> String {
         (false, true) => " is done: ",
         (false, false) => " is not done: ",
     });
-    text.push_str(if standing.is_empty() { "nothing to ask for" } else { "" });
+    let gate = &report["gate"];
+    text.push_str(if standing.is_empty() && gate.is_null() { "nothing to ask for" } else { "" });
+    if let Some(wishes) = gate["wishes"].as_u64() {
+        standing.push(format!("{} at the gate", grouped(wishes)));
+    }
     text.push_str(&standing.join(", "));
     let seconds = &report["seconds"];
     if let Some(seconds) = seconds["ended"].as_f64().filter(|_| is_done) {
         let _ = write!(text, ", after {seconds:.1} s");
+    }
+    if let Some(why) = gate["why"].as_str() {
+        let _ = write!(text, "\n  at the gate: {why}");
     }
     let told = reasons::lines(&report["reasons"], Some(unfinished(report)));
     if !told.is_empty() {

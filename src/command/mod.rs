@@ -20,10 +20,12 @@ mod demo;
 mod deploy;
 mod doctor;
 mod explain;
+mod gate;
 mod history;
 mod hook;
 mod hooks;
 mod index;
+mod listen;
 mod pause;
 mod plan;
 mod printer;
@@ -122,6 +124,8 @@ enum Command {
     Pause(pause::Args),
     /// End a pause.
     Resume(pause::Args),
+    /// Show what waits until the web servers serve it, and why; or let it go.
+    Gate(gate::Args),
     /// Hold a deploy open while it pauses, let it close, or show what became of it.
     Deploy(deploy::Args),
     /// Wait until all that was written by now is refreshed: a step of a build.
@@ -193,6 +197,7 @@ pub fn main() -> ExitCode {
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
             Command::Pause(args) => pause::run(args, true, &mut printer).await,
             Command::Resume(args) => pause::run(args, false, &mut printer).await,
+            Command::Gate(args) => gate::run(args, &mut printer).await,
             Command::Deploy(args) => deploy::run(args, &mut printer).await,
             Command::Wait(args) => wait::run(args, clock, &mut printer).await,
             Command::History(args) => history::run(args, clock, &mut printer).await,

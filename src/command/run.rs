@@ -9,6 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, Keyring, Surroundings};
 use crate::clock::SharedClock;
@@ -22,11 +23,12 @@ use crate::journal::sqlite::SqliteJournal;
 use crate::source::HintSender;
 use crate::store::Store;
 use crate::web::announce::Announcements;
-use crate::web::{AccountDesk, Desk, OriginDesk};
+use crate::web::hooks::HookDesk;
+use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
-use super::{ConfigArg, Exit, Failed, Printer, check};
+use super::{ConfigArg, Exit, Failed, Printer, check, listen};
 
 /// Arguments of `refreshd run`.
 #[derive(Debug, clap::Args)]
@@ -127,6 +129,8 @@ impl Daemon {
         let socket = socket_path(&config);
         let listener = bind(&socket, control_mode())?;
         let accounts = desks(&config);
+        let (hooks, hook_settings) = (listen::hooks(&config), listen::settings(&config.hooks));
+        let hooks_listener = listen::listener(&config)?;
         let origins: Vec<Origin> = config.origins.values().cloned().collect();
         let state_dir = config.state_dir.clone();
         let mut announcements = announcements(&config, &store, &clock);
@@ -142,6 +146,16 @@ impl Daemon {
         })
         .await
         .map_err(io)?;
+        if let Some(listener) = hooks_listener {
+            let desk = HookDesk {
+                store: store.clone(),
+                clock: clock.clone(),
+                hooks,
+                settings: hook_settings,
+                wakes: engine.pushed(),
+            };
+            engine.open_hooks(listener, desk);
+        }
         let desk = Desk {
             store,
             journal,
@@ -152,6 +166,7 @@ impl Daemon {
             pushed: engine.pushed(),
             origins: origin_desks(&origins, &engine.doors()),
             accounts,
+            gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
         };
         engine.open_door(listener, desk);
@@ -282,6 +297,22 @@ fn origin_desks(
         Some((origin.name.clone(), OriginDesk { account, bases, door, is_pushed }))
     };
     origins.iter().filter_map(desk).collect()
+}
+
+/// Returns what the control socket knows of each gate.
+fn gate_desks(
+    origins: &[Origin],
+    gates: BTreeMap<OriginName, Arc<Notify>>,
+) -> BTreeMap<OriginName, GateDesk> {
+    let echo = |name: &OriginName| {
+        let origin = origins.iter().find(|origin| origin.name == *name);
+        origin.map_or(Duration::ZERO, |origin| origin.gate.echo)
+    };
+    let desk = |(name, wake)| {
+        let desk = GateDesk { echo: echo(&name), wake };
+        (name, desk)
+    };
+    gates.into_iter().map(desk).collect()
 }
 
 /// Where the control socket is: as configured, else in the directory systemd made for it, else in

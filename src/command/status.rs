@@ -8,7 +8,9 @@ use crate::config::Config;
 use crate::domain::time::Timestamp;
 
 use super::words::{config_option, count, grouped, size, span};
-use super::{ConfigArg, Exit, Failed, Printer, check, control, decide, pause, reasons, treasury};
+use super::{
+    ConfigArg, Exit, Failed, Printer, check, control, decide, gate, pause, reasons, treasury,
+};
 
 /// Arguments of `refreshd status`.
 #[derive(Debug, clap::Args)]
@@ -125,6 +127,7 @@ fn render(status: &Value, config: &Config) -> String {
     if let Some(seconds) = status["oldest_open_seconds"].as_u64().filter(|seconds| *seconds > 0) {
         let _ = writeln!(text, "oldest open intent: {} old", span(seconds));
     }
+    text.push_str(&gate::waiting(status, config));
     text.push_str(&pause::paused(status, config));
     text.push_str(&decide::held(status, config));
     let told = reasons::lines(&status["reasons"], None);

@@ -73,8 +73,8 @@ impl Waiting {
     fn is_over(&self, left: Duration) -> bool {
         let progress = &self.progress;
         let report = &progress["report"];
-        progress["seen"] == true && (report.is_null() || report["open"] == 0)
-            || is_hopeless(progress, left)
+        let is_at_rest = report["open"] == 0 && report["gate"].is_null();
+        progress["seen"] == true && (report.is_null() || is_at_rest) || is_hopeless(progress, left)
     }
 
     fn is_done(&self) -> bool {

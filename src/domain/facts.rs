@@ -122,6 +122,23 @@ pub struct DomainFacts {
     pub unserved: Vec<Unserved>,
 }
 
+/// What waits at the gate of an origin, and why it is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct GateFacts {
+    /// How many complete deploys wait.
+    pub deploys: u64,
+    /// How many wishes they hold.
+    pub wishes: u64,
+    /// Since when the oldest is complete.
+    pub since: Timestamp,
+    /// Why it is closed, as the last look found.
+    pub why: String,
+    /// What the gate's command wrote last, escaped: at most its last 4 KiB.
+    pub output: String,
+    /// Whether it is closed for so long that this was logged as an error.
+    pub alarmed: bool,
+}
+
 /// What the engine knows now and does not store.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Facts {
@@ -131,4 +148,6 @@ pub struct Facts {
     pub origins: BTreeMap<OriginName, OriginFacts>,
     /// By account.
     pub accounts: BTreeMap<AccountName, AccountFacts>,
+    /// By origin, where something waits at a gate.
+    pub gates: BTreeMap<OriginName, GateFacts>,
 }

@@ -1,4 +1,4 @@
-//! Forward: carries what the store recorded to the journal, in sequence.
+//! Forward: carries what the store recorded to the journal, in sequence, and what is due once more.
 
 use std::sync::Arc;
 
@@ -38,7 +38,8 @@ impl Forward {
     pub async fn step(&mut self) -> Result<Step, EngineError> {
         let rows = self.store.outbox(ROWS).await?;
         if rows.is_empty() {
-            return Ok(Step::Idle { until: None });
+            let (sent, next) = self.store.send_echoes(self.clock.server_now()).await?;
+            return Ok(if sent > 0 { Step::Worked } else { Step::Idle { until: next } });
         }
         let accepted =
             self.journal.accept(self.store.node(), &rows, self.clock.server_now()).await?;

@@ -171,7 +171,7 @@ pub struct Intake {
     store: Store,
     clock: SharedClock,
     backend: Arc<dyn Backend>,
-    recorded: Arc<Notify>,
+    recorded: Vec<Arc<Notify>>,
     door: (HintSender, HintReceiver),
     /// None until the store was read, and after a failure to write to it.
     state: Option<OriginRecord>,
@@ -232,8 +232,8 @@ fn subtree(path: RelPath) -> Hint {
 }
 
 impl Intake {
-    /// Makes the intake of an origin; it does nothing until it is stepped. `recorded` is notified
-    /// whenever something new is in the store's outbox.
+    /// Makes the intake of an origin; it does nothing until it is stepped. `recorded` are notified
+    /// whenever something new is in the store's outbox or waits at a gate.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -241,7 +241,7 @@ impl Intake {
         store: Store,
         clock: SharedClock,
         backend: Arc<dyn Backend>,
-        recorded: Arc<Notify>,
+        recorded: Vec<Arc<Notify>>,
     ) -> Self {
         let by = Arc::clone(&mapping);
         let excluded: Excluded = Arc::new(move |path, is_dir| by.excluded(path, is_dir).is_some());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +21,12 @@ use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
+use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
 use crate::web::announce::Announcements;
+use crate::web::hooks::HookDesk;
 use crate::web::{self, Desk};
 
 pub mod account;
@@ -33,6 +35,7 @@ pub mod census;
 pub mod dispatch;
 mod domains;
 pub mod forward;
+pub mod gate;
 pub mod intake;
 pub mod keys;
 pub mod poll;
@@ -44,6 +47,7 @@ use account::AccountBoard;
 use census::Trees;
 use dispatch::Dispatch;
 use forward::Forward;
+use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
 use poll::Poll;
@@ -66,6 +70,9 @@ pub enum EngineError {
     /// Intake failed.
     #[error(transparent)]
     Intake(#[from] IntakeError),
+    /// A web server of a gate can't be asked.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The control socket failed.
     #[error("the control socket failed: {0}")]
     Door(std::io::Error),
@@ -90,7 +97,8 @@ impl EngineError {
 /// One loop of the daemon, a turn at a time.
 #[async_trait]
 trait Turn: Send + 'static {
-    /// Whether a turn may be cut short at the end: it writes nothing down, and may last.
+    /// Whether a turn may be cut short at the end: it may last, and what it writes down is whole wherever
+    /// it is cut.
     const MAY_BE_CUT: bool = false;
 
     async fn turn(&mut self) -> Result<Step, EngineError>;
@@ -156,6 +164,15 @@ impl Turn for ToldPushes {
     }
 }
 
+#[async_trait]
+impl Turn for Gates {
+    const MAY_BE_CUT: bool = true;
+
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.step().await
+    }
+}
+
 /// What the engine works with.
 pub struct Parts {
     /// The configuration.
@@ -178,7 +195,8 @@ pub struct Engine {
     recorded: Arc<Notify>,
     dispatchers: Vec<Arc<Notify>>,
     doors: BTreeMap<OriginName, HintSender>,
-    pushed: BTreeMap<OriginName, Arc<Notify>>,
+    gates: BTreeMap<OriginName, Arc<Notify>>,
+    pushes: BTreeMap<OriginName, Arc<Notify>>,
 }
 
 impl Engine {
@@ -199,12 +217,17 @@ impl Engine {
             recorded: recorded.clone(),
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
-            pushed: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            pushes: config.origins.keys().map(|name| (name.clone(), Arc::default())).collect(),
         };
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
+        for origin in config.origins.values() {
+            engine.start_gate(origin, &store, &facts, &clock)?;
+        }
+        gate::let_go_of_others(&store, engine.gates.keys(), clock.server_now()).await?;
         let mut intakes: Vec<Intake> = Vec::new();
         let mut pushes: Vec<Pushes> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
@@ -227,7 +250,7 @@ impl Engine {
                 store.clone(),
                 clock.clone(),
                 auto::choose(origin.watch),
-                recorded.clone(),
+                engine.recorders(&origin.name),
             );
             trees.entry(&origin.account).or_default().add(mapping, intake.index());
             intakes.push(intake);
@@ -259,11 +282,10 @@ impl Engine {
         }
         let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
-        for origin in config.origins.values() {
-            facts.send_modify(|facts| {
-                facts.origins.insert(origin.name.clone(), OriginFacts::default());
-            });
-        }
+        facts.send_modify(|facts| {
+            let unknown = |name: &OriginName| (name.clone(), OriginFacts::default());
+            facts.origins.extend(config.origins.keys().map(unknown));
+        });
         for of in pushes {
             engine.start_pushes(of, &facts, &clock);
         }
@@ -276,11 +298,30 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Starts the loop of an origin's gate, if it has one.
+    fn start_gate(
+        &mut self,
+        origin: &Origin,
+        store: &Store,
+        facts: &watch::Sender<Facts>,
+        clock: &SharedClock,
+    ) -> Result<(), EngineError> {
+        let Some(settings) = gate::Settings::of(origin) else {
+            return Ok(());
+        };
+        let (store, facts, recorded) = (store.clone(), facts.clone(), self.recorded.clone());
+        let gates = Gates::new(settings, store, clock.clone(), recorded, facts)?;
+        let wake = Arc::new(Notify::new());
+        self.gates.insert(origin.name.clone(), wake.clone());
+        self.spawn(format!("gate {}", origin.name), gates, wake, clock);
+        Ok(())
+    }
+
     /// Starts the loop of an origin that a repository holds.
     fn start_pushes(&mut self, of: Pushes, facts: &watch::Sender<Facts>, clock: &SharedClock) {
         let (name, bell) = (of.origin().clone(), of.bell());
         self.doors.insert(name.clone(), of.door());
-        self.pushed.insert(name.clone(), bell.clone());
+        self.pushes.insert(name.clone(), bell.clone());
         self.spawn(format!("pushes {name}"), Published(of, facts.clone()), bell, clock);
     }
 
@@ -288,7 +329,7 @@ impl Engine {
     fn start_told(&mut self, origin: &Origin, store: Store, door: HintSender, clock: &SharedClock) {
         let bell = Arc::new(Notify::new());
         let told = ToldPushes::new(origin, store, clock.clone(), door, self.facts());
-        self.pushed.insert(origin.name.clone(), bell.clone());
+        self.pushes.insert(origin.name.clone(), bell.clone());
         self.spawn(format!("pushes {}", origin.name), told, bell, clock);
     }
 
@@ -340,6 +381,15 @@ impl Engine {
         });
     }
 
+    /// Takes deliveries of hooks on a listener until the end.
+    pub fn open_hooks(&mut self, listener: TcpListener, desk: HookDesk) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = web::hooks::serve(listener, desk, stop).await;
+            ("hooks".to_owned(), served.map_err(EngineError::Store))
+        });
+    }
+
     /// Hears what repositories tell of pushes, and looks once a minute at what they could not tell.
     pub fn hear_announcements(&mut self, listener: UnixListener, announcements: Announcements) {
         let clock = announcements.clock.clone();
@@ -350,12 +400,6 @@ impl Engine {
             let served = web::announce::serve(listener, announcements, stop).await;
             ("hook socket".to_owned(), served.map_err(EngineError::Door))
         });
-    }
-
-    /// Returns the wake-ups of those who look at the pushes of each origin.
-    #[must_use]
-    pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
-        self.pushed.clone()
     }
 
     /// Returns what the engine knows, as it changes.
@@ -370,6 +414,19 @@ impl Engine {
         self.recorded.clone()
     }
 
+    /// Returns the wake-ups that whoever records something of an origin rings: the forwarder's, and that of
+    /// its gate.
+    fn recorders(&self, origin: &OriginName) -> Vec<Arc<Notify>> {
+        let gate = self.gates.get(origin).cloned();
+        [self.recorded.clone()].into_iter().chain(gate).collect()
+    }
+
+    /// Returns the wake-up of every gate, to be rung after something of its origin was recorded or let go.
+    #[must_use]
+    pub fn gates(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        self.gates.clone()
+    }
+
     /// Returns the wake-ups of the dispatchers, to be rung after intents came free.
     #[must_use]
     pub fn dispatchers(&self) -> Vec<Arc<Notify>> {
@@ -380,6 +437,12 @@ impl Engine {
     #[must_use]
     pub fn doors(&self) -> BTreeMap<OriginName, HintSender> {
         self.doors.clone()
+    }
+
+    /// Returns the wake-ups of those who look at the pushes of each origin.
+    #[must_use]
+    pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        self.pushes.clone()
     }
 
     /// Returns when a task has ended though nobody asked it to.

@@ -1,5 +1,7 @@
 //! Deploys that wait at their origin's gate: the journal hears of their wishes when it opens.
 
+use std::time::Duration;
+
 use rusqlite::{Transaction, params};
 
 use super::{Record, Store, StoreError, payload, send_out};
@@ -28,7 +30,13 @@ pub struct GatedDeploy {
     pub ready_at: Timestamp,
     /// How many wishes it holds.
     pub wishes: u64,
+    /// The number of the newest thing it holds: what comes later has to pass the gate by itself.
+    pub through: i64,
 }
+
+/// Wishes are not planned this long after their gate opened, unless the closing of their deploy, which
+/// follows them at once, says so: they are counted together.
+const CLOSING: Duration = Duration::from_secs(60);
 
 const KEEP: &str = "-- store.keep
 INSERT INTO gated (origin, deploy, due_at, payload) VALUES (?1, ?2, ?3, ?4)";
@@ -44,17 +52,22 @@ ON CONFLICT DO UPDATE SET ready_at = excluded.ready_at";
 const GATED: &str = "-- store.gated
 SELECT deploy, commit_id, ready_at,
     (SELECT count(*) FROM gated WHERE gated.deploy = gate.deploy AND due_at IS NULL
-     AND payload LIKE '{\"wish\"%')
+     AND payload LIKE '{\"wish\"%'),
+    (SELECT max(id) FROM gated WHERE gated.deploy = gate.deploy AND due_at IS NULL)
 FROM gate WHERE origin = ?1 ORDER BY ready_at, deploy";
 
 const KEPT: &str = "-- store.kept
-SELECT payload FROM gated WHERE deploy = ?1 AND due_at IS NULL ORDER BY id";
+SELECT payload FROM gated WHERE deploy = ?1 AND due_at IS NULL AND id <= ?2 ORDER BY id";
 
 const LET_GO: &str = "-- store.let_go
-DELETE FROM gated WHERE deploy = ?1 AND due_at IS NULL";
+DELETE FROM gated WHERE deploy = ?1 AND due_at IS NULL AND id <= ?2";
 
 const OPENED: &str = "-- store.opened
-DELETE FROM gate WHERE deploy = ?1";
+DELETE FROM gate WHERE deploy = ?1
+AND NOT EXISTS (SELECT 1 FROM gated WHERE gated.deploy = gate.deploy AND due_at IS NULL)";
+
+const AT_GATES: &str = "-- store.at_gates
+SELECT DISTINCT origin FROM gate ORDER BY origin";
 
 const ECHOES: &str = "-- store.echoes
 SELECT id, payload FROM gated WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2";
@@ -127,6 +140,7 @@ impl Store {
                             .map_err(|error| StoreError::Inconsistent(error.to_string()))?,
                         ready_at: Timestamp::from_micros(row.get(2)?),
                         wishes: row.get::<_, i64>(3)?.cast_unsigned(),
+                        through: row.get::<_, Option<i64>>(4)?.unwrap_or_default(),
                     });
                 }
                 Ok(gated)
@@ -134,39 +148,47 @@ impl Store {
             .await
     }
 
-    /// Returns what waits for the gate to open for a deploy, in order.
-    pub async fn kept(&self, deploy: &DeployId) -> Result<Vec<Outgoing>, StoreError> {
-        let deploy = deploy.clone();
-        self.database.call("store.kept", move |tx| kept(tx, &deploy)).await
+    /// Returns the origins at whose gates something waits, whether they still have one or not.
+    pub async fn at_gates(&self) -> Result<Vec<OriginName>, StoreError> {
+        self.database
+            .call("store.at_gates", |tx| {
+                let mut statement = tx.prepare_cached(AT_GATES)?;
+                let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+                names.map(|name| Ok(OriginName::from(name?.as_str()))).collect()
+            })
+            .await
     }
 
-    /// Lets go what waited for the gate to open for a deploy, in one transaction; with an `echo` its
-    /// wishes go out once more then.
+    /// Lets go what waited for the gate to open for a deploy, as it was seen, in one transaction: for the
+    /// journal the deploy closes now. With an `echo` its wishes go out once more then, but for those that a
+    /// person decides on. Returns how many things went: none if somebody else let them go before.
     pub async fn open_gate(
         &self,
         origin: &OriginName,
-        deploy: &DeployId,
+        gated: &GatedDeploy,
+        now: Timestamp,
         echo: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        let (origin, deploy) = (origin.clone(), deploy.clone());
+    ) -> Result<usize, StoreError> {
+        let (origin, deploy, through) = (origin.clone(), gated.deploy.clone(), gated.through);
         self.database
             .call("store.open_gate", move |tx| {
-                let kept = kept(tx, &deploy)?;
-                tx.prepare_cached(LET_GO)?.execute([deploy.as_str()])?;
+                let mut kept = kept(tx, &deploy, through)?;
+                tx.prepare_cached(LET_GO)?.execute(params![deploy.as_str(), through])?;
                 tx.prepare_cached(OPENED)?.execute([deploy.as_str()])?;
-                for (item, at) in kept.iter().zip(std::iter::repeat(echo)) {
-                    if let (Outgoing::Wish(wish), Some(at)) = (item, at) {
-                        let mut again = wish.clone();
-                        again.not_before = at;
-                        again.cause.at = at;
-                        again.cause.witness = Witness::Schedule;
-                        let text = payload(&Outgoing::Wish(again))?;
-                        let row = params![origin.as_str(), deploy.as_str(), micros(at), text];
-                        tx.prepare_cached(KEEP)?.execute(row)?;
+                if let Some(at) = echo {
+                    keep_echo(tx, &origin, &kept, at)?;
+                }
+                for item in &mut kept {
+                    match item {
+                        Outgoing::Wish(wish) => {
+                            wish.not_before = wish.not_before.max(now.plus(CLOSING));
+                        }
+                        Outgoing::Deploy(deploy) => deploy.closed_at = Some(now),
+                        Outgoing::Hold { .. } => {}
                     }
                 }
                 send_out(tx, &kept)?;
-                Ok(())
+                Ok(kept.len())
             })
             .await
     }
@@ -196,8 +218,38 @@ impl Store {
     }
 }
 
-fn kept(tx: &Transaction<'_>, deploy: &DeployId) -> Result<Vec<Outgoing>, StoreError> {
+/// Keeps the wishes of a deploy to be sent once more. Once a person decides on one of it, it is his.
+fn keep_echo(
+    tx: &Transaction<'_>,
+    origin: &OriginName,
+    kept: &[Outgoing],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    if kept.iter().any(|item| matches!(item, Outgoing::Hold { .. })) {
+        return Ok(());
+    }
+    for item in kept {
+        let Outgoing::Wish(wish) = item else { continue };
+        if let (None, Some(deploy)) = (&wish.hold, &wish.cause.deploy) {
+            let mut again = wish.clone();
+            again.not_before = at;
+            again.cause.at = at;
+            again.cause.witness = Witness::Schedule;
+            let text = payload(&Outgoing::Wish(again))?;
+            let row = params![origin.as_str(), deploy.as_str(), micros(at), text];
+            tx.prepare_cached(KEEP)?.execute(row)?;
+        }
+    }
+    Ok(())
+}
+
+fn kept(
+    tx: &Transaction<'_>,
+    deploy: &DeployId,
+    through: i64,
+) -> Result<Vec<Outgoing>, StoreError> {
     let mut statement = tx.prepare_cached(KEPT)?;
-    let rows = statement.query_map([deploy.as_str()], |row| row.get::<_, String>(0))?;
+    let rows =
+        statement.query_map(params![deploy.as_str(), through], |row| row.get::<_, String>(0))?;
     rows.map(|payload| read(&payload?)).collect()
 }

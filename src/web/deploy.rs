@@ -162,7 +162,7 @@ pub async fn tell(State(desk): State<Desk>, Json(question): Json<Question>) -> R
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     };
     let named = changes.iter().take(NAMED);
-    match Report::read(desk.journal.as_ref(), &[deploy]).await {
+    match Report::read(&desk, &[deploy]).await {
         Ok(report) => Json(Told {
             report,
             changed: changes.len(),
@@ -177,7 +177,7 @@ async fn list(desk: &Desk, origin: Option<&OriginName>) -> Result<Vec<Report>, J
     let deploys: Vec<Deploy> = desk.journal.deploys(origin, LISTED).await?;
     let mut reports = Vec::with_capacity(deploys.len());
     for deploy in deploys {
-        reports.push(Report::read(desk.journal.as_ref(), &[deploy]).await?);
+        reports.push(Report::read(desk, &[deploy]).await?);
     }
     Ok(reports)
 }

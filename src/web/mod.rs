@@ -32,7 +32,9 @@ pub mod baseline;
 pub mod decide;
 pub mod deliveries;
 pub mod deploy;
+pub mod gate;
 pub mod history;
+pub mod hooks;
 pub mod pause;
 pub mod report;
 pub mod status;
@@ -66,6 +68,15 @@ pub struct OriginDesk {
     pub is_pushed: bool,
 }
 
+/// What the daemon knows of a gate when it answers for it.
+#[derive(Clone, Debug)]
+pub struct GateDesk {
+    /// How long after it opened everything is refreshed once more; zero for never.
+    pub echo: Duration,
+    /// Wakes its loop after something was let go.
+    pub wake: Arc<Notify>,
+}
+
 /// All that an answer is made from.
 #[derive(Clone)]
 pub struct Desk {
@@ -87,6 +98,8 @@ pub struct Desk {
     pub origins: BTreeMap<OriginName, OriginDesk>,
     /// The accounts.
     pub accounts: BTreeMap<AccountName, AccountDesk>,
+    /// The gates, by origin.
+    pub gates: BTreeMap<OriginName, GateDesk>,
     /// Whose daemon this is.
     pub state_dir: PathBuf,
 }
@@ -97,6 +110,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/status", get(status::answer))
         .route("/wishes", post(wishes::answer))
         .route("/decide", post(decide::answer))
+        .route("/gates", get(gate::tell))
+        .route("/gate", post(gate::answer))
         .route("/pause", post(pause::answer))
         .route("/baseline", post(baseline::answer))
         .route("/call", post(wait::call))

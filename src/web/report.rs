@@ -8,7 +8,11 @@ use crate::domain::ask::Kind;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::Action;
 use crate::domain::time::Timestamp;
-use crate::journal::{Attention, DeployReport, Journal, JournalError, Reason};
+use crate::journal::{Attention, DeployReport, JournalError, Reason};
+use crate::store::StoreError;
+
+use super::Desk;
+use super::gate::AtGate;
 
 /// Unfinished intents that one answer names; the counts tell of all.
 const NAMED: usize = 100;
@@ -22,8 +26,10 @@ pub struct Report {
     pub deploys: Vec<Deploy>,
     /// Whether all of it is done.
     pub done: bool,
-    /// How many intents have not ended.
+    /// How many intents have not ended, with the wishes at the gate.
     pub open: u64,
+    /// What waits until the origin's web servers serve it; none when nothing does.
+    pub gate: Option<AtGate>,
     /// How many intents stand where: by state, and those that ended by outcome.
     pub intents: BTreeMap<String, u64>,
     /// What went to the CDN.
@@ -94,17 +100,24 @@ pub struct Seconds {
 
 impl Report {
     /// Reads what became of deploys, which stand newest first.
-    pub(super) async fn read(
-        journal: &dyn Journal,
-        deploys: &[Deploy],
-    ) -> Result<Self, JournalError> {
+    pub(super) async fn read(desk: &Desk, deploys: &[Deploy]) -> Result<Self, JournalError> {
         let ids: Vec<DeployId> = deploys.iter().map(|deploy| deploy.id.clone()).collect();
-        let report = journal.deploy_report(&ids, NAMED).await?;
-        let reasons = journal.reasons(Some(&ids), REASONS).await?;
-        Ok(Self::of(deploys.to_vec(), report, reasons))
+        // Before the journal is asked: what passes the gate meanwhile is in neither else.
+        let gate = match deploys.first() {
+            Some(deploy) => AtGate::look(desk, &deploy.origin, ids.iter()).await.map_err(unread)?,
+            None => None,
+        };
+        let report = desk.journal.deploy_report(&ids, NAMED).await?;
+        let reasons = desk.journal.reasons(Some(&ids), REASONS).await?;
+        Ok(Self::of(deploys.to_vec(), gate, report, reasons))
     }
 
-    fn of(deploys: Vec<Deploy>, report: DeployReport, reasons: Vec<Reason>) -> Self {
+    fn of(
+        deploys: Vec<Deploy>,
+        gate: Option<AtGate>,
+        report: DeployReport,
+        reasons: Vec<Reason>,
+    ) -> Self {
         let opened_at = deploys.iter().map(|deploy| deploy.opened_at).min().unwrap_or_default();
         let seconds = |at: Timestamp| at.since(opened_at).as_secs_f64();
         let closed_at: Option<Vec<Timestamp>> =
@@ -117,8 +130,9 @@ impl Report {
         };
         let asks = report.asks.iter();
         Self {
-            done: report.is_done(),
-            open: report.open(),
+            done: gate.is_none() && report.is_done(),
+            open: report.open() + gate.as_ref().map_or(0, |gate| gate.wishes),
+            gate,
             asks: asks.map(|&(action, kind, asks)| Asks { action, kind, asks }).collect(),
             reasons: reasons.into_iter().map(Alike::from).collect(),
             unfinished: report.unfinished.into_iter().map(Unfinished::from).collect(),
@@ -126,6 +140,13 @@ impl Report {
             deploys,
             seconds,
         }
+    }
+}
+
+fn unread(error: StoreError) -> JournalError {
+    match error {
+        StoreError::Database(error) => JournalError::Database(error),
+        StoreError::Inconsistent(why) => JournalError::Inconsistent(why),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::facts::{AccountFacts, OriginFacts};
+use crate::domain::facts::{AccountFacts, GateFacts, OriginFacts};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::QuotaKind;
 use crate::journal::{Counts, JournalError, Pause};
@@ -48,6 +48,8 @@ pub struct Status {
     pub accounts: BTreeMap<AccountName, AccountFacts>,
     /// Age of the oldest intent that has not ended.
     pub oldest_open_seconds: u64,
+    /// What waits at gates, by origin.
+    pub gates: BTreeMap<OriginName, GateFacts>,
     /// What an operator paused.
     pub paused: Vec<Pause>,
     /// What waits for a person, by deploy, the oldest first.
@@ -137,6 +139,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
         quota,
         treasury,
         accounts: facts.accounts,
+        gates: facts.gates,
         oldest_open_seconds: desk
             .journal
             .oldest_open()

@@ -10,7 +10,7 @@ use refreshd::sandbox::Options;
 use crate::world::{World, wait_for};
 
 /// A running nginx; ended when it goes out of scope.
-struct Nginx(Child);
+pub(crate) struct Nginx(Child);
 
 impl Drop for Nginx {
     fn drop(&mut self) {
@@ -24,7 +24,7 @@ impl Drop for Nginx {
 /// Serves `root` by nginx on a listener that it inherits, as it does from its predecessor in an
 /// upgrade: so the port is never free for somebody else to take. Its worker keeps its user, for the
 /// folder is its owner's alone; without being root nginx passes that line over.
-fn nginx(folder: &Path, root: &Path, listener: &TcpListener) -> Nginx {
+pub(crate) fn nginx(folder: &Path, root: &Path, listener: &TcpListener) -> Nginx {
     let address = listener.local_addr().expect("an address");
     let text = format!(
         "daemon off; worker_processes 1; user root root; pid {folder}/nginx.pid; error_log {folder}/nginx.log;\n\

@@ -13,10 +13,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("database", &["clock", "domain"]),
     ("store", &["database", "clock", "domain"]),
     ("journal", &["database", "clock", "domain"]),
-    ("cdn", &["clock", "domain"]),
+    ("http", &["domain"]),
+    ("cdn", &["http", "clock", "domain"]),
     ("sandbox", &["cdn::wire", "cdn::sign", "clock", "domain"]),
     ("source", &["store", "telemetry", "clock", "domain"]),
-    ("probe", &["store", "telemetry", "clock", "domain"]),
+    ("probe", &["http", "domain"]),
     ("notice", &["store", "telemetry", "clock", "domain"]),
     ("web", &["source", "journal", "store", "telemetry", "clock", "domain"]),
     (

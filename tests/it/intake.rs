@@ -200,7 +200,7 @@ fn with(
         ..Spec::plain("main".into(), domains)
     })
     .expect("valid");
-    Intake::new(settings, Arc::new(mapping), store.clone(), clock, backend, Arc::new(Notify::new()))
+    Intake::new(settings, Arc::new(mapping), store.clone(), clock, backend, Vec::new())
 }
 
 impl World {

@@ -9,6 +9,7 @@ use super::CredentialError;
 use crate::cdn::transport::{self, Answer};
 use crate::cdn::trouble;
 use crate::domain::endpoint::Proxy;
+use crate::http::builder;
 
 /// Answers have a few KB; what is longer is none.
 const MOST: usize = 64 * 1024;
@@ -35,7 +36,7 @@ pub(super) async fn call(
     body: String,
     (limits, proxy): (Limits, &Proxy),
 ) -> Result<Answer, CredentialError> {
-    let client = transport::builder(url, proxy, limits.connect)
+    let client = builder(url, proxy, limits.connect)
         .and_then(|builder| {
             let whole = limits.connect + limits.read;
             builder.read_timeout(limits.read).timeout(whole).build()

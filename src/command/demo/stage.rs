@@ -94,7 +94,7 @@ impl Stage {
     pub(super) async fn visit(&self, page: &str) -> Visit {
         let url = format!("http://{}/{page}", self.sandbox.edge);
         let answer = async {
-            let client = crate::cdn::local_client().build()?;
+            let client = crate::http::local_client().build()?;
             let answer = client.get(url).send().await?;
             let cache = answer
                 .headers()

@@ -115,6 +115,23 @@ impl Mapping {
         })
     }
 
+    /// Returns the URLs at which a file is served as itself, byte for byte: its own path below each base.
+    /// None where it is excluded, where a rewrite takes its place, and where it is another form of a file,
+    /// which is chosen by what a visitor accepts.
+    #[must_use]
+    pub fn own_urls(&self, path: &RelPath) -> Vec<CanonicalUrl> {
+        let is_moved =
+            self.rewrites.iter().any(|rule| rule.only && rule.from.captures(path).is_some());
+        if is_moved
+            || self.excluded(path, false).is_some()
+            || self.variants.find_file(path).is_some()
+        {
+            return Vec::new();
+        }
+        let urls = self.bases.iter().map(|base| self.url(base, path.as_bytes(), None));
+        urls.filter_map(Result::ok).collect()
+    }
+
     /// Returns what is served because of a file: it, and what rewrites make of it.
     fn served(&self, path: &RelPath, notes: &mut Notes) -> Vec<Served<'_>> {
         notes.about(|| path.to_string());

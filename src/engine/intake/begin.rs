@@ -142,7 +142,7 @@ impl Intake {
                 ..self.blank()
             };
             self.store.record(record).await?;
-            self.recorded.notify_one();
+            self.recorded.iter().for_each(|wake| wake.notify_one());
             self.refreshes.clear();
             *self.index_mut() = Index::new();
             self.state = Some(state);

@@ -324,7 +324,7 @@ impl Intake {
             self.state = state;
         }
         if news {
-            self.recorded.notify_one();
+            self.recorded.iter().for_each(|wake| wake.notify_one());
         }
         Ok(())
     }

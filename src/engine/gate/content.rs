@@ -1,0 +1,217 @@
+//! Whether the web servers serve the bytes that the origin's files have, of every path that changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::files::{self, OfCommit, Wanted};
+use super::{Look, Settings};
+use crate::config::Tree;
+use crate::domain::deploy::DeployId;
+use crate::domain::index::Entry;
+use crate::domain::path::RelPath;
+use crate::domain::time::Timestamp;
+use crate::domain::url::CanonicalUrl;
+use crate::probe::server::Server;
+use crate::probe::together::{self, Asking};
+use crate::store::{GatedDeploy, Store, StoreError};
+
+/// Requests to one web server at once.
+const AT_ONCE: usize = 8;
+
+/// A web server that differs so often is asked no more in the same look: it is not ready.
+const MOST_DIFFERENCES: usize = 16;
+
+/// The most that is read of a file whose size is not known.
+const MOST_BYTES: u64 = 1 << 40;
+
+/// A URL that a web server is asked for, and for the sake of which file.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    path: &'a RelPath,
+    url: &'a CanonicalUrl,
+    wanted: &'a Wanted,
+}
+
+/// What is remembered from one look to the next.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// What changed, by deploy and the newest thing it holds.
+    changes: BTreeMap<(DeployId, i64), BTreeSet<RelPath>>,
+    entries: BTreeMap<RelPath, Entry>,
+    of_commit: OfCommit,
+    /// What which server was seen to serve.
+    proven: BTreeMap<(usize, CanonicalUrl), Wanted>,
+}
+
+impl Content {
+    /// Asks the servers for all that changed and is not proven yet.
+    pub(super) async fn look(
+        &mut self,
+        settings: &Settings,
+        store: &Store,
+        servers: &[Server],
+        waiting: &[GatedDeploy],
+        now: Timestamp,
+    ) -> Result<Look, StoreError> {
+        self.read_changes(store, waiting).await?;
+        let paths: BTreeSet<&RelPath> = self.changes.values().flatten().collect();
+        let paths: Vec<RelPath> = paths.into_iter().cloned().collect();
+        let wanted = match &settings.tree {
+            Tree::Root(_) => files::of_root(settings, &mut self.entries, paths, now).await,
+            Tree::Repository(_) => {
+                let tip = store.tip(&settings.origin).await?.and_then(|tip| tip.commit);
+                files::of_commit(settings, &mut self.of_commit, tip, paths).await
+            }
+        };
+        let with_urls = |(path, wanted): (RelPath, Wanted)| {
+            let urls = settings.mapping.own_urls(&path);
+            (path, urls, wanted)
+        };
+        let all: Vec<_> = wanted.into_iter().map(with_urls).collect();
+        let mut missing: BTreeMap<RelPath, String> = BTreeMap::new();
+        for (path, _, wanted) in all.iter().filter(|(_, urls, _)| !urls.is_empty()) {
+            if let Wanted::Unknown(why) = wanted {
+                missing.insert(path.clone(), why.clone());
+            }
+        }
+        let asks: Vec<Vec<Ask<'_>>> =
+            (0..servers.len()).map(|server| self.open_asks(server, &all)).collect();
+        let asking = servers.iter().zip(&asks);
+        let asking =
+            asking.map(|(server, asks)| -> Asking<'_, _> { Box::pin(ask_all(server, asks)) });
+        let answers = together::all(asking.collect()).await;
+        for ((number, asks), answers) in (0..).zip(&asks).zip(answers) {
+            for (ask, answer) in asks.iter().zip(answers) {
+                match answer {
+                    Ok(()) => {
+                        self.proven.insert((number, ask.url.clone()), ask.wanted.clone());
+                    }
+                    Err(why) => {
+                        missing.entry(ask.path.clone()).or_insert(why);
+                    }
+                }
+            }
+        }
+        Ok(self.judge(waiting, &missing))
+    }
+
+    /// Reads what changed in deploys, once each.
+    async fn read_changes(
+        &mut self,
+        store: &Store,
+        waiting: &[GatedDeploy],
+    ) -> Result<(), StoreError> {
+        let mut changes = BTreeMap::new();
+        for gated in waiting {
+            let key = (gated.deploy.clone(), gated.through);
+            let paths = match self.changes.remove(&key) {
+                Some(paths) => paths,
+                None => {
+                    store.changes(&gated.deploy).await?.into_iter().map(|(_, path)| path).collect()
+                }
+            };
+            changes.insert(key, paths);
+        }
+        self.changes = changes;
+        Ok(())
+    }
+
+    /// Returns what a server is still to be asked for.
+    fn open_asks<'a>(
+        &self,
+        server: usize,
+        all: &'a [(RelPath, Vec<CanonicalUrl>, Wanted)],
+    ) -> Vec<Ask<'a>> {
+        let asks = all
+            .iter()
+            .flat_map(|(path, urls, wanted)| urls.iter().map(move |url| Ask { path, url, wanted }));
+        asks.filter(|ask| matches!(ask.wanted, Wanted::File(..) | Wanted::Nothing))
+            .filter(|ask| self.proven.get(&(server, ask.url.clone())) != Some(ask.wanted))
+            .collect()
+    }
+
+    /// Says which deploys are served as a whole, and what is missing of the oldest that is not.
+    fn judge(&self, waiting: &[GatedDeploy], missing: &BTreeMap<RelPath, String>) -> Look {
+        let mut look = Look::default();
+        for gated in waiting {
+            let changes = self.changes.get(&(gated.deploy.clone(), gated.through));
+            let changes = changes.into_iter().flatten();
+            let missed = changes.filter_map(|path| missing.get_key_value(path));
+            // What was not asked for any more has no reason of its own.
+            match missed.max_by_key(|(path, why)| (!why.is_empty(), std::cmp::Reverse(*path))) {
+                None => look.opens.push(gated.clone()),
+                Some((path, why)) if look.why.is_empty() => look.why = format!("{path}: {why}"),
+                Some(_) => {}
+            }
+        }
+        look
+    }
+}
+
+/// Asks a server for all of these, a few at once; each answer says what differs. Once it differs often, or
+/// does not answer, the rest is as good as missing.
+async fn ask_all(server: &Server, asks: &[Ask<'_>]) -> Vec<Result<(), String>> {
+    let (next, differences) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let worker = async || {
+        let mut answers = Vec::new();
+        while differences.load(Ordering::Relaxed) < MOST_DIFFERENCES {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(ask) = asks.get(number) else { break };
+            let answer = ask_one(server, ask).await;
+            if let Err(problem) = &answer {
+                let weight = if problem.is_silent { MOST_DIFFERENCES } else { 1 };
+                differences.fetch_add(weight, Ordering::Relaxed);
+            }
+            answers.push((number, answer.map_err(|problem| problem.why)));
+        }
+        answers
+    };
+    let workers = (0..AT_ONCE.min(asks.len())).map(|_| -> Asking<'_, _> { Box::pin(worker()) });
+    let mut all: Vec<Result<(), String>> = asks.iter().map(|_| Err(String::new())).collect();
+    for (number, answer) in together::all(workers.collect()).await.into_iter().flatten() {
+        if let Some(place) = all.get_mut(number) {
+            *place = answer;
+        }
+    }
+    all
+}
+
+/// Why something is not served as it should be.
+struct Problem {
+    why: String,
+    /// Whether the server did not answer at all.
+    is_silent: bool,
+}
+
+async fn ask_one(server: &Server, ask: &Ask<'_>) -> Result<(), Problem> {
+    let differs = |why: String| Err(Problem { why, is_silent: false });
+    let most = match ask.wanted {
+        Wanted::File(_, Some(size)) => *size,
+        Wanted::File(_, None) => MOST_BYTES,
+        _ => 0,
+    };
+    let (name, host) = (server.name(), ask.url.host());
+    let served = server.served(ask.url, most).await.map_err(|why| Problem {
+        why: format!("{name} does not answer for {host}: {why}"),
+        is_silent: true,
+    })?;
+    let status = served.status;
+    match ask.wanted {
+        Wanted::Nothing if matches!(status, 403 | 404 | 410) => Ok(()),
+        Wanted::Nothing => {
+            differs(format!("{name} still serves it for {host}, with status {status}"))
+        }
+        _ if status != 200 => differs(format!("{name} answers for {host} with status {status}")),
+        Wanted::File(_, Some(size)) if served.length > *size => {
+            differs(format!("{name} serves more than its {size} bytes for {host}"))
+        }
+        Wanted::File(_, Some(size)) if served.length < *size => {
+            let length = served.length;
+            differs(format!("{name} serves {length} instead of its {size} bytes for {host}"))
+        }
+        Wanted::File(digest, _) if served.digest != *digest => {
+            differs(format!("{name} serves other bytes for {host}"))
+        }
+        _ => Ok(()),
+    }
+}

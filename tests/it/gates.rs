@@ -1,0 +1,517 @@
+//! Gates: what waits goes out once the origin is ready, step by step with real web servers.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use refreshd::clock::{Clock, ManualClock, SystemClock};
+use refreshd::config::Tree;
+use refreshd::database::Database;
+use refreshd::domain::change::{Change, ChangeKind};
+use refreshd::domain::deploy::{Deploy, DeployId};
+use refreshd::domain::facts::{Facts, GateFacts};
+use refreshd::domain::gate::{Gate, GateCommand, Opens, Servers};
+use refreshd::domain::hint::Witness;
+use refreshd::domain::intent::Outgoing;
+use refreshd::domain::mapping::{Mapping, RewriteSpec, Spec};
+use refreshd::domain::names::OriginName;
+use refreshd::domain::path::RelPath;
+use refreshd::domain::push::CommitId;
+use refreshd::domain::watch::Links;
+use refreshd::engine::gate::{Gates, Settings};
+use refreshd::engine::step::Step;
+use refreshd::store::{Gating, Record, Removals, Store};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::world::listener;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A web server of the origin: what it serves, by host and path, and what it was asked for.
+#[derive(Clone, Default)]
+struct Web {
+    pages: Arc<Mutex<BTreeMap<String, (u16, String)>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Web {
+    fn serve(&self, path: &str, text: &str) {
+        let page = (200, text.to_owned());
+        self.pages.lock().expect("pages").insert(format!("www.example.com{path}"), page);
+    }
+
+    fn answer(&self, path: &str, status: u16) {
+        let page = (status, String::new());
+        self.pages.lock().expect("pages").insert(format!("www.example.com{path}"), page);
+    }
+
+    /// Returns what it was asked for since the last time.
+    fn asked(&self) -> Vec<String> {
+        let mut asked = std::mem::take(&mut *self.asked.lock().expect("asked"));
+        asked.sort();
+        asked
+    }
+
+    fn page(&self, headers: &HeaderMap, uri: &Uri) -> (StatusCode, String) {
+        let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let identity = headers.get("accept-encoding").is_some_and(|kind| kind == "identity");
+        assert!(identity, "the bytes themselves are asked for");
+        let place = format!("{host}{uri}");
+        self.asked.lock().expect("asked").push(place.clone());
+        let page = self.pages.lock().expect("pages").get(&place).cloned();
+        let (status, text) = page.unwrap_or((404, String::new()));
+        (StatusCode::from_u16(status).expect("a status"), text)
+    }
+}
+
+/// An origin with a gate, and web servers that end with it.
+struct World {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    store: Store,
+    gates: Option<Gates>,
+    facts: watch::Sender<Facts>,
+    settings: Settings,
+    webs: Vec<Web>,
+    deploys: u64,
+    _servers: JoinSet<()>,
+}
+
+impl World {
+    async fn new(webs: usize, opens: impl FnOnce(Servers) -> Opens) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("root")).expect("a root");
+        let mut servers = JoinSet::new();
+        let (mut urls, mut all) = (Vec::new(), Vec::new());
+        for _ in 0..webs {
+            let (listener, web) = (listener().await, Web::default());
+            let address = listener.local_addr().expect("an address");
+            urls.push(format!("http://{address}").parse().expect("a URL"));
+            let served = web.clone();
+            let page =
+                move |headers: HeaderMap, uri: Uri| std::future::ready(served.page(&headers, &uri));
+            servers.spawn(async move {
+                axum::serve(listener, Router::new().fallback(page)).await.expect("it serves");
+            });
+            all.push(web);
+        }
+        let mapping = Mapping::new(Spec {
+            rewrites: vec![RewriteSpec {
+                from: "src/*.md".to_owned(),
+                to: vec!["/{1}.html".to_owned()],
+                only: true,
+            }],
+            ..Spec::plain("main".into(), vec!["https://www.example.com".to_owned()])
+        });
+        let settings = Settings {
+            origin: "www".into(),
+            gate: Gate {
+                opens: opens(Servers { urls, timeout: SECOND * 20 }),
+                echo: Duration::ZERO,
+                alarm_after: MINUTE * 10,
+            },
+            mapping: Arc::new(mapping.expect("a mapping")),
+            tree: Tree::Root(folder.path().join("root")),
+            prefix: RelPath::new("").expect("the root"),
+            links: Links::Inside,
+        };
+        let database = Database::open(&folder.path().join("refreshd.db")).expect("it opens");
+        let store = Store::open(database, 7).await.expect("it opens");
+        // Ahead of the files, so that none is doubtful.
+        let clock = ManualClock::new(SystemClock::default().now().plus(MINUTE), 1);
+        let (facts, _) = watch::channel(Facts::default());
+        let mut world = Self {
+            folder,
+            clock,
+            store,
+            gates: None,
+            facts,
+            settings,
+            webs: all,
+            deploys: 0,
+            _servers: servers,
+        };
+        world.restart();
+        world
+    }
+
+    /// Forgets all that is not stored.
+    fn restart(&mut self) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let facts = self.facts.clone();
+        let gates = Gates::new(self.settings.clone(), store, clock, Arc::new(Notify::new()), facts);
+        self.gates = Some(gates.expect("a gate"));
+    }
+
+    fn origin(&self) -> OriginName {
+        self.settings.origin.clone()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("root").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("written");
+    }
+
+    /// Records a deploy as the intake does, and returns it.
+    async fn deploy(&mut self, changes: &[(ChangeKind, &str)], commit: Option<CommitId>) -> Deploy {
+        let now = self.clock.server_now();
+        self.deploys += 1;
+        let open = Deploy {
+            id: DeployId::new(now, self.deploys),
+            origin: self.origin(),
+            opened_at: now,
+            closed_at: None,
+        };
+        let mut outgoing = vec![Outgoing::Deploy(open.clone())];
+        let mut changed = Vec::new();
+        for (kind, path) in changes {
+            let path = RelPath::new(*path).expect("a path");
+            let change = Change { path: path.clone(), kind: *kind, force: false, digest: None };
+            let (mapping, id) = (&self.settings.mapping, &open.id);
+            let until = now.plus(MINUTE);
+            let mapped = mapping.wishes(&open.origin, &change, id, Witness::Watch, now, until);
+            outgoing.extend(mapped.made.into_iter().map(Outgoing::Wish));
+            changed.push((*kind, path));
+        }
+        let closed = Deploy { closed_at: Some(now), ..open };
+        outgoing.push(Outgoing::Deploy(closed.clone()));
+        let record = Record {
+            origin: self.origin(),
+            forget: false,
+            chunks: Vec::new(),
+            origin_record: None,
+            removals: Removals::default(),
+            outgoing,
+            changes: vec![(closed.id.clone(), changed)],
+            at: now,
+            end_bracket: false,
+            gate: Some(Gating { commit }),
+            push: None,
+        };
+        self.store.record(record).await.expect("it records");
+        closed
+    }
+
+    /// Steps until nothing is to be done now; returns when it wants to look again, from now on.
+    async fn settle(&mut self) -> Option<Duration> {
+        let gates = self.gates.as_mut().expect("a gate");
+        loop {
+            if let Step::Idle { until } = gates.step().await.expect("it steps") {
+                return until.map(|until| until.since(self.clock.server_now()));
+            }
+        }
+    }
+
+    fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Returns the targets of the wishes that went out, and forgets them.
+    async fn went(&self) -> Vec<String> {
+        let rows = self.store.outbox(1_000).await.expect("an outbox");
+        let last = rows.last().map_or(0, |(sequence, _)| *sequence);
+        self.store.acknowledge(last).await.expect("acknowledged");
+        let targets = rows.into_iter().filter_map(|(_, item)| match item {
+            Outgoing::Wish(wish) => Some(wish.target.to_string()),
+            _ => None,
+        });
+        targets
+            .map(|target| target.trim_start_matches("https://www.example.com").to_owned())
+            .collect()
+    }
+
+    fn facts(&self) -> Option<GateFacts> {
+        self.facts.borrow().gates.get(&self.origin()).cloned()
+    }
+
+    fn why(&self) -> String {
+        self.facts().map(|facts| facts.why).unwrap_or_default()
+    }
+}
+
+fn commit(digit: char) -> CommitId {
+    CommitId::parse(&digit.to_string().repeat(40)).expect("a name").expect("not none")
+}
+
+use ChangeKind::{Created, Modified, Removed};
+
+#[tokio::test]
+async fn content_opens_once_every_server_serves_what_the_tree_has() {
+    let mut world = World::new(2, Opens::Content).await;
+    world.write("a.html", "new bytes");
+    world.write("b.html", "b");
+    world.write("src.md", "no matter");
+    let changes = [(Modified, "a.html"), (Created, "b.html"), (Removed, "gone.html")];
+    world.deploy(&changes, None).await;
+    let [one, two] = [world.webs[0].clone(), world.webs[1].clone()];
+    for web in [&one, &two] {
+        web.serve("/a.html", "old bytes");
+        web.serve("/b.html", "b");
+        web.serve("/gone.html", "still there");
+    }
+    assert_eq!(world.settle().await, Some(SECOND), "the first pause");
+    assert_eq!(world.went().await, Vec::<String>::new());
+    let facts = world.facts().expect("it waits");
+    assert_eq!((facts.deploys, facts.wishes, facts.alarmed), (1, 3, false));
+    assert!(facts.why.starts_with("a.html: http://127.0.0.1:"), "{}", facts.why);
+    assert!(facts.why.contains("serves other bytes for www.example.com"), "{}", facts.why);
+    let all = ["/a.html", "/b.html", "/gone.html"].map(|path| format!("www.example.com{path}"));
+    assert_eq!((one.asked(), two.asked()), (all.to_vec(), all.to_vec()));
+    // One of two is not enough, and what matched is not asked for again.
+    one.serve("/a.html", "new bytes");
+    one.answer("/gone.html", 404);
+    world.pass(SECOND);
+    assert_eq!(world.settle().await, Some(SECOND * 2), "it doubles");
+    assert_eq!(one.asked(), ["www.example.com/a.html", "www.example.com/gone.html"]);
+    assert_eq!(world.went().await, Vec::<String>::new());
+    two.serve("/a.html", "new bytes, and more");
+    world.pass(SECOND * 2);
+    world.settle().await;
+    assert_eq!(one.asked(), Vec::<String>::new());
+    assert!(world.why().contains("serves more than its 9 bytes"), "{}", world.why());
+    two.serve("/a.html", "new bytes");
+    world.pass(SECOND * 4);
+    world.settle().await;
+    assert!(world.why().contains("gone.html: http://127.0.0.1:"), "{}", world.why());
+    assert!(world.why().contains("still serves it"), "{}", world.why());
+    two.answer("/gone.html", 410);
+    world.pass(SECOND * 8);
+    assert_eq!(world.settle().await, None, "nothing waits");
+    assert_eq!(world.went().await, ["/a.html", "/b.html", "/gone.html"]);
+    assert_eq!(world.facts(), None);
+}
+
+#[tokio::test]
+async fn content_asks_for_the_bytes_of_now_and_each_deploy_passes_by_itself() {
+    let mut world = World::new(1, Opens::Content).await;
+    let web = world.webs[0].clone();
+    world.write("a.html", "one");
+    world.deploy(&[(Modified, "a.html")], None).await;
+    world.settle().await;
+    world.write("a.html", "two");
+    world.write("b.html", "b");
+    web.serve("/a.html", "one");
+    web.serve("/b.html", "b");
+    world.pass(SECOND);
+    world.deploy(&[(Modified, "b.html")], None).await;
+    assert!(world.settle().await.is_some(), "the older deploy waits");
+    assert_eq!(world.went().await, ["/b.html"]);
+    web.serve("/a.html", "two");
+    world.pass(SECOND * 15);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/a.html"]);
+}
+
+#[tokio::test]
+async fn content_asks_for_nothing_that_is_not_served_as_itself() {
+    let mut world = World::new(1, Opens::Content).await;
+    std::fs::create_dir(world.path("src")).expect("made");
+    world.write("src/page.md", "text");
+    world.deploy(&[(Modified, "src/page.md")], None).await;
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.webs[0].asked(), Vec::<String>::new());
+    assert_eq!(world.went().await, ["/page.html"]);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_named() {
+    let servers = |servers: Servers| {
+        let mut servers = servers;
+        servers.urls = vec!["http://127.0.0.1:9".parse().expect("a URL")];
+        Opens::Content(servers)
+    };
+    let mut world = World::new(0, servers).await;
+    world.write("a.html", "one");
+    world.deploy(&[(Modified, "a.html")], None).await;
+    world.settle().await;
+    let why = world.why();
+    assert!(
+        why.starts_with("a.html: http://127.0.0.1:9 does not answer for www.example.com"),
+        "{why}"
+    );
+}
+
+fn version(servers: Servers) -> Opens {
+    Opens::Version { path: "/version.txt".to_owned(), servers }
+}
+
+#[tokio::test]
+async fn the_version_of_the_slowest_server_opens_what_it_has() {
+    let mut world = World::new(2, version).await;
+    let repository =
+        refreshd::config::Repository { path: world.path("none.git"), fetch_from: None };
+    world.settings.tree = Tree::Repository(repository);
+    world.restart();
+    for (digit, path) in [('a', "a.html"), ('b', "b.html"), ('c', "c.html")] {
+        world.deploy(&[(Modified, path)], Some(commit(digit))).await;
+        world.pass(SECOND);
+    }
+    let [one, two] = [world.webs[0].clone(), world.webs[1].clone()];
+    world.settle().await;
+    assert!(world.why().contains("answers /version.txt with status 404"), "{}", world.why());
+    one.serve("/version.txt", &"c".repeat(40));
+    two.serve("/version.txt", "{\"commit\": \"0000000\"}\n");
+    world.pass(SECOND * 15);
+    world.settle().await;
+    assert!(world.why().ends_with("and not the commit aaaaaaaaaa"), "{}", world.why());
+    assert_eq!(world.went().await, Vec::<String>::new());
+    two.serve("/version.txt", "v1-2-gbbbbbbb\n");
+    world.pass(SECOND * 15);
+    assert!(world.settle().await.is_some(), "the newest waits");
+    assert_eq!(world.went().await, ["/a.html", "/b.html"]);
+    two.serve("/version.txt", &"c".repeat(12));
+    world.pass(SECOND * 15);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/c.html"]);
+}
+
+#[tokio::test]
+async fn the_version_of_a_watched_tree_is_its_file() {
+    let mut world = World::new(1, version).await;
+    world.write("version.txt", "2026-11-23\n");
+    world.deploy(&[(Modified, "a.html")], None).await;
+    let web = world.webs[0].clone();
+    web.serve("/version.txt", "2026-11-22\n");
+    world.settle().await;
+    assert!(
+        world.why().contains("with \"2026-11-22\", and the tree has another"),
+        "{}",
+        world.why()
+    );
+    web.serve("/version.txt", "2026-11-23");
+    world.pass(SECOND);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/a.html"]);
+}
+
+/// Writes a program.
+fn script(world: &World, text: &str) -> Vec<String> {
+    let path = world.folder.path().join("ready");
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    vec![path.display().to_string(), "now".to_owned()]
+}
+
+async fn commanded(text: &str, timeout: Duration) -> World {
+    let mut world = World::new(0, |_| Opens::Settled).await;
+    let directory = world.folder.path().to_owned();
+    let words = script(&world, text);
+    world.settings.gate.opens = Opens::Command(GateCommand { words, timeout, directory });
+    world.restart();
+    world
+}
+
+#[tokio::test]
+async fn a_command_is_asked_until_it_succeeds_and_what_it_says_is_shown() {
+    let text = "echo $1 $REFRESHD_ORIGIN $REFRESHD_DEPLOY $REFRESHD_COMMIT; printf '\\033x' >&2\n\
+                echo >> runs; test $(wc -l < runs) -ge 3";
+    let mut world = commanded(text, MINUTE).await;
+    world.deploy(&[(Modified, "a.html")], None).await;
+    let newest = world.deploy(&[(Modified, "b.html")], Some(commit('b'))).await;
+    assert_eq!(world.settle().await, Some(SECOND * 5));
+    let facts = world.facts().expect("it waits");
+    assert!(facts.why.ends_with("does not succeed: it ended with exit status: 1"), "{}", facts.why);
+    let expected = format!("now www {} {}\\x0a\\x1bx", newest.id.as_str(), commit('b'));
+    assert_eq!(facts.output, expected);
+    world.pass(SECOND * 5);
+    assert_eq!(world.settle().await, Some(SECOND * 10));
+    assert_eq!(world.went().await, Vec::<String>::new());
+    world.pass(SECOND * 9);
+    assert_eq!(world.settle().await, Some(SECOND), "not before its time");
+    world.pass(SECOND);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/a.html", "/b.html"]);
+}
+
+#[tokio::test]
+async fn a_command_that_hangs_is_killed_with_all_that_it_started() {
+    let mut world = commanded("sleep 1000 & echo $! $$; wait", SECOND).await;
+    world.deploy(&[(Modified, "a.html")], None).await;
+    world.settle().await;
+    let facts = world.facts().expect("it waits");
+    assert!(facts.why.ends_with("it was not done within 1s and was killed"), "{}", facts.why);
+    let pids: Vec<&str> = facts.output.split(' ').collect();
+    assert_eq!(pids.len(), 2, "{pids:?}");
+    let is_over = |pid: &&str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    };
+    let all_over = || pids.iter().all(|pid| is_over(&pid)).then_some(());
+    crate::world::wait_for("the end of both", all_over).expect("they end");
+}
+
+#[tokio::test]
+async fn a_command_that_floods_is_read_to_its_end() {
+    let mut world = commanded("yes nothing | head -c 1000000; echo the end; exit 3", MINUTE).await;
+    world.deploy(&[(Modified, "a.html")], None).await;
+    world.settle().await;
+    let facts = world.facts().expect("it waits");
+    assert!(facts.output.ends_with("nothing\\x0athe end"), "{}", facts.output.len());
+    assert!(facts.why.ends_with("exit status: 3"), "{}", facts.why);
+}
+
+#[tokio::test]
+async fn a_delay_passes() {
+    let mut world = World::new(0, |_| Opens::Delay(SECOND * 30)).await;
+    world.deploy(&[(Modified, "a.html")], None).await;
+    assert_eq!(world.settle().await, Some(SECOND * 30));
+    world.pass(SECOND * 10);
+    world.deploy(&[(Modified, "b.html")], None).await;
+    assert_eq!(world.settle().await, Some(SECOND * 20));
+    world.pass(SECOND * 20);
+    assert_eq!(world.settle().await, Some(SECOND * 10));
+    assert_eq!(world.went().await, ["/a.html"]);
+    world.pass(SECOND * 10);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/b.html"]);
+}
+
+#[tokio::test]
+async fn a_gate_that_stays_closed_alarms_and_never_opens_by_itself() {
+    let mut world = World::new(1, Opens::Content).await;
+    world.write("a.html", "new");
+    world.deploy(&[(Modified, "a.html")], None).await;
+    for _ in 0..40 {
+        let pause = world.settle().await.expect("it looks again");
+        assert!(pause <= SECOND * 15);
+        let due = world.clock.server_now().since(world.facts().expect("it waits").since);
+        assert_eq!(world.facts().expect("it waits").alarmed, due >= MINUTE * 10, "{due:?}");
+        world.pass(SECOND * 15);
+    }
+    world.pass(MINUTE * 10);
+    world.settle().await;
+    assert!(world.facts().expect("it waits").alarmed);
+    world.restart();
+    world.pass(MINUTE * 60 * 24);
+    world.settle().await;
+    assert!(world.facts().expect("it waits").alarmed);
+    assert_eq!(world.went().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_echo_follows_what_went_once() {
+    let mut world = World::new(0, |_| Opens::Settled).await;
+    world.settings.gate.echo = MINUTE;
+    world.restart();
+    world.deploy(&[(Modified, "a.html")], None).await;
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/a.html"]);
+    let due = world.clock.server_now().plus(MINUTE);
+    let early = due.minus(SECOND);
+    assert_eq!(world.store.send_echoes(early).await.expect("sends"), (0, Some(due)));
+    assert_eq!(world.store.send_echoes(due).await.expect("sends"), (1, None));
+    let rows = world.store.outbox(10).await.expect("an outbox");
+    let [(_, Outgoing::Wish(wish))] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((wish.cause.witness, wish.not_before), (Witness::Schedule, due));
+    assert_eq!(world.went().await, ["/a.html"]);
+    assert_eq!(world.store.send_echoes(due).await.expect("sends"), (0, None));
+}
