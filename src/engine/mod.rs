@@ -224,22 +224,7 @@ impl Engine {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
-        for origin in config.origins.values() {
-            let Some(settings) = gate::Settings::of(origin) else {
-                continue;
-            };
-            let gates = Gates::new(
-                settings,
-                store.clone(),
-                clock.clone(),
-                recorded.clone(),
-                facts.clone(),
-            )?;
-            let wake = Arc::new(Notify::new());
-            engine.gates.insert(origin.name.clone(), wake.clone());
-            engine.spawn(format!("gate {}", origin.name), gates, wake, &clock);
-        }
-        gate::let_go_of_others(&store, engine.gates.keys(), clock.server_now()).await?;
+        engine.start_gates(&config, &store, &clock, &facts).await?;
         let mut intakes: Vec<Intake> = Vec::new();
         let mut pushes: Vec<Pushes> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
@@ -247,7 +232,7 @@ impl Engine {
             let mapping = Arc::new(origin.mapping.clone());
             if let Some(settings) = pushes::Settings::of(origin) {
                 let (store, clock) = (store.clone(), clock.clone());
-                let (recorded, stop) = (recorded.clone(), engine.stop.clone());
+                let (recorded, stop) = (engine.recorders(&origin.name), engine.stop.clone());
                 let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop);
                 trees.entry(&origin.account).or_default().add(mapping, of.index());
                 pushes.push(of);
@@ -308,6 +293,27 @@ impl Engine {
             engine.start_intake(intake, &facts);
         }
         Ok(engine)
+    }
+
+    /// Starts the gate of every origin that has one.
+    async fn start_gates(
+        &mut self,
+        config: &Config,
+        store: &Store,
+        clock: &SharedClock,
+        facts: &watch::Sender<Facts>,
+    ) -> Result<(), EngineError> {
+        for origin in config.origins.values() {
+            let Some(settings) = gate::Settings::of(origin) else {
+                continue;
+            };
+            let (store, facts) = (store.clone(), facts.clone());
+            let gates = Gates::new(settings, store, clock.clone(), self.recorded.clone(), facts)?;
+            let wake = Arc::new(Notify::new());
+            self.gates.insert(origin.name.clone(), wake.clone());
+            self.spawn(format!("gate {}", origin.name), gates, wake, clock);
+        }
+        Ok(gate::let_go_of_others(store, self.gates.keys(), clock.server_now()).await?)
     }
 
     /// Starts the loop of an origin that a repository holds.
