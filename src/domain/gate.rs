@@ -103,8 +103,8 @@ pub fn position(answer: &str, waiting: &[Option<CommitId>], tip: Option<&CommitI
 
 /// Returns how long to wait for the next look: from the first bound, doubling to the second.
 #[must_use]
-pub fn pause(last: Option<Duration>, (least, most): (Duration, Duration)) -> Duration {
-    last.map_or(least, |last| (last * 2).min(most))
+pub fn pause(before: Option<Duration>, (first, longest): (Duration, Duration)) -> Duration {
+    before.map_or(first, |before| (before * 2).min(longest))
 }
 
 /// Returns when a person is told that a deploy is complete since `ready_at` and its gate still closed,

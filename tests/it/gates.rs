@@ -24,7 +24,7 @@ use refreshd::domain::push::CommitId;
 use refreshd::domain::watch::Links;
 use refreshd::engine::gate::{Gates, Settings};
 use refreshd::engine::step::Step;
-use refreshd::store::{Gating, Record, Removals, Store};
+use refreshd::store::{Gating, PushEnd, Record, Removals, Store, Tip};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -163,6 +163,16 @@ impl World {
 
     /// Records a deploy as the intake does, and returns it.
     async fn deploy(&mut self, changes: &[(ChangeKind, &str)], commit: Option<CommitId>) -> Deploy {
+        self.deploy_to(changes, commit, None).await
+    }
+
+    /// Records a deploy as a push does that moves the tip.
+    async fn deploy_to(
+        &mut self,
+        changes: &[(ChangeKind, &str)],
+        commit: Option<CommitId>,
+        tip: Option<CommitId>,
+    ) -> Deploy {
         let now = self.clock.server_now();
         self.deploys += 1;
         let open = Deploy {
@@ -172,7 +182,7 @@ impl World {
             closed_at: None,
         };
         let mut outgoing = vec![Outgoing::Deploy(open.clone())];
-        let mut changed = Vec::new();
+        let mut paths = Vec::new();
         for (kind, path) in changes {
             let path = RelPath::new(*path).expect("a path");
             let change = Change { path: path.clone(), kind: *kind, force: false, digest: None };
@@ -180,7 +190,7 @@ impl World {
             let until = now.plus(MINUTE);
             let mapped = mapping.wishes(&open.origin, &change, id, Witness::Watch, now, until);
             outgoing.extend(mapped.made.into_iter().map(Outgoing::Wish));
-            changed.push((*kind, path));
+            paths.push((*kind, path));
         }
         let closed = Deploy { closed_at: Some(now), ..open };
         outgoing.push(Outgoing::Deploy(closed.clone()));
@@ -191,11 +201,14 @@ impl World {
             origin_record: None,
             removals: Removals::default(),
             outgoing,
-            changes: vec![(closed.id.clone(), changed)],
+            changes: vec![(closed.id.clone(), paths)],
             at: now,
             end_bracket: false,
             gate: Some(Gating { commit }),
-            push: None,
+            push: tip.map(|commit| PushEnd {
+                ends: Vec::new(),
+                tip: Some(Tip { place: "here".to_owned(), commit: Some(commit) }),
+            }),
         };
         self.store.record(record).await.expect("it records");
         closed
@@ -309,6 +322,81 @@ async fn content_asks_for_the_bytes_of_now_and_each_deploy_passes_by_itself() {
     world.pass(SECOND * 15);
     assert_eq!(world.settle().await, None);
     assert_eq!(world.went().await, ["/a.html"]);
+}
+
+#[tokio::test]
+async fn content_that_changed_again_is_proven_again() {
+    let mut world = World::new(1, Opens::Content).await;
+    let web = world.webs[0].clone();
+    world.write("a.html", "one");
+    world.write("b.html", "b");
+    web.serve("/a.html", "one");
+    world.deploy(&[(Modified, "a.html"), (Modified, "b.html")], None).await;
+    world.settle().await;
+    assert!(world.why().starts_with("b.html: "), "{}", world.why());
+    // There and back, and the server is in the middle of that.
+    web.serve("/a.html", "two");
+    web.serve("/b.html", "b");
+    world.deploy(&[(Modified, "a.html")], None).await;
+    assert!(world.settle().await.is_some());
+    assert!(world.why().starts_with("a.html: "), "{}", world.why());
+    assert_eq!(world.went().await, Vec::<String>::new());
+    web.serve("/a.html", "one");
+    world.pass(SECOND * 15);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/a.html", "/b.html", "/a.html"]);
+}
+
+/// Runs git in a folder, as nobody in particular.
+fn git(folder: &std::path::Path, words: &[&str]) -> String {
+    let output = std::process::Command::new("git")
+        .args([
+            "-c",
+            "user.name=A",
+            "-c",
+            "user.email=a@example.com",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(words)
+        .current_dir(folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", folder)
+        .output()
+        .expect("git is installed");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+#[tokio::test]
+async fn content_of_a_repository_is_that_of_the_last_commit() {
+    let mut world = World::new(1, Opens::Content).await;
+    let folder = world.path("repository");
+    std::fs::create_dir_all(folder.join("site")).expect("made");
+    git(&folder, &["init", "-q"]);
+    std::fs::write(folder.join("site/a.html"), "new").expect("written");
+    std::os::unix::fs::symlink("a.html", folder.join("site/link.html")).expect("made");
+    git(&folder, &["add", "."]);
+    git(&folder, &["commit", "-q", "-m", "one"]);
+    let tip = CommitId::parse(&git(&folder, &["rev-parse", "HEAD"])).expect("a name");
+    let repository = refreshd::config::Repository { path: folder, fetch_from: None };
+    world.settings.tree = Tree::Repository(repository);
+    world.settings.prefix = RelPath::new("site").expect("a path");
+    world.restart();
+    let changes = [(Modified, "a.html"), (Removed, "gone.html"), (Created, "link.html")];
+    world.deploy_to(&changes, tip.clone(), tip).await;
+    let web = world.webs[0].clone();
+    web.serve("/a.html", "old");
+    web.serve("/gone.html", "still");
+    world.settle().await;
+    assert!(world.why().starts_with("a.html: "), "{}", world.why());
+    let asked = ["www.example.com/a.html", "www.example.com/gone.html"];
+    assert_eq!(web.asked(), asked, "what a link leads to is the checkout's affair");
+    web.serve("/a.html", "new");
+    web.answer("/gone.html", 403);
+    world.pass(SECOND);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/a.html", "/gone.html", "/link.html"]);
 }
 
 #[tokio::test]
@@ -445,7 +533,7 @@ async fn a_command_that_hangs_is_killed_with_all_that_it_started() {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.is_empty() || stat.contains(") Z ")
     };
-    let all_over = || pids.iter().all(|pid| is_over(&pid)).then_some(());
+    let all_over = || pids.iter().all(is_over).then_some(());
     crate::world::wait_for("the end of both", all_over).expect("they end");
 }
 

@@ -39,8 +39,14 @@ pub(super) struct Content {
     changes: BTreeMap<(DeployId, i64), BTreeSet<RelPath>>,
     entries: BTreeMap<RelPath, Entry>,
     of_commit: OfCommit,
-    /// What which server was seen to serve.
-    proven: BTreeMap<(usize, CanonicalUrl), Wanted>,
+    proven: BTreeMap<RelPath, Proven>,
+}
+
+/// At which servers and URLs a path was seen to be served as it is to be.
+#[derive(Debug)]
+struct Proven {
+    wanted: Wanted,
+    at: BTreeSet<(usize, CanonicalUrl)>,
 }
 
 impl Content {
@@ -83,9 +89,7 @@ impl Content {
         for ((number, asks), answers) in (0..).zip(&asks).zip(answers) {
             for (ask, answer) in asks.iter().zip(answers) {
                 match answer {
-                    Ok(()) => {
-                        self.proven.insert((number, ask.url.clone()), ask.wanted.clone());
-                    }
+                    Ok(()) => self.prove(number, ask),
                     Err(why) => {
                         missing.entry(ask.path.clone()).or_insert(why);
                     }
@@ -95,7 +99,22 @@ impl Content {
         Ok(self.judge(waiting, &missing))
     }
 
-    /// Reads what changed in deploys, once each.
+    fn prove(&mut self, server: usize, ask: &Ask<'_>) {
+        let new = || Proven { wanted: ask.wanted.clone(), at: BTreeSet::new() };
+        let proven = self.proven.entry(ask.path.clone()).or_insert_with(new);
+        if proven.wanted != *ask.wanted {
+            *proven = new();
+        }
+        proven.at.insert((server, ask.url.clone()));
+    }
+
+    fn is_proven(&self, server: usize, ask: &Ask<'_>) -> bool {
+        self.proven.get(ask.path).is_some_and(|proven| {
+            proven.wanted == *ask.wanted && proven.at.contains(&(server, ask.url.clone()))
+        })
+    }
+
+    /// Reads what changed in deploys, once each: what changed again is to be proven again.
     async fn read_changes(
         &mut self,
         store: &Store,
@@ -104,11 +123,13 @@ impl Content {
         let mut changes = BTreeMap::new();
         for gated in waiting {
             let key = (gated.deploy.clone(), gated.through);
-            let paths = match self.changes.remove(&key) {
-                Some(paths) => paths,
-                None => {
-                    store.changes(&gated.deploy).await?.into_iter().map(|(_, path)| path).collect()
-                }
+            let paths = if let Some(paths) = self.changes.remove(&key) {
+                paths
+            } else {
+                let found = store.changes(&gated.deploy).await?;
+                let paths: BTreeSet<RelPath> = found.into_iter().map(|(_, path)| path).collect();
+                self.proven.retain(|path, _| !paths.contains(path));
+                paths
             };
             changes.insert(key, paths);
         }
@@ -126,7 +147,7 @@ impl Content {
             .iter()
             .flat_map(|(path, urls, wanted)| urls.iter().map(move |url| Ask { path, url, wanted }));
         asks.filter(|ask| matches!(ask.wanted, Wanted::File(..) | Wanted::Nothing))
-            .filter(|ask| self.proven.get(&(server, ask.url.clone())) != Some(ask.wanted))
+            .filter(|ask| !self.is_proven(server, ask))
             .collect()
     }
 
@@ -191,25 +212,25 @@ async fn ask_one(server: &Server, ask: &Ask<'_>) -> Result<(), Problem> {
         _ => 0,
     };
     let (name, host) = (server.name(), ask.url.host());
-    let served = server.served(ask.url, most).await.map_err(|why| Problem {
+    let answer = server.served(ask.url, most).await.map_err(|why| Problem {
         why: format!("{name} does not answer for {host}: {why}"),
         is_silent: true,
     })?;
-    let status = served.status;
+    let status = answer.status;
     match ask.wanted {
         Wanted::Nothing if matches!(status, 403 | 404 | 410) => Ok(()),
         Wanted::Nothing => {
             differs(format!("{name} still serves it for {host}, with status {status}"))
         }
         _ if status != 200 => differs(format!("{name} answers for {host} with status {status}")),
-        Wanted::File(_, Some(size)) if served.length > *size => {
+        Wanted::File(_, Some(size)) if answer.length > *size => {
             differs(format!("{name} serves more than its {size} bytes for {host}"))
         }
-        Wanted::File(_, Some(size)) if served.length < *size => {
-            let length = served.length;
+        Wanted::File(_, Some(size)) if answer.length < *size => {
+            let length = answer.length;
             differs(format!("{name} serves {length} instead of its {size} bytes for {host}"))
         }
-        Wanted::File(digest, _) if served.digest != *digest => {
+        Wanted::File(digest, _) if answer.digest != *digest => {
             differs(format!("{name} serves other bytes for {host}"))
         }
         _ => Ok(()),

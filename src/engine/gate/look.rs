@@ -4,7 +4,6 @@ use super::{Gates, Look};
 use crate::config::Tree;
 use crate::domain::gate::{GateCommand, Opens, position};
 use crate::domain::path::escape;
-use crate::domain::push::CommitId;
 use crate::domain::time::Timestamp;
 use crate::domain::url::CanonicalUrl;
 use crate::probe::command;
@@ -91,29 +90,15 @@ impl Gates {
                 Err(why) => return closed(why),
             }
         }
-        let which: Box<dyn Fn(&[u8]) -> usize> =
-            match &self.settings.tree {
-                Tree::Root(_) => {
-                    match self.version_of_tree(path).await {
-                        Ok(wanted) => Box::new(move |body| {
-                            if trimmed(body) == trimmed(&wanted) { waiting.len() } else { 0 }
-                        }),
-                        Err(why) => return closed(why),
-                    }
-                }
-                Tree::Repository(_) => {
-                    let tip = self.store.tip(&self.settings.origin).await?;
-                    let tip = tip.and_then(|tip| tip.commit);
-                    let commits: Vec<Option<CommitId>> =
-                        waiting.iter().map(|gated| gated.commit.clone()).collect();
-                    Box::new(move |body| {
-                        position(&String::from_utf8_lossy(body), &commits, tip.as_ref())
-                    })
-                }
-            };
-        let positions = bodies.iter().map(|body| which(body));
-        let (server, least) =
-            positions.enumerate().min_by_key(|(_, position)| *position).unwrap_or_default();
+        let positions = match self.positions(path, &bodies, waiting).await? {
+            Ok(positions) => positions,
+            Err(why) => return closed(why),
+        };
+        let (server, least) = positions
+            .into_iter()
+            .enumerate()
+            .min_by_key(|(_, position)| *position)
+            .unwrap_or_default();
         let opens = waiting.iter().take(least).cloned().collect();
         let name = self.servers.get(server).map(Server::name).unwrap_or_default();
         let body = bodies.get(server).map(|body| trimmed(body)).unwrap_or_default();
@@ -130,9 +115,26 @@ impl Gates {
         })
     }
 
-    /// Returns the file of the tree that says its version.
-    async fn version_of_tree(&self, path: &str) -> Result<Vec<u8>, String> {
-        files::read(&self.settings, path, MOST_VERSION).await
+    /// Returns how many of the waiting deploys each server has, by what it answered; the inner error says
+    /// why that can't be told.
+    async fn positions(
+        &self,
+        path: &str,
+        bodies: &[Vec<u8>],
+        waiting: &[GatedDeploy],
+    ) -> Result<Result<Vec<usize>, String>, StoreError> {
+        if let Tree::Root(_) = &self.settings.tree {
+            let file = files::read(&self.settings, path, MOST_VERSION).await;
+            let has = |file: &[u8], body: &[u8]| trimmed(body) == trimmed(file);
+            let of = |file: Vec<u8>| {
+                bodies.iter().map(|body| if has(&file, body) { waiting.len() } else { 0 }).collect()
+            };
+            return Ok(file.map(of));
+        }
+        let tip = self.store.tip(&self.settings.origin).await?.and_then(|tip| tip.commit);
+        let commits: Vec<_> = waiting.iter().map(|gated| gated.commit.clone()).collect();
+        let of = |body: &Vec<u8>| position(&String::from_utf8_lossy(body), &commits, tip.as_ref());
+        Ok(Ok(bodies.iter().map(of).collect()))
     }
 }
 
