@@ -75,7 +75,8 @@ async fn is_ours(socket: &Path, config: &Config) -> Result<(), String> {
     }
 }
 
-async fn try_one(
+/// Asks on one socket; an error says why there is no answer.
+pub(super) async fn try_one(
     socket: &Path,
     path: &str,
     body: Option<&impl Serialize>,

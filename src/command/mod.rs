@@ -22,6 +22,8 @@ mod doctor;
 mod explain;
 mod gate;
 mod history;
+mod hook;
+mod hooks;
 mod index;
 mod pause;
 mod plan;
@@ -129,6 +131,10 @@ enum Command {
     Wait(wait::Args),
     /// Write down what changed in which deploy, as `simulate` reads it.
     History(history::Args),
+    /// What a git repository's own hooks run.
+    Hook(hook::Args),
+    /// List what hooks told of pushes and what became of it, show one, or do it once more.
+    Hooks(hooks::Args),
     /// Show how far the index of each origin is: on a terminal until every file has a digest.
     Index(index::Args),
     /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
@@ -194,6 +200,8 @@ pub fn main() -> ExitCode {
             Command::Deploy(args) => deploy::run(args, &mut printer).await,
             Command::Wait(args) => wait::run(args, clock, &mut printer).await,
             Command::History(args) => history::run(args, clock, &mut printer).await,
+            Command::Hook(args) => hook::run(args, clock, &mut printer).await,
+            Command::Hooks(args) => hooks::run(args, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,

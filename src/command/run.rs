@@ -22,9 +22,11 @@ use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
 use crate::source::HintSender;
 use crate::store::Store;
+use crate::web::announce::Announcements;
 use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk};
 
 use super::control::SOCKET;
+use super::doctor::who::entry;
 use super::{ConfigArg, Exit, Failed, Printer, check};
 
 /// Arguments of `refreshd run`.
@@ -36,6 +38,8 @@ pub(super) struct Args {
 
 /// The database of a state directory: index, outbox and journal.
 const DATABASE: &str = "refreshd.db";
+/// Where repositories tell of pushes, beside the control socket.
+const HOOK_SOCKET: &str = "hook.sock";
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) async fn run(
@@ -102,7 +106,7 @@ fn ended_unasked(error: &EngineError) -> Failed {
 /// A running daemon: the engine, its control socket, and the lock that makes it the only one.
 pub(super) struct Daemon {
     engine: Engine,
-    socket: PathBuf,
+    sockets: [PathBuf; 2],
     /// Held until the end.
     _lock: StateLock,
 }
@@ -122,10 +126,14 @@ impl Daemon {
         let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
-        let listener = bind(&socket)?;
+        let listener = bind(&socket, control_mode())?;
         let accounts = desks(&config);
         let origins: Vec<Origin> = config.origins.values().cloned().collect();
         let state_dir = config.state_dir.clone();
+        let mut announcements = announcements(&config, &store, &clock);
+        // Before anyone looks at the repositories: what stood between then and now counts, too.
+        announcements.empty_spools().await;
+        let hook_socket = hook_socket(&config, &socket);
         let mut engine = Engine::start(Parts {
             config,
             clock: clock.clone(),
@@ -142,12 +150,18 @@ impl Daemon {
             clock,
             recorded: engine.recorded(),
             dispatchers: engine.dispatchers(),
+            pushed: engine.pushed(),
             origins: origin_desks(&origins, &engine.doors()),
             accounts,
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
         };
         engine.open_door(listener, desk);
+        if !announcements.repositories.is_empty() {
+            announcements.pushed = engine.pushed();
+            // Whoever may push may connect: the daemon asks who it is.
+            engine.hear_announcements(bind(&hook_socket, 0o666)?, announcements);
+        }
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             origins = origins.len(),
@@ -155,7 +169,7 @@ impl Daemon {
             control = %socket.display(),
             "refreshd started"
         );
-        Ok(Self { engine, socket, _lock: lock })
+        Ok(Self { engine, sockets: [socket, hook_socket], _lock: lock })
     }
 
     /// Returns what the engine knows, as it changes.
@@ -167,7 +181,9 @@ impl Daemon {
     /// Closes the door, lets every loop finish its turn, and ends.
     pub(super) async fn shut_down(self) {
         self.engine.shut_down().await;
-        let _ = std::fs::remove_file(&self.socket);
+        for socket in &self.sockets {
+            let _ = std::fs::remove_file(socket);
+        }
     }
 }
 
@@ -295,13 +311,49 @@ fn socket_path(config: &Config) -> PathBuf {
         .unwrap_or_else(|| runtime().unwrap_or_else(|| config.state_dir.clone()).join(SOCKET))
 }
 
-/// Binds the control socket in place of one that a dead daemon left; the state lock is held, so none
-/// lives. In the state directory it is for its owner alone (0600), elsewhere for its group too
-/// (0660).
-fn bind(socket: &Path) -> Result<UnixListener, Failed> {
+/// Where repositories tell of pushes: as configured, else beside the control socket.
+fn hook_socket(config: &Config, control: &Path) -> PathBuf {
+    let beside = || control.with_file_name(HOOK_SOCKET);
+    config.hooks.socket.clone().unwrap_or_else(beside)
+}
+
+/// Returns who takes what repositories tell of pushes.
+fn announcements(config: &Config, store: &Store, clock: &SharedClock) -> Announcements {
+    let mut repositories: BTreeMap<PathBuf, Vec<(OriginName, String)>> = BTreeMap::new();
+    for origin in config.origins.values() {
+        if let (Some(repository), Some(branch)) = (origin.repository(), &origin.branch) {
+            let of = repositories.entry(repository.path.clone()).or_default();
+            of.push((origin.name.clone(), branch.clone()));
+        }
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let uid = |user: &String| {
+        let field = || entry(&passwd, user)?.get(2)?.parse().ok();
+        let uid = user.parse().ok().or_else(field);
+        if uid.is_none() {
+            tracing::error!(user, "`users` in [hooks] names nobody that /etc/passwd knows");
+        }
+        uid
+    };
+    Announcements {
+        store: store.clone(),
+        clock: clock.clone(),
+        repositories,
+        users: config.hooks.users.iter().filter_map(uid).collect(),
+        pushed: BTreeMap::new(),
+    }
+}
+
+/// In the state directory the control socket is for its owner alone, elsewhere for its group too.
+fn control_mode() -> u32 {
+    if std::env::var_os("RUNTIME_DIRECTORY").is_some() { 0o660 } else { 0o600 }
+}
+
+/// Binds a socket in place of one that a dead daemon left; the state lock is held, so none lives.
+fn bind(socket: &Path, mode: u32) -> Result<UnixListener, Failed> {
     let problem = |error: std::io::Error| {
         let message = format!(
-            "the control socket {} could not be made: {error}\ncheck that its directory exists and is writable, or set `control_socket`",
+            "the socket {} could not be made: {error}\ncheck that its directory exists and is writable, or set `control_socket`, or `socket` in [hooks]",
             socket.display()
         );
         Failed::new(Exit::Io, message)
@@ -311,8 +363,6 @@ fn bind(socket: &Path) -> Result<UnixListener, Failed> {
         _ => {}
     }
     let listener = UnixListener::bind(socket).map_err(problem)?;
-    let under_systemd = std::env::var_os("RUNTIME_DIRECTORY").is_some();
-    let mode = if under_systemd { 0o660 } else { 0o600 };
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode)).map_err(problem)?;
     Ok(listener)
 }

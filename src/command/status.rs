@@ -69,6 +69,15 @@ fn render(status: &Value, config: &Config) -> String {
             let _ = writeln!(text, "  note: {note}");
         }
     }
+    let (open, failed) = (&status["deliveries"]["open"], &status["deliveries"]["failed"]);
+    if [open, failed].iter().any(|number| number.as_u64().is_some_and(|number| number > 0)) {
+        let (open, failed) = (number(open), number(failed));
+        let option = config_option(&config.path);
+        let _ = writeln!(
+            text,
+            "deliveries of hooks: {open} open, {failed} failed; which: refreshd hooks list --open{option}"
+        );
+    }
     let intents = &status["intents"];
     let _ = writeln!(
         text,

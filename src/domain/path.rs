@@ -22,6 +22,14 @@ pub struct PathError {
     reason: &'static str,
 }
 
+impl PathError {
+    /// Returns the reason alone.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl RelPath {
     /// The root itself.
     #[must_use]

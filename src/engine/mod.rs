@@ -25,6 +25,7 @@ use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
+use crate::web::announce::Announcements;
 use crate::web::{self, Desk};
 
 pub mod account;
@@ -125,6 +126,17 @@ impl Turn for Keys {
 
     async fn turn(&mut self) -> Result<Step, EngineError> {
         Ok(self.step().await)
+    }
+}
+
+/// Looks at what repositories could not tell while they were not listened to.
+struct Spools(Announcements);
+
+#[async_trait]
+impl Turn for Spools {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.0.empty_spools().await;
+        Ok(Step::Idle { until: Some(self.0.clock.server_now().plus(LONGEST_SLEEP)) })
     }
 }
 
@@ -300,6 +312,24 @@ impl Engine {
             let served = web::serve(listener, desk, stop).await;
             ("door".to_owned(), served.map_err(EngineError::Door))
         });
+    }
+
+    /// Hears what repositories tell of pushes, and looks once a minute at what they could not tell.
+    pub fn hear_announcements(&mut self, listener: UnixListener, announcements: Announcements) {
+        let clock = announcements.clock.clone();
+        let spools = Spools(announcements.clone());
+        self.spawn("spools".to_owned(), spools, Arc::new(Notify::new()), &clock);
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = web::announce::serve(listener, announcements, stop).await;
+            ("hook socket".to_owned(), served.map_err(EngineError::Door))
+        });
+    }
+
+    /// Returns the wake-ups of those who look at the pushes of each origin.
+    #[must_use]
+    pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        BTreeMap::new()
     }
 
     /// Returns what the engine knows, as it changes.

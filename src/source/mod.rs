@@ -16,12 +16,14 @@ use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::intent::Wish;
 use crate::domain::path::RelPath;
 
+pub mod announce;
 pub mod git;
 pub mod look;
 pub mod mounts;
 pub mod root;
 pub mod scan;
 pub mod watch;
+pub mod webhook;
 
 /// Tells whether a path is no concern of an origin; the second argument says that it is a directory.
 /// What lies in an excluded directory is excluded too.

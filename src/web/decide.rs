@@ -19,7 +19,7 @@ use super::Desk;
 use super::wishes::Refused;
 
 /// The uid that a user namespace shows for users it does not know (`user_namespaces(7)`).
-const NOBODY: u32 = 65_534;
+pub(super) const NOBODY: u32 = 65_534;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 }
 
 impl Peer {
+    /// Returns the user who asks, if that can be told.
+    pub(super) const fn uid(self) -> Option<u32> {
+        self.0
+    }
+
     /// Names who asks, for the record.
     pub(super) fn name(self) -> String {
         match self.0 {

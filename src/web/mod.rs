@@ -27,8 +27,10 @@ use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
 
+pub mod announce;
 pub mod baseline;
 pub mod decide;
+pub mod deliveries;
 pub mod deploy;
 pub mod gate;
 pub mod history;
@@ -87,6 +89,8 @@ pub struct Desk {
     pub recorded: Arc<Notify>,
     /// Wake the dispatchers after a person approved or resumed.
     pub dispatchers: Vec<Arc<Notify>>,
+    /// Wakes who looks at the pushes of each origin.
+    pub pushed: BTreeMap<OriginName, Arc<Notify>>,
     /// The origins.
     pub origins: BTreeMap<OriginName, OriginDesk>,
     /// The accounts.
@@ -112,6 +116,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/deploy", post(deploy::answer))
         .route("/deploys", post(deploy::tell))
         .route("/history", post(history::answer))
+        .route("/deliveries", post(deliveries::answer))
+        .route("/replay", post(deliveries::replay))
         .with_state(desk)
 }
 
@@ -125,7 +131,16 @@ pub async fn serve(
     desk: Desk,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let service = router(desk).into_make_service_with_connect_info::<decide::Peer>();
+    serve_router(listener, router(desk), stop).await
+}
+
+/// Serves routes on a unix socket until told to stop.
+async fn serve_router(
+    listener: UnixListener,
+    router: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<decide::Peer>();
     let served =
         axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {

@@ -38,6 +38,8 @@ pub struct Status {
     pub intents: Counts,
     /// What is recorded and not yet accepted by the journal.
     pub outbox: u64,
+    /// Deliveries of hooks.
+    pub deliveries: Deliveries,
     /// By account and kind.
     pub quota: BTreeMap<AccountName, BTreeMap<&'static str, Quota>>,
     /// How the day of each account stands: what is kept for whom, foreign spending, the forecast.
@@ -56,6 +58,15 @@ pub struct Status {
     pub reasons: Vec<Alike>,
     /// Waiting and failed intents, but for those held, newest first, with their reasons.
     pub attention: Vec<Shown>,
+}
+
+/// How deliveries stand, of those that are kept.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Deliveries {
+    /// How many are looked at, or will be.
+    pub open: u64,
+    /// How many came to nothing.
+    pub failed: u64,
 }
 
 /// A day's allowance.
@@ -114,6 +125,8 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
     let reasons = desk.journal.reasons(None, REASONS).await?;
     // What leaves the outbox meanwhile is among the intents then: nothing on its way is in neither.
     let outbox = desk.store.outbox_len().await.unwrap_or_default();
+    let (open, failed) = desk.store.delivery_counts().await.unwrap_or_default();
+    let deliveries = Deliveries { open, failed };
     Ok(Status {
         ready: facts.ready,
         version: env!("CARGO_PKG_VERSION"),
@@ -122,6 +135,7 @@ async fn status(desk: &Desk) -> Result<Status, JournalError> {
         origins: facts.origins,
         intents: desk.journal.counts().await?,
         outbox,
+        deliveries,
         quota,
         treasury,
         accounts: facts.accounts,

@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod agree;
+mod announce;
 mod churn;
 mod commands;
 mod config;
@@ -13,6 +14,7 @@ mod edge;
 mod faults;
 mod flat;
 mod flow;
+mod forges;
 mod gated;
 mod gates;
 mod generator;

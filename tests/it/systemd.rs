@@ -7,6 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const UNIT: &str = include_str!("../../systemd/refreshd.service");
+const GIT: &str = include_str!("../../systemd/refreshd-git.conf");
 const FANOTIFY: &str = include_str!("../../systemd/refreshd-fanotify.conf");
 const USERS: &str = include_str!("../../systemd/refreshd.sysusers");
 
@@ -59,10 +60,10 @@ fn the_unit_is_verified_in_silence() {
     }
 }
 
-/// A root with the unit and the drop-in for fanotify.
+/// A root with the unit and a drop-in.
 fn install_with(drop_in: &str) -> TempDir {
     let root = install(UNIT);
-    let place = "etc/systemd/system/refreshd.service.d/fanotify.conf";
+    let place = "etc/systemd/system/refreshd.service.d/more.conf";
     write(root.path(), place, drop_in, 0o644);
     root
 }
@@ -87,6 +88,20 @@ fn the_drop_in_for_fanotify_gives_away_no_more_than_it_needs() {
     let arguments =
         ["security", "--offline=yes", "--threshold=19", "--no-pager", "refreshd.service"];
     let root = install_with(FANOTIFY);
+    if let Some((good, stderr)) = run(test, &root, "systemd-analyze", &arguments) {
+        assert!(good, "{stderr}");
+    }
+}
+
+#[test]
+fn the_drop_in_for_git_is_verified_in_silence_and_costs_little() {
+    let test = "the_drop_in_for_git_is_verified_in_silence_and_costs_little";
+    let root = install_with(GIT);
+    if let Some(result) = run(test, &root, "systemd-analyze", &["verify", "refreshd.service"]) {
+        assert_eq!(result, (true, String::new()));
+    }
+    let arguments =
+        ["security", "--offline=yes", "--threshold=13", "--no-pager", "refreshd.service"];
     if let Some((good, stderr)) = run(test, &root, "systemd-analyze", &arguments) {
         assert!(good, "{stderr}");
     }

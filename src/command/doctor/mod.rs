@@ -24,12 +24,13 @@ use who::Who;
 mod cdn;
 mod clock;
 mod finding;
+mod hooks;
 mod kernel;
 mod mounts;
 mod place;
 mod tree;
 mod unit;
-mod who;
+pub(super) mod who;
 
 #[cfg(test)]
 mod tests;
@@ -124,6 +125,7 @@ async fn look(config: &Config, clock: &SharedClock, findings: &mut Vec<Finding>)
     }
     findings.extend(limits(config, directories));
     findings.extend(place::state(&config.state_dir, &who));
+    findings.extend(hooks::look(config, &who));
     findings.push(clock::look());
     for account in config.accounts.values() {
         if let Place::Files(files) = &account.credentials.place {

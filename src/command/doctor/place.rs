@@ -81,13 +81,27 @@ pub(super) fn room(free: u64, inodes: Option<u64>) -> Vec<Finding> {
 /// Looks at the key files of an account. That they hold a key is seen when it is used.
 pub(super) fn keys(account: &AccountName, files: &KeyFiles, who: &Who) -> Vec<Finding> {
     let about = format!("key files of {account}");
+    let token = files.security_token.iter().map(|path| (path.as_path(), true));
+    let files = [(files.key_id.as_path(), false), (files.secret.as_path(), true)];
+    let stops = "the daemon does not start";
+    let stolen = "whoever reads it can do in your name what the key may";
+    secrets(&about, files.into_iter().chain(token), (stops, stolen), who)
+}
+
+/// Looks at files, of which some hold a secret; what it costs when one is not there, and when others may
+/// read it.
+pub(super) fn secrets<'f>(
+    about: &str,
+    files: impl Iterator<Item = (&'f Path, bool)>,
+    (stops, stolen): (&str, &str),
+    who: &Who,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let token = files.security_token.iter().map(|path| (path, true));
-    for (path, secret) in [(&files.key_id, false), (&files.secret, true)].into_iter().chain(token) {
+    for (path, secret) in files {
         let shown = path.display();
         if path.is_relative() {
             let why = format!("{shown} is known inside the unit only");
-            findings.push(Finding::not_checked(&about, why).mend(
+            findings.push(Finding::not_checked(about, why).mend(
                 "ask again with the directory of the key files: \
                  CREDENTIALS_DIRECTORY=/etc/refreshd/credentials refreshd doctor",
             ));
@@ -97,13 +111,13 @@ pub(super) fn keys(account: &AccountName, files: &KeyFiles, who: &Who) -> Vec<Fi
             Ok(metadata) => metadata,
             Err(error) if who.sees_more() && error.kind() == ErrorKind::PermissionDenied => {
                 let what = format!("{shown}: {error}");
-                findings.push(Finding::not_checked(&about, what).mend(AS_ROOT));
+                findings.push(Finding::not_checked(about, what).mend(AS_ROOT));
                 continue;
             }
             Err(error) => {
                 findings.push(
-                    Finding::broken(&about, format!("{shown} can't be looked at: {error}"))
-                        .costs("the daemon does not start")
+                    Finding::broken(about, format!("{shown} can't be looked at: {error}"))
+                        .costs(stops)
                         .mend(format!(
                             "(umask 077; cat > {shown})   # paste the value, Enter, Ctrl-D"
                         )),
@@ -114,8 +128,8 @@ pub(super) fn keys(account: &AccountName, files: &KeyFiles, who: &Who) -> Vec<Fi
         if secret && metadata.mode() & 0o007 != 0 {
             let (what, mode) = ("is open to every user of this machine", metadata.mode() & 0o777);
             findings.push(
-                Finding::broken(&about, format!("{shown} {what} (mode {mode:04o})"))
-                    .costs("whoever reads it can do in your name what the key may")
+                Finding::broken(about, format!("{shown} {what} (mode {mode:04o})"))
+                    .costs(stolen)
                     .mend(format!("chmod 0600 {shown}")),
             );
         }
@@ -124,8 +138,8 @@ pub(super) fn keys(account: &AccountName, files: &KeyFiles, who: &Who) -> Vec<Fi
         if !handed && (who.stopped_at(path).is_some() || !who.may_read(path, &metadata)) {
             let user = &who.name;
             findings.push(
-                Finding::broken(&about, format!("{shown} can't be read by {}", who.title()))
-                    .costs("the daemon does not start")
+                Finding::broken(about, format!("{shown} can't be read by {}", who.title()))
+                    .costs(stops)
                     .mend(format!("chown {user} {shown}   # or LoadCredential= in the unit")),
             );
         }

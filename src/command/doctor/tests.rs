@@ -1,5 +1,8 @@
 //! The words of findings, as an operator reads them.
 
+use std::os::unix::fs::PermissionsExt;
+
+use super::finding::Level;
 use super::*;
 use crate::domain::own::CdnDomain;
 use crate::domain::verdict::{Failure, Reached};
@@ -146,4 +149,41 @@ fn what_a_daemon_says_of_itself_is_repeated() {
     let findings = daemon(&status, Some(7));
     let text = finding::render(&findings).replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn hooks_that_nobody_reaches_or_that_prove_little_are_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "a secret\n").expect("a file");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+    let found = |listen: &str, hook: &str| {
+        let text = format!(
+            "state_dir = \"/nowhere\"\n[account.main]\nendpoint = \"http://127.0.0.1:9\"\n\
+             [origin.www]\nroot = \"/srv/www\"\ndomains = [\"https://www.example.com\"]\n\
+             [hooks]\nlisten = \"{listen}\"\n{hook}"
+        );
+        let config = Config::parse(&text, Path::new("x.toml"), None);
+        let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let found = hooks::look(&config, &Who::own());
+        found.into_iter().map(|one| (one.level, one.what)).collect::<Vec<_>>()
+    };
+    let hook = |provider: &str| {
+        let secret = secret.display();
+        format!("[hook.h]\nprovider = \"{provider}\"\nsecret_files = [\"{secret}\"]\n")
+    };
+    let well = (Level::Ok, "they are there, and closed to others".to_owned());
+    assert_eq!(found("", ""), []);
+    assert_eq!(found("127.0.0.1:1", &hook("github")), std::slice::from_ref(&well));
+    let unheard = (Level::Broken, "there are hooks, and nothing listens for them".to_owned());
+    assert_eq!(found("", &hook("github")), [unheard, well.clone()]);
+    let open = (Level::Advice, "0.0.0.0:1 is open to others, without TLS".to_owned());
+    let weak = (Level::Advice, "its token proves who sends, not what is sent".to_owned());
+    assert_eq!(found("0.0.0.0:1", &hook("gitlab-token")), [open, well, weak]);
+    let idle = (Level::Advice, "something listens for hooks, and there are none".to_owned());
+    assert_eq!(found("127.0.0.1:1", ""), [idle]);
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).expect("its mode");
+    let (level, what) = found("127.0.0.1:1", &hook("github")).remove(0);
+    assert_eq!(level, Level::Broken);
+    assert!(what.contains("is open to every user of this machine"), "{what}");
 }

@@ -162,7 +162,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// Returns the fields of an entry of `/etc/passwd` or `/etc/group`, by name.
-fn entry<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
+pub(in crate::command) fn entry<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
     let mut entries = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     entries.find(|fields| fields.first() == Some(&name))
 }

@@ -1,0 +1,197 @@
+//! `POST /announce` on the hook socket: a repository's own hook tells of a push.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::extract::State;
+use axum::extract::connect_info::ConnectInfo;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use tokio::net::UnixListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::decide::{NOBODY, Peer};
+use super::wishes::Refused;
+use crate::clock::SharedClock;
+use crate::domain::names::{HookName, OriginName};
+use crate::domain::push::concerned;
+use crate::source::announce::{Announcement, LONGEST, left};
+use crate::store::{Delivery, Store, StoreError};
+
+/// What announcements are listed under among the deliveries.
+const HOOK: &str = "post-receive";
+
+/// Takes announcements.
+#[derive(Clone)]
+pub struct Announcements {
+    /// Where they are written down.
+    pub store: Store,
+    /// The time.
+    pub clock: SharedClock,
+    /// By the path of a repository as it is configured: the origins that it holds, each with the ref
+    /// that is served.
+    pub repositories: BTreeMap<PathBuf, Vec<(OriginName, String)>>,
+    /// Users who may announce besides root, this process's own and a repository's owner.
+    pub users: Vec<u32>,
+    /// Wakes who looks at an origin's pushes.
+    pub pushed: BTreeMap<OriginName, Arc<Notify>>,
+}
+
+/// Why an announcement is not taken.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("it is no announcement: {0}")]
+    Unreadable(String),
+    #[error("{0} is no repository of an origin; name it as its `repository`")]
+    Unknown(String),
+    #[error(
+        "the user who announced can't be told apart: the unit's PrivateUsers= hides it; install the \
+         drop-in refreshd-git.conf"
+    )]
+    Hidden,
+    #[error(
+        "uid {uid} may not announce pushes to {repository}; add the user to `users` in [hooks]"
+    )]
+    Stranger { uid: u32, repository: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Refusal {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Hidden | Self::Stranger { .. } => StatusCode::FORBIDDEN,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Serves the hook socket until told to stop.
+pub async fn serve(
+    listener: UnixListener,
+    announcements: Announcements,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let limit = DefaultBodyLimit::max(usize::try_from(LONGEST).unwrap_or(usize::MAX));
+    let router =
+        Router::new().route("/announce", post(answer)).layer(limit).with_state(announcements);
+    super::serve_router(listener, router, stop).await
+}
+
+/// Answers `POST /announce`: 202 once it is written down, 400, 403 or 404 when it never will be, 503
+/// when it could not be.
+async fn answer(
+    State(announcements): State<Announcements>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(announcement): Json<Announcement>,
+) -> Response {
+    match announcements.take(&announcement, peer.uid()).await {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(refusal) => {
+            tracing::warn!(repository = %shown(&announcement.repository), %refusal, "an announcement was refused");
+            let problems = vec![refusal.to_string()];
+            (refusal.status(), Json(Refused { problems })).into_response()
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().take(512).collect()
+}
+
+impl Announcements {
+    /// Empties the spool of every repository into the inbox. What can't be taken stays and is said.
+    pub async fn empty_spools(&self) {
+        for path in self.repositories.keys() {
+            let found = match left(&git_directory(path)) {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::warn!(repository = %path.display(), %error, "the spool can't be read");
+                    continue;
+                }
+            };
+            for left in found {
+                let taken = match &left.announcement {
+                    Ok(announcement) => {
+                        self.take(announcement, Some(left.uid)).await.map_err(|e| e.to_string())
+                    }
+                    Err(why) => Err(why.clone()),
+                };
+                let file = shown(&left.file);
+                match taken.map(|()| std::fs::remove_file(&left.file)) {
+                    Ok(Ok(())) => {
+                        tracing::info!(file, "a push that was announced meanwhile was taken over");
+                    }
+                    // It is known by its id, and the repository's next push removes it.
+                    Ok(Err(error)) => tracing::debug!(file, %error, "it can't be removed"),
+                    Err(why) => tracing::warn!(file, why, "what was left in a spool is refused"),
+                }
+            }
+        }
+    }
+
+    /// Writes an announcement down, if this user may make it.
+    async fn take(&self, announcement: &Announcement, uid: Option<u32>) -> Result<(), Refusal> {
+        if !announcement.has_plain_id() {
+            return Err(Refusal::Unreadable("its id is no plain word".to_owned()));
+        }
+        let pushes = announcement.pushes().map_err(|bad| Refusal::Unreadable(bad.to_string()))?;
+        let named = std::fs::canonicalize(&announcement.repository).ok();
+        let known = self.repositories.iter().find(|(path, _)| {
+            named.is_some() && std::fs::canonicalize(git_directory(path)).ok() == named
+        });
+        let repository = shown(&announcement.repository);
+        let Some(((path, origins), named)) = known.zip(named) else {
+            return Err(Refusal::Unknown(repository));
+        };
+        let owner = named.metadata().ok().map(|metadata| metadata.uid());
+        match uid {
+            Some(0) => {}
+            Some(uid) if uid == rustix::process::geteuid().as_raw() => {}
+            Some(uid) if self.users.contains(&uid) => {}
+            None | Some(NOBODY) => return Err(Refusal::Hidden),
+            Some(uid) if Some(uid) == owner => {}
+            Some(uid) => return Err(Refusal::Stranger { uid, repository }),
+        }
+        let named: Vec<_> =
+            origins.iter().map(|(origin, branch)| (origin, Some(branch.as_str()))).collect();
+        let (concerned, why) = concerned(&pushes, &named);
+        let woken: Vec<OriginName> = concerned.iter().map(|(origin, _)| origin.clone()).collect();
+        let body = serde_json::to_vec(announcement)
+            .map_err(|error| Refusal::Unreadable(error.to_string()))?;
+        let delivery = Delivery {
+            hook: HookName::from(HOOK),
+            key: announcement.id.clone(),
+            at: self.clock.server_now(),
+            event: "push".to_owned(),
+            source: uid.map_or_else(String::new, |uid| format!("uid {uid}")),
+            content_type: "application/json".to_owned(),
+            body,
+            pushes: concerned,
+            why,
+        };
+        let delivered = self.store.receive(vec![delivery]).await?;
+        let id = delivered.first().map(|delivered| delivered.id.0);
+        tracing::info!(delivery = id, repository = %path.display(), "a push was announced");
+        for origin in woken {
+            if let Some(pushed) = self.pushed.get(&origin) {
+                pushed.notify_one();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the directory that git keeps a repository in: of a clone, the one in its work tree.
+fn git_directory(path: &Path) -> PathBuf {
+    let inner = path.join(".git");
+    if inner.is_dir() { inner } else { path.to_owned() }
+}
