@@ -179,8 +179,8 @@ async fn web_servers_show_their_hosts_certificates() {
     let servers = Servers { urls: vec![url], timeout: Duration::from_secs(60) };
     let server = Server::all(&servers).expect("a client").remove(0);
     let at = |host: &str| CanonicalUrl::parse(&format!("https://{host}/page.html")).expect("a URL");
-    let served = server.served(&at("gateway.example"), 8).await.expect("an answer");
-    assert_eq!((served.status, served.length), (200, 8));
+    let answer = server.served(&at("gateway.example"), 8).await.expect("an answer");
+    assert_eq!((answer.status, answer.length), (200, 8));
     let why = server.served(&at("www.example.com"), 8).await.expect_err("another's certificate");
     assert!(why.contains("invalid peer certificate"), "{why}");
 }
