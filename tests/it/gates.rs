@@ -368,21 +368,53 @@ fn git(folder: &std::path::Path, words: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }
 
-#[tokio::test]
-async fn content_of_a_repository_is_that_of_the_last_commit() {
-    let mut world = World::new(1, Opens::Content).await;
+/// Makes a repository the origin, which serves its directory `site`.
+fn repository(world: &mut World) -> PathBuf {
     let folder = world.path("repository");
     std::fs::create_dir_all(folder.join("site")).expect("made");
     git(&folder, &["init", "-q"]);
-    std::fs::write(folder.join("site/a.html"), "new").expect("written");
-    std::os::unix::fs::symlink("a.html", folder.join("site/link.html")).expect("made");
-    git(&folder, &["add", "."]);
-    git(&folder, &["commit", "-q", "-m", "one"]);
-    let tip = CommitId::parse(&git(&folder, &["rev-parse", "HEAD"])).expect("a name");
-    let repository = refreshd::config::Repository { path: folder, fetch_from: None };
+    let repository = refreshd::config::Repository { path: folder.clone(), fetch_from: None };
     world.settings.tree = Tree::Repository(repository);
     world.settings.prefix = RelPath::new("site").expect("a path");
     world.restart();
+    folder
+}
+
+fn commit_all(folder: &std::path::Path) -> Option<CommitId> {
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "-q", "--allow-empty", "-m", "one more"]);
+    CommitId::parse(&git(folder, &["rev-parse", "HEAD"])).expect("a name")
+}
+
+#[tokio::test]
+async fn a_server_may_name_a_commit_that_changed_nothing_here() {
+    let mut world = World::new(1, version).await;
+    let folder = repository(&mut world);
+    let commits: Vec<_> = (0..4).map(|_| commit_all(&folder)).collect();
+    world.deploy(&[(Modified, "a.html")], commits[0].clone()).await;
+    world.deploy_to(&[(Modified, "b.html")], commits[2].clone(), commits[3].clone()).await;
+    let web = world.webs[0].clone();
+    let between = commits[1].as_ref().expect("a commit");
+    web.serve("/version.txt", between.short());
+    world.settle().await;
+    assert_eq!(world.went().await, Vec::<String>::new(), "which commit that is nobody says");
+    web.serve("/version.txt", between.as_str());
+    world.pass(SECOND * 15);
+    assert!(world.settle().await.is_some(), "the newer one waits");
+    assert_eq!(world.went().await, ["/a.html"]);
+    web.serve("/version.txt", commits[3].as_ref().expect("a commit").short());
+    world.pass(SECOND * 15);
+    assert_eq!(world.settle().await, None, "the last one has all");
+    assert_eq!(world.went().await, ["/b.html"]);
+}
+
+#[tokio::test]
+async fn content_of_a_repository_is_that_of_the_last_commit() {
+    let mut world = World::new(1, Opens::Content).await;
+    let folder = repository(&mut world);
+    std::fs::write(folder.join("site/a.html"), "new").expect("written");
+    std::os::unix::fs::symlink("a.html", folder.join("site/link.html")).expect("made");
+    let tip = commit_all(&folder);
     let changes = [(Modified, "a.html"), (Removed, "gone.html"), (Created, "link.html")];
     world.deploy_to(&changes, tip.clone(), tip).await;
     let web = world.webs[0].clone();
@@ -408,6 +440,43 @@ async fn content_asks_for_nothing_that_is_not_served_as_itself() {
     assert_eq!(world.settle().await, None);
     assert_eq!(world.webs[0].asked(), Vec::<String>::new());
     assert_eq!(world.went().await, ["/page.html"]);
+}
+
+#[tokio::test]
+async fn a_tree_that_is_gone_proves_nothing() {
+    let mut world = World::new(1, Opens::Content).await;
+    world.deploy(&[(Removed, "a.html")], None).await;
+    let root = world.path("");
+    std::fs::rename(&root, world.folder.path().join("aside")).expect("moved");
+    world.settle().await;
+    assert!(world.why().starts_with("a.html: "), "{}", world.why());
+    assert_eq!(world.went().await, Vec::<String>::new());
+    std::fs::rename(world.folder.path().join("aside"), root).expect("moved");
+    world.pass(SECOND);
+    assert_eq!(world.settle().await, None);
+    assert_eq!(world.went().await, ["/a.html"]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_ready_is_not_asked_for_everything() {
+    let mut world = World::new(1, Opens::Content).await;
+    let names: Vec<String> = (0..200).map(|number| format!("page{number}.html")).collect();
+    for name in &names {
+        world.write(name, name);
+    }
+    let changes: Vec<_> = names.iter().map(|name| (Modified, name.as_str())).collect();
+    world.deploy(&changes, None).await;
+    world.settle().await;
+    let web = world.webs[0].clone();
+    let asked = web.asked().len();
+    assert!((16..16 + 8).contains(&asked), "those under way are waited for: {asked}");
+    assert!(world.why().contains("answers for www.example.com with status 404"), "{}", world.why());
+    for name in &names {
+        web.serve(&format!("/{name}"), name);
+    }
+    world.pass(SECOND);
+    assert_eq!(world.settle().await, None);
+    assert_eq!((web.asked().len(), world.went().await.len()), (200, 200));
 }
 
 #[tokio::test]

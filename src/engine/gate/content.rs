@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::url::CanonicalUrl;
 use crate::probe::server::Server;
 use crate::probe::together::{self, Asking};
+use crate::source::git::Git;
 use crate::store::{GatedDeploy, Store, StoreError};
 
 /// Requests to one web server at once.
@@ -63,10 +64,14 @@ impl Content {
         let paths: BTreeSet<&RelPath> = self.changes.values().flatten().collect();
         let paths: Vec<RelPath> = paths.into_iter().cloned().collect();
         let wanted = match &settings.tree {
-            Tree::Root(_) => files::of_root(settings, &mut self.entries, paths, now).await,
-            Tree::Repository(_) => {
+            Tree::Root(root) => {
+                let root = (root.clone(), settings.links);
+                files::of_root(root, &mut self.entries, paths, now).await
+            }
+            Tree::Repository(repository) => {
                 let tip = store.tip(&settings.origin).await?.and_then(|tip| tip.commit);
-                files::of_commit(settings, &mut self.of_commit, tip, paths).await
+                let place = (&Git::new(&repository.path), &settings.prefix);
+                files::of_commit(place, &mut self.of_commit, tip, paths).await
             }
         };
         let with_urls = |(path, wanted): (RelPath, Wanted)| {
@@ -91,7 +96,10 @@ impl Content {
                 match answer {
                     Ok(()) => self.prove(number, ask),
                     Err(why) => {
-                        missing.entry(ask.path.clone()).or_insert(why);
+                        let known = missing.entry(ask.path.clone()).or_default();
+                        if known.is_empty() {
+                            *known = why;
+                        }
                     }
                 }
             }

@@ -1,14 +1,18 @@
 //! One look at the origin: what is asked, and what the answers mean.
 
+use std::path::Path;
+
 use super::{Gates, Look};
 use crate::config::Tree;
-use crate::domain::gate::{GateCommand, Opens, position};
+use crate::domain::gate::{GateCommand, Opens, named_whole, position};
 use crate::domain::path::escape;
+use crate::domain::push::CommitId;
 use crate::domain::time::Timestamp;
 use crate::domain::url::CanonicalUrl;
 use crate::probe::command;
 use crate::probe::server::Server;
 use crate::probe::together::{self, Asking};
+use crate::source::git::Git;
 use crate::store::{GatedDeploy, StoreError};
 
 use super::files;
@@ -123,19 +127,53 @@ impl Gates {
         bodies: &[Vec<u8>],
         waiting: &[GatedDeploy],
     ) -> Result<Result<Vec<usize>, String>, StoreError> {
-        if let Tree::Root(_) = &self.settings.tree {
-            let file = files::read(&self.settings, path, MOST_VERSION).await;
-            let has = |file: &[u8], body: &[u8]| trimmed(body) == trimmed(file);
-            let of = |file: Vec<u8>| {
-                bodies.iter().map(|body| if has(&file, body) { waiting.len() } else { 0 }).collect()
-            };
-            return Ok(file.map(of));
-        }
+        let repository = match &self.settings.tree {
+            Tree::Repository(repository) => repository,
+            Tree::Root(root) => return Ok(has_file(root, path, bodies, waiting.len()).await),
+        };
         let tip = self.store.tip(&self.settings.origin).await?.and_then(|tip| tip.commit);
         let commits: Vec<_> = waiting.iter().map(|gated| gated.commit.clone()).collect();
-        let of = |body: &Vec<u8>| position(&String::from_utf8_lossy(body), &commits, tip.as_ref());
-        Ok(Ok(bodies.iter().map(of).collect()))
+        let git = Git::new(&repository.path);
+        let mut positions = Vec::new();
+        for body in bodies {
+            let answer = String::from_utf8_lossy(body);
+            let position = position(&answer, &commits, tip.as_ref());
+            positions.push(come_to(&git, position, &commits, &answer).await);
+        }
+        Ok(Ok(positions))
     }
+}
+
+/// Returns for each server that it has all deploys, where it answered with the file of the tree, or none.
+async fn has_file(
+    root: &Path,
+    path: &str,
+    bodies: &[Vec<u8>],
+    all: usize,
+) -> Result<Vec<usize>, String> {
+    let file = files::read(root, path, MOST_VERSION).await?;
+    let has = |body: &Vec<u8>| if trimmed(body) == trimmed(&file) { all } else { 0 };
+    Ok(bodies.iter().map(has).collect())
+}
+
+/// Returns how many deploys a server has that has at least `position` of them: more where it names a whole
+/// commit of which the repository knows that it comes after theirs. There need not be a deploy of that
+/// one: it may have changed nothing here.
+async fn come_to(
+    git: &Git,
+    mut position: usize,
+    commits: &[Option<CommitId>],
+    answer: &str,
+) -> usize {
+    let Some(named) = named_whole(answer) else {
+        return position;
+    };
+    while let Some(Some(commit)) = commits.get(position)
+        && git.is_ancestor(commit, &named).await.unwrap_or(false)
+    {
+        position += 1;
+    }
+    position
 }
 
 /// Leaves out a line's end at the end.
