@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use crate::domain::ask::Kind;
 use crate::domain::intent::Action;
 use crate::domain::limits::Limits;
-use crate::domain::path::escape;
 use crate::domain::task::{TaskId, TaskStatus};
 
 mod account;
@@ -20,6 +19,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use crate::domain::path::foreign_text;
 pub use account::{
     DOMAINS_PAGE, DetailReply, Domain, DomainDetail, Domains, DomainsReply, UrlDetail,
 };
@@ -175,22 +175,6 @@ pub fn parse_status(status: &str, process: &str, description: &str) -> TaskStatu
         let digits = process.trim().split(['.', '%']).next().unwrap_or_default();
         TaskStatus::Running { percent: digits.parse::<u8>().unwrap_or(0).min(100) }
     }
-}
-
-/// Makes text of others fit for logs and the journal: one line, escaped, at most 512 bytes.
-#[must_use]
-pub fn foreign_text(text: &str) -> String {
-    const LIMIT: usize = 512;
-    let mut line = escape(text.as_bytes());
-    if line.len() > LIMIT {
-        let mut end = LIMIT - '…'.len_utf8();
-        while !line.is_char_boundary(end) {
-            end -= 1;
-        }
-        line.truncate(end);
-        line.push('…');
-    }
-    line
 }
 
 /// Reads a JSON body; keys may begin in lower case (1.9, 2.1). Nothing when it does not fit.

@@ -25,6 +25,7 @@ mod history;
 mod hook;
 mod hooks;
 mod index;
+mod listen;
 mod pause;
 mod plan;
 mod printer;

@@ -23,11 +23,12 @@ use crate::journal::sqlite::SqliteJournal;
 use crate::source::HintSender;
 use crate::store::Store;
 use crate::web::announce::Announcements;
+use crate::web::hooks::HookDesk;
 use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
-use super::{ConfigArg, Exit, Failed, Printer, check};
+use super::{ConfigArg, Exit, Failed, Printer, check, listen};
 
 /// Arguments of `refreshd run`.
 #[derive(Debug, clap::Args)]
@@ -128,6 +129,8 @@ impl Daemon {
         let socket = socket_path(&config);
         let listener = bind(&socket, control_mode())?;
         let accounts = desks(&config);
+        let (hooks, hook_settings) = (listen::hooks(&config), listen::settings(&config.hooks));
+        let hooks_listener = listen::listener(&config)?;
         let origins: Vec<Origin> = config.origins.values().cloned().collect();
         let state_dir = config.state_dir.clone();
         let mut announcements = announcements(&config, &store, &clock);
@@ -143,6 +146,16 @@ impl Daemon {
         })
         .await
         .map_err(io)?;
+        if let Some(listener) = hooks_listener {
+            let desk = HookDesk {
+                store: store.clone(),
+                clock: clock.clone(),
+                hooks,
+                settings: hook_settings,
+                wakes: engine.pushed(),
+            };
+            engine.open_hooks(listener, desk);
+        }
         let desk = Desk {
             store,
             journal,

@@ -181,6 +181,22 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// Makes text of others fit for logs and the journal: one line, [escaped](escape), at most 512 bytes.
+#[must_use]
+pub fn foreign_text(text: &str) -> String {
+    const LIMIT: usize = 512;
+    let mut line = escape(text.as_bytes());
+    if line.len() > LIMIT {
+        let mut end = LIMIT - '…'.len_utf8();
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

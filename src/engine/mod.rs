@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
 use crate::web::announce::Announcements;
+use crate::web::hooks::HookDesk;
 use crate::web::{self, Desk};
 
 pub mod account;
@@ -172,6 +173,7 @@ pub struct Engine {
     dispatchers: Vec<Arc<Notify>>,
     doors: BTreeMap<OriginName, HintSender>,
     gates: BTreeMap<OriginName, Arc<Notify>>,
+    pushes: BTreeMap<OriginName, Arc<Notify>>,
 }
 
 impl Engine {
@@ -193,6 +195,7 @@ impl Engine {
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
             gates: BTreeMap::new(),
+            pushes: config.origins.keys().map(|name| (name.clone(), Arc::default())).collect(),
         };
         for pause in journal.pauses().await? {
             let of = pause.of();
@@ -259,11 +262,10 @@ impl Engine {
         }
         let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
-        for origin in config.origins.values() {
-            facts.send_modify(|facts| {
-                facts.origins.insert(origin.name.clone(), OriginFacts::default());
-            });
-        }
+        facts.send_modify(|facts| {
+            let unknown = |name: &OriginName| (name.clone(), OriginFacts::default());
+            facts.origins.extend(config.origins.keys().map(unknown));
+        });
         for intake in intakes {
             let name = intake.origin().clone();
             engine.doors.insert(name.clone(), intake.door());
@@ -314,6 +316,15 @@ impl Engine {
         });
     }
 
+    /// Takes deliveries of hooks on a listener until the end.
+    pub fn open_hooks(&mut self, listener: TcpListener, desk: HookDesk) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let served = web::hooks::serve(listener, desk, stop).await;
+            ("hooks".to_owned(), served.map_err(EngineError::Store))
+        });
+    }
+
     /// Hears what repositories tell of pushes, and looks once a minute at what they could not tell.
     pub fn hear_announcements(&mut self, listener: UnixListener, announcements: Announcements) {
         let clock = announcements.clock.clone();
@@ -324,12 +335,6 @@ impl Engine {
             let served = web::announce::serve(listener, announcements, stop).await;
             ("hook socket".to_owned(), served.map_err(EngineError::Door))
         });
-    }
-
-    /// Returns the wake-ups of those who look at the pushes of each origin.
-    #[must_use]
-    pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
-        BTreeMap::new()
     }
 
     /// Returns what the engine knows, as it changes.
@@ -367,6 +372,12 @@ impl Engine {
     #[must_use]
     pub fn doors(&self) -> BTreeMap<OriginName, HintSender> {
         self.doors.clone()
+    }
+
+    /// Returns the wake-ups of those who look at the pushes of each origin.
+    #[must_use]
+    pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
+        self.pushes.clone()
     }
 
     /// Returns when a task has ended though nobody asked it to.

@@ -34,6 +34,7 @@ pub mod deliveries;
 pub mod deploy;
 pub mod gate;
 pub mod history;
+pub mod hooks;
 pub mod pause;
 pub mod report;
 pub mod status;

@@ -19,6 +19,7 @@ mod gated;
 mod gates;
 mod generator;
 mod halfway;
+mod hooks;
 mod house;
 mod intake;
 mod journal;

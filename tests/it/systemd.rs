@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 const UNIT: &str = include_str!("../../systemd/refreshd.service");
 const GIT: &str = include_str!("../../systemd/refreshd-git.conf");
+const SOCKET: &str = include_str!("../../systemd/refreshd.socket");
 const FANOTIFY: &str = include_str!("../../systemd/refreshd-fanotify.conf");
 const USERS: &str = include_str!("../../systemd/refreshd.sysusers");
 
@@ -23,6 +24,7 @@ fn install(unit: &str) -> TempDir {
     let root = tempfile::tempdir().expect("a temporary directory");
     let at = root.path();
     write(at, "etc/systemd/system/refreshd.service", unit, 0o644);
+    write(at, "etc/systemd/system/refreshd.socket", SOCKET, 0o644);
     write(at, "usr/lib/systemd/system/sysinit.target", "[Unit]\nDescription=stub\n", 0o644);
     write(at, "usr/lib/sysusers.d/refreshd.conf", USERS, 0o644);
     write(at, "usr/bin/refreshd", "#!/bin/sh\n", 0o755);

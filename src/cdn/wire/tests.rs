@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::path::escape;
 use crate::domain::quota::{QuotaKind, Reported};
 use crate::domain::task::TaskRow;
 use crate::domain::time::Timestamp;
