@@ -293,7 +293,8 @@ fn origin_desks(
         let bases = origin.mapping.bases().iter();
         let bases = bases.map(|base| Target::new(Kind::Directory, base.url().as_str())).collect();
         let (account, door) = (origin.account.clone(), doors.get(&origin.name)?.clone());
-        Some((origin.name.clone(), OriginDesk { account, bases, door }))
+        let is_pushed = origin.repository().is_some();
+        Some((origin.name.clone(), OriginDesk { account, bases, door, is_pushed }))
     };
     origins.iter().filter_map(desk).collect()
 }

@@ -126,6 +126,17 @@ impl RelPath {
         self.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
+    /// Returns the path from `directory` on; nothing when it does not lie below it.
+    #[must_use]
+    pub fn from(&self, directory: &Self) -> Option<Self> {
+        let rest = if directory.is_root() {
+            self.0.as_slice()
+        } else {
+            self.0.strip_prefix(directory.0.as_slice())?.strip_prefix(b"/")?
+        };
+        (!rest.is_empty()).then(|| Self(rest.to_vec()))
+    }
+
     /// Returns whether this path is `directory` or lies below it.
     #[must_use]
     pub fn is_within(&self, directory: &Self) -> bool {

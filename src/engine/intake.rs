@@ -33,6 +33,8 @@ use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
 use crate::store::{Gating, OriginRecord, Record, Removals, Store, StoreError};
 
+use super::wishes::Rules;
+
 mod begin;
 mod compare;
 mod fill;
@@ -164,7 +166,7 @@ struct Armed {
 /// The intake of one origin.
 pub struct Intake {
     settings: Settings,
-    mapping: Arc<Mapping>,
+    rules: Rules,
     tree: Tree,
     store: Store,
     clock: SharedClock,
@@ -241,14 +243,14 @@ impl Intake {
         backend: Arc<dyn Backend>,
         recorded: Vec<Arc<Notify>>,
     ) -> Self {
-        let rules = Arc::clone(&mapping);
-        let excluded: Excluded =
-            Arc::new(move |path, is_dir| rules.excluded(path, is_dir).is_some());
+        let by = Arc::clone(&mapping);
+        let excluded: Excluded = Arc::new(move |path, is_dir| by.excluded(path, is_dir).is_some());
+        let (origin, stages) = (settings.origin.clone(), settings.stages.clone());
         let settler = Settler::new(settings.waits, MOST_DIRTY);
         let tree = Tree { root: settings.root.clone(), links: settings.links, excluded };
         Self {
             settings,
-            mapping,
+            rules: Rules { origin, mapping, stages },
             tree,
             store,
             clock,

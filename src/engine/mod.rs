@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::{Config, Origin};
 use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
@@ -39,7 +39,9 @@ pub mod gate;
 pub mod intake;
 pub mod keys;
 pub mod poll;
+pub mod pushes;
 pub mod step;
+mod wishes;
 
 use account::AccountBoard;
 use census::Trees;
@@ -49,6 +51,8 @@ use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
 use poll::Poll;
+use pushes::Pushes;
+use pushes::told::ToldPushes;
 use step::Step;
 
 /// An idle loop looks again after this long at the latest: the wall clock may have stepped.
@@ -150,6 +154,25 @@ impl Turn for Gates {
     }
 }
 
+/// The pushes of an origin, and where what is known of it is published.
+struct Published(Pushes, watch::Sender<Facts>);
+
+#[async_trait]
+impl Turn for Published {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        let step = self.0.step().await;
+        publish(&self.1, self.0.origin(), self.0.facts());
+        step
+    }
+}
+
+#[async_trait]
+impl Turn for ToldPushes {
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.step().await
+    }
+}
+
 /// What the engine works with.
 pub struct Parts {
     /// The configuration.
@@ -173,7 +196,7 @@ pub struct Engine {
     dispatchers: Vec<Arc<Notify>>,
     doors: BTreeMap<OriginName, HintSender>,
     gates: BTreeMap<OriginName, Arc<Notify>>,
-    pushes: BTreeMap<OriginName, Arc<Notify>>,
+    pushed: BTreeMap<OriginName, Arc<Notify>>,
 }
 
 impl Engine {
@@ -195,35 +218,29 @@ impl Engine {
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
             gates: BTreeMap::new(),
-            pushes: config.origins.keys().map(|name| (name.clone(), Arc::default())).collect(),
+            pushed: BTreeMap::new(),
         };
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
-        for origin in config.origins.values() {
-            let Some(settings) = gate::Settings::of(origin) else {
-                continue;
-            };
-            let gates = Gates::new(
-                settings,
-                store.clone(),
-                clock.clone(),
-                recorded.clone(),
-                facts.clone(),
-            )?;
-            let wake = Arc::new(Notify::new());
-            engine.gates.insert(origin.name.clone(), wake.clone());
-            engine.spawn(format!("gate {}", origin.name), gates, wake, &clock);
-        }
-        gate::let_go_of_others(&store, engine.gates.keys(), clock.server_now()).await?;
+        engine.start_gates(&config, &store, &clock, &facts).await?;
         let mut intakes: Vec<Intake> = Vec::new();
+        let mut pushes: Vec<Pushes> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
         for origin in config.origins.values() {
+            let mapping = Arc::new(origin.mapping.clone());
+            if let Some(settings) = pushes::Settings::of(origin) {
+                let (store, clock) = (store.clone(), clock.clone());
+                let (recorded, stop) = (engine.recorders(&origin.name), engine.stop.clone());
+                let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop);
+                trees.entry(&origin.account).or_default().add(mapping, of.index());
+                pushes.push(of);
+                continue;
+            }
             let Some(settings) = intake::Settings::of(origin) else {
                 continue;
             };
-            let mapping = Arc::new(origin.mapping.clone());
             let intake = Intake::new(
                 settings,
                 mapping.clone(),
@@ -266,17 +283,64 @@ impl Engine {
             let unknown = |name: &OriginName| (name.clone(), OriginFacts::default());
             facts.origins.extend(config.origins.keys().map(unknown));
         });
+        for of in pushes {
+            engine.start_pushes(of, &facts, &clock);
+        }
         for intake in intakes {
-            let name = intake.origin().clone();
-            engine.doors.insert(name.clone(), intake.door());
-            let (stop, facts) = (engine.stop.clone(), facts.clone());
-            engine.tasks.spawn(async move {
-                let publish = |news: OriginFacts| publish(&facts, &name, news);
-                let result = intake.run(stop, publish).await;
-                (format!("intake {name}"), result.map_err(EngineError::Intake))
-            });
+            if let Some(origin) = config.origins.get(intake.origin()) {
+                engine.start_told(origin, store.clone(), intake.door(), &clock);
+            }
+            engine.start_intake(intake, &facts);
         }
         Ok(engine)
+    }
+
+    /// Starts the gate of every origin that has one.
+    async fn start_gates(
+        &mut self,
+        config: &Config,
+        store: &Store,
+        clock: &SharedClock,
+        facts: &watch::Sender<Facts>,
+    ) -> Result<(), EngineError> {
+        for origin in config.origins.values() {
+            let Some(settings) = gate::Settings::of(origin) else {
+                continue;
+            };
+            let (store, facts) = (store.clone(), facts.clone());
+            let gates = Gates::new(settings, store, clock.clone(), self.recorded.clone(), facts)?;
+            let wake = Arc::new(Notify::new());
+            self.gates.insert(origin.name.clone(), wake.clone());
+            self.spawn(format!("gate {}", origin.name), gates, wake, clock);
+        }
+        Ok(gate::let_go_of_others(store, self.gates.keys(), clock.server_now()).await?)
+    }
+
+    /// Starts the loop of an origin that a repository holds.
+    fn start_pushes(&mut self, of: Pushes, facts: &watch::Sender<Facts>, clock: &SharedClock) {
+        let (name, bell) = (of.origin().clone(), of.bell());
+        self.doors.insert(name.clone(), of.door());
+        self.pushed.insert(name.clone(), bell.clone());
+        self.spawn(format!("pushes {name}"), Published(of, facts.clone()), bell, clock);
+    }
+
+    /// Starts the loop of the pushes that an origin with a directory is told of.
+    fn start_told(&mut self, origin: &Origin, store: Store, door: HintSender, clock: &SharedClock) {
+        let bell = Arc::new(Notify::new());
+        let told = ToldPushes::new(origin, store, clock.clone(), door, self.facts());
+        self.pushed.insert(origin.name.clone(), bell.clone());
+        self.spawn(format!("pushes {}", origin.name), told, bell, clock);
+    }
+
+    fn start_intake(&mut self, intake: Intake, facts: &watch::Sender<Facts>) {
+        let name = intake.origin().clone();
+        self.doors.insert(name.clone(), intake.door());
+        let (stop, facts) = (self.stop.clone(), facts.clone());
+        self.tasks.spawn(async move {
+            let publish = |news: OriginFacts| publish(&facts, &name, news);
+            let result = intake.run(stop, publish).await;
+            (format!("intake {name}"), result.map_err(EngineError::Intake))
+        });
     }
 
     fn spawn<T: Turn>(&mut self, name: String, work: T, wake: Arc<Notify>, clock: &SharedClock) {
@@ -377,7 +441,7 @@ impl Engine {
     /// Returns the wake-ups of those who look at the pushes of each origin.
     #[must_use]
     pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
-        self.pushes.clone()
+        self.pushed.clone()
     }
 
     /// Returns when a task has ended though nobody asked it to.

@@ -64,7 +64,7 @@ impl Held {
 struct Door {
     most: usize,
     held: Mutex<Held>,
-    knocked: Notify,
+    knocked: Arc<Notify>,
 }
 
 impl Door {
@@ -101,7 +101,7 @@ pub struct Hints {
 /// Makes the door of an origin, which holds at most `most` different paths.
 #[must_use]
 pub fn door(most: usize) -> (HintSender, HintReceiver) {
-    let door = Arc::new(Door { most, held: Mutex::default(), knocked: Notify::new() });
+    let door = Arc::new(Door { most, held: Mutex::default(), knocked: Arc::default() });
     (HintSender(Arc::clone(&door)), HintReceiver(door))
 }
 
@@ -195,6 +195,12 @@ impl HintReceiver {
     pub fn is_called(&self) -> bool {
         let held = self.0.held();
         held.root || held.anew.is_some()
+    }
+
+    /// Returns what is rung when something may have come, for who waits for other things, too.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.knocked)
     }
 
     /// Waits until something may have come. A knock that nobody waited for is remembered.

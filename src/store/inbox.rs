@@ -171,7 +171,7 @@ JOIN delivery ON delivery.id = delivery
 WHERE origin = ?1 AND push.fate IS NULL AND not_before <= ?2 ORDER BY push.id LIMIT ?3";
 
 const NEXT: &str = "-- store.next_push
-SELECT min(not_before) FROM push WHERE origin = ?1 AND fate IS NULL";
+SELECT count(*), min(not_before) FROM push WHERE origin = ?1 AND fate IS NULL";
 
 const LATER: &str = "-- store.push_later
 UPDATE push SET not_before = ?2, attempts = attempts + 1, why = ?3 WHERE id = ?1";
@@ -272,13 +272,19 @@ impl Store {
             .await
     }
 
-    /// Returns when the next push of an origin is to be looked at; it may be past.
-    pub async fn next_push(&self, origin: &OriginName) -> Result<Option<Timestamp>, StoreError> {
+    /// Returns how many pushes of an origin are open, and when the next is to be looked at; it may be
+    /// past.
+    pub async fn next_push(
+        &self,
+        origin: &OriginName,
+    ) -> Result<(u64, Option<Timestamp>), StoreError> {
         let origin = origin.clone();
         self.database
             .call("store.next_push", move |tx| {
-                let at: Option<i64> = tx.query_row(NEXT, [origin.as_str()], |row| row.get(0))?;
-                Ok(at.map(Timestamp::from_micros))
+                let read =
+                    |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+                let (open, at) = tx.query_row(NEXT, [origin.as_str()], read)?;
+                Ok((open.cast_unsigned(), at.map(Timestamp::from_micros)))
             })
             .await
     }

@@ -82,6 +82,11 @@ async fn begin(
     name: &OriginName,
     origin: &OriginDesk,
 ) -> Result<Result<Bracket, String>, StoreError> {
+    if origin.is_pushed {
+        return Ok(Err(format!(
+            "the files of `{name}` are in a repository: each push is a deploy, with nothing to hold open"
+        )));
+    }
     let began_at = desk.clock.server_now();
     let deploy = DeployId::new(began_at, desk.clock.random());
     if let Some(open) = desk.store.begin_bracket(name, &deploy, began_at).await? {

@@ -64,6 +64,8 @@ pub struct OriginDesk {
     pub bases: Vec<Target>,
     /// Where its intake hears.
     pub door: HintSender,
+    /// Whether each push is a deploy of it, because a repository holds its files.
+    pub is_pushed: bool,
 }
 
 /// What the daemon knows of a gate when it answers for it.

@@ -11,9 +11,10 @@ use super::{CHUNK, Intake, Trouble, tree};
 use crate::domain::change::{Change, ChangeKind};
 use crate::domain::deploy::{Bracket, Deploy, DeployId};
 use crate::domain::hint::Witness;
-use crate::domain::intent::{Action, Outgoing, Wish};
+use crate::domain::intent::Outgoing;
 use crate::domain::settle::Look;
 use crate::domain::time::Timestamp;
+use crate::engine::wishes;
 use crate::source::look::Seen;
 use crate::store::{Changed, Record};
 
@@ -173,7 +174,7 @@ impl Intake {
         let mut shared = HashSet::new();
         for ((look, (path, prior)), seen) in looks.iter().zip(paths).zip(seen) {
             let mut judgement = judge(look, prior.as_ref(), seen, baseline);
-            if self.mapping.excluded(&path, false).is_some() {
+            if self.rules.mapping.excluded(&path, false).is_some() {
                 // It was excluded since it was indexed: the index forgets it, and nothing follows.
                 judgement.index = IndexStep::Forget;
                 judgement.change = None;
@@ -241,16 +242,18 @@ impl Intake {
             let is_open = self.settler.is_open(&deploy);
             let not_before = if is_open { self.deadline(&deploy) } else { now };
             let origin = &self.settings.origin;
-            let mapped = self.mapping.wishes(origin, &change, &deploy.id, witness, now, not_before);
             tracing::debug!(
                 %origin, path = ?change.path, kind = ?change.kind, deploy = %deploy.id, "changed"
             );
             let is_removed = change.kind == ChangeKind::Removed;
-            let mut held = self.holding.as_ref().filter(|_| is_removed).map(|(_, why)| why.clone());
-            if held.is_none() {
+            let mut hold = self.holding.as_ref().filter(|_| is_removed).map(|(_, why)| why.clone());
+            if hold.is_none() {
                 is_held_anew |= self.hurry(&change);
-                held = self.rush.held().map(str::to_owned);
+                hold = self.rush.held().map(str::to_owned);
             }
+            let (id, at) = (&deploy.id, now);
+            let seen = wishes::Seen { deploy: id, witness, at, not_before, hold };
+            let mapped = self.rules.wishes(&change, &seen);
             for unmappable in mapped.unmappable {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
@@ -262,14 +265,7 @@ impl Intake {
                 announced = Some(deploy.id.clone());
                 outgoing.push(Outgoing::Deploy(Deploy::clone(&deploy)));
             }
-            outgoing.extend(mapped.made.into_iter().map(|wish| {
-                // What is gone is dropped at once, and a prefetch comes after its refresh anyway.
-                let is_staged = !is_removed && wish.action == Action::Refresh;
-                let stages = is_staged.then_some(&self.settings.stages);
-                let stage =
-                    stages.map_or(wish.stage, |stages| stages.of(&wish.target, &change.path));
-                Outgoing::Wish(Wish { hold: held.clone(), stage, ..wish })
-            }));
+            outgoing.extend(mapped.made.into_iter().map(Outgoing::Wish));
         }
         if let Some(why) = self.rush.held().filter(|_| is_held_anew) {
             // What was recorded before of these deploys is not planned yet.

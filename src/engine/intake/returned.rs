@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::judge::Judgement;
 use super::{Intake, Trouble, tree};
-use crate::domain::change::ChangeKind;
 use crate::domain::hint::Witness;
 use crate::domain::path::RelPath;
 use crate::source::look::Seen;
@@ -24,7 +23,7 @@ impl Intake {
             .iter()
             .zip(seen)
             .filter(|((path, prior), seen)| {
-                is_new(prior.is_some(), seen) && self.mapping.is_immutable(path)
+                is_new(prior.is_some(), seen) && self.rules.mapping.is_immutable(path)
             })
             .map(|((path, _), _)| path.clone())
             .collect();
@@ -40,20 +39,8 @@ impl Intake {
         judged: &mut [(Witness, Judgement)],
         returned: &HashSet<RelPath>,
     ) -> Removals {
-        let mut removals = Removals { at: self.clock.server_now(), ..Removals::default() };
         let changes = judged.iter_mut().filter_map(|(_, judgement)| judgement.change.as_mut());
-        for (change, _) in changes {
-            match change.kind {
-                ChangeKind::Created if returned.contains(&change.path) => {
-                    change.force = true;
-                    removals.over.push(change.path.clone());
-                }
-                ChangeKind::Removed if self.mapping.is_immutable(&change.path) => {
-                    removals.seen.push(change.path.clone());
-                }
-                _ => {}
-            }
-        }
-        removals
+        let changes = changes.map(|(change, _)| change);
+        self.rules.remember(changes, returned, self.clock.server_now())
     }
 }

@@ -3,10 +3,10 @@
 use super::Intake;
 use super::compare::Comparing;
 use crate::domain::deploy::Bracket;
-use crate::domain::facts::{OriginFacts, OriginState, PolledFacts, Unmapped};
+use crate::domain::facts::{OriginFacts, OriginState, PolledFacts};
 use crate::domain::path::RelPath;
 
-/// Unmapped paths, and polled subtrees, that are shown.
+/// Polled subtrees that are shown.
 const MOST_SHOWN: usize = 100;
 
 impl Intake {
@@ -67,10 +67,6 @@ impl Intake {
     }
 
     pub(super) fn show_unmapped(&mut self, path: &RelPath, why: String) {
-        tracing::warn!(origin = %self.settings.origin, ?path, "something is wrong with a changed file: {why}");
-        let shown = Unmapped { path: path.to_string(), why };
-        self.facts.unmapped.retain(|known| known.path != shown.path);
-        self.facts.unmapped.insert(0, shown);
-        self.facts.unmapped.truncate(MOST_SHOWN);
+        self.rules.show_unmapped(&mut self.facts, path, why);
     }
 }

@@ -31,12 +31,7 @@ impl Form {
 /// Reads the path of an entry that lies below `prefix`; nothing for others. Git checks out no path with
 /// a part like `..`, and so none is served.
 fn below(path: &[u8], prefix: &RelPath) -> Option<RelPath> {
-    let path = RelPath::new(path).ok()?;
-    if prefix.is_root() {
-        return Some(path);
-    }
-    let rest = path.as_bytes().strip_prefix(prefix.as_bytes())?.strip_prefix(b"/")?;
-    RelPath::new(rest).ok().filter(|path| !path.is_root())
+    RelPath::new(path).ok()?.from(prefix)
 }
 
 /// Gathers what `diff-tree --raw -z` prints: two fields for each path.
@@ -45,18 +40,16 @@ pub(super) struct Differences<'p> {
     about: Option<ChangeKind>,
     is_about: bool,
     pub(super) changes: Vec<(ChangeKind, RelPath)>,
-    /// Whether a symbolic link came, went or changed.
-    pub(super) of_links: bool,
 }
 
 impl<'p> Differences<'p> {
     pub(super) const fn new(prefix: &'p RelPath) -> Self {
-        Self { prefix, about: None, is_about: false, changes: Vec::new(), of_links: false }
+        Self { prefix, about: None, is_about: false, changes: Vec::new() }
     }
 
     pub(super) fn field(&mut self, field: &[u8]) {
         if !self.is_about {
-            (self.about, self.is_about) = (self.judge(field), true);
+            (self.about, self.is_about) = (judge(field), true);
             return;
         }
         self.is_about = false;
@@ -66,20 +59,19 @@ impl<'p> Differences<'p> {
             self.changes.push((kind, path));
         }
     }
+}
 
-    /// Judges `:100644 100755 OLD NEW M`. A file that only became executable is no change.
-    fn judge(&mut self, about: &[u8]) -> Option<ChangeKind> {
-        let mut parts = about.strip_prefix(b":")?.split(|byte| *byte == b' ');
-        let forms = (Form::of(parts.next()?), Form::of(parts.next()?));
-        let blobs = (parts.next()?, parts.next()?);
-        self.of_links |= forms.0 == Form::Link || forms.1 == Form::Link;
-        match forms {
-            (Form::None, Form::None) => None,
-            (Form::None, _) => Some(ChangeKind::Created),
-            (_, Form::None) => Some(ChangeKind::Removed),
-            (before, after) if before == after && blobs.0 == blobs.1 => None,
-            _ => Some(ChangeKind::Modified),
-        }
+/// Judges `:100644 100755 OLD NEW M`. A file that only became executable is no change.
+fn judge(about: &[u8]) -> Option<ChangeKind> {
+    let mut parts = about.strip_prefix(b":")?.split(|byte| *byte == b' ');
+    let forms = (Form::of(parts.next()?), Form::of(parts.next()?));
+    let blobs = (parts.next()?, parts.next()?);
+    match forms {
+        (Form::None, Form::None) => None,
+        (Form::None, _) => Some(ChangeKind::Created),
+        (_, Form::None) => Some(ChangeKind::Removed),
+        (before, after) if before == after && blobs.0 == blobs.1 => None,
+        _ => Some(ChangeKind::Modified),
     }
 }
 
