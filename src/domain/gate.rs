@@ -89,6 +89,13 @@ pub fn names_commit(text: &str, commit: &CommitId) -> bool {
     words.flat_map(|word| [Some(word), word.strip_prefix('g')]).flatten().any(is_name)
 }
 
+/// Returns the first commit that a text names as a whole.
+#[must_use]
+pub fn named_whole(text: &str) -> Option<CommitId> {
+    let mut words = text.split(|character: char| !character.is_ascii_alphanumeric());
+    words.find_map(|word| CommitId::parse(word).ok().flatten())
+}
+
 /// Returns how many of the deploys that wait, the oldest first, a web server has which answers so: up to
 /// the newest whose commit it names. With the `tip`, the last commit of all that was pushed, it has all.
 #[must_use]
@@ -103,8 +110,8 @@ pub fn position(answer: &str, waiting: &[Option<CommitId>], tip: Option<&CommitI
 
 /// Returns how long to wait for the next look: from the first bound, doubling to the second.
 #[must_use]
-pub fn pause(last: Option<Duration>, (least, most): (Duration, Duration)) -> Duration {
-    last.map_or(least, |last| (last * 2).min(most))
+pub fn pause(before: Option<Duration>, (first, longest): (Duration, Duration)) -> Duration {
+    before.map_or(first, |before| (before * 2).min(longest))
 }
 
 /// Returns when a person is told that a deploy is complete since `ready_at` and its gate still closed,
@@ -141,6 +148,8 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(names_commit(text, &commit), is_named, "{text}");
+            let is_whole = text.starts_with(commit.as_str()) && is_named;
+            assert_eq!(named_whole(text).is_some_and(|named| named == commit), is_whole, "{text}");
         }
     }
 

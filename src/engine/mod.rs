@@ -145,6 +145,15 @@ impl Turn for Spools {
     }
 }
 
+#[async_trait]
+impl Turn for Gates {
+    const MAY_BE_CUT: bool = true;
+
+    async fn turn(&mut self) -> Result<Step, EngineError> {
+        self.step().await
+    }
+}
+
 /// The pushes of an origin, and where what is known of it is published.
 struct Published(Pushes, watch::Sender<Facts>);
 
@@ -159,15 +168,6 @@ impl Turn for Published {
 
 #[async_trait]
 impl Turn for ToldPushes {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        self.step().await
-    }
-}
-
-#[async_trait]
-impl Turn for Gates {
-    const MAY_BE_CUT: bool = true;
-
     async fn turn(&mut self) -> Result<Step, EngineError> {
         self.step().await
     }
@@ -196,7 +196,7 @@ pub struct Engine {
     dispatchers: Vec<Arc<Notify>>,
     doors: BTreeMap<OriginName, HintSender>,
     gates: BTreeMap<OriginName, Arc<Notify>>,
-    pushes: BTreeMap<OriginName, Arc<Notify>>,
+    pushed: BTreeMap<OriginName, Arc<Notify>>,
 }
 
 impl Engine {
@@ -218,16 +218,13 @@ impl Engine {
             dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
             doors: BTreeMap::new(),
             gates: BTreeMap::new(),
-            pushes: config.origins.keys().map(|name| (name.clone(), Arc::default())).collect(),
+            pushed: BTreeMap::new(),
         };
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
-        for origin in config.origins.values() {
-            engine.start_gate(origin, &store, &facts, &clock)?;
-        }
-        gate::let_go_of_others(&store, engine.gates.keys(), clock.server_now()).await?;
+        engine.start_gates(&config, &store, &clock, &facts).await?;
         let mut intakes: Vec<Intake> = Vec::new();
         let mut pushes: Vec<Pushes> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
@@ -235,7 +232,7 @@ impl Engine {
             let mapping = Arc::new(origin.mapping.clone());
             if let Some(settings) = pushes::Settings::of(origin) {
                 let (store, clock) = (store.clone(), clock.clone());
-                let (recorded, stop) = (recorded.clone(), engine.stop.clone());
+                let (recorded, stop) = (engine.recorders(&origin.name), engine.stop.clone());
                 let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop);
                 trees.entry(&origin.account).or_default().add(mapping, of.index());
                 pushes.push(of);
@@ -298,30 +295,32 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Starts the loop of an origin's gate, if it has one.
-    fn start_gate(
+    /// Starts the gate of every origin that has one.
+    async fn start_gates(
         &mut self,
-        origin: &Origin,
+        config: &Config,
         store: &Store,
-        facts: &watch::Sender<Facts>,
         clock: &SharedClock,
+        facts: &watch::Sender<Facts>,
     ) -> Result<(), EngineError> {
-        let Some(settings) = gate::Settings::of(origin) else {
-            return Ok(());
-        };
-        let (store, facts, recorded) = (store.clone(), facts.clone(), self.recorded.clone());
-        let gates = Gates::new(settings, store, clock.clone(), recorded, facts)?;
-        let wake = Arc::new(Notify::new());
-        self.gates.insert(origin.name.clone(), wake.clone());
-        self.spawn(format!("gate {}", origin.name), gates, wake, clock);
-        Ok(())
+        for origin in config.origins.values() {
+            let Some(settings) = gate::Settings::of(origin) else {
+                continue;
+            };
+            let (store, facts) = (store.clone(), facts.clone());
+            let gates = Gates::new(settings, store, clock.clone(), self.recorded.clone(), facts)?;
+            let wake = Arc::new(Notify::new());
+            self.gates.insert(origin.name.clone(), wake.clone());
+            self.spawn(format!("gate {}", origin.name), gates, wake, clock);
+        }
+        Ok(gate::let_go_of_others(store, self.gates.keys(), clock.server_now()).await?)
     }
 
     /// Starts the loop of an origin that a repository holds.
     fn start_pushes(&mut self, of: Pushes, facts: &watch::Sender<Facts>, clock: &SharedClock) {
         let (name, bell) = (of.origin().clone(), of.bell());
         self.doors.insert(name.clone(), of.door());
-        self.pushes.insert(name.clone(), bell.clone());
+        self.pushed.insert(name.clone(), bell.clone());
         self.spawn(format!("pushes {name}"), Published(of, facts.clone()), bell, clock);
     }
 
@@ -329,7 +328,7 @@ impl Engine {
     fn start_told(&mut self, origin: &Origin, store: Store, door: HintSender, clock: &SharedClock) {
         let bell = Arc::new(Notify::new());
         let told = ToldPushes::new(origin, store, clock.clone(), door, self.facts());
-        self.pushes.insert(origin.name.clone(), bell.clone());
+        self.pushed.insert(origin.name.clone(), bell.clone());
         self.spawn(format!("pushes {}", origin.name), told, bell, clock);
     }
 
@@ -442,7 +441,7 @@ impl Engine {
     /// Returns the wake-ups of those who look at the pushes of each origin.
     #[must_use]
     pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
-        self.pushes.clone()
+        self.pushed.clone()
     }
 
     /// Returns when a task has ended though nobody asked it to.

@@ -110,7 +110,7 @@ pub struct Pushes {
     rules: Rules,
     store: Store,
     clock: SharedClock,
-    recorded: Arc<Notify>,
+    recorded: Vec<Arc<Notify>>,
     stop: CancellationToken,
     git: Git,
     /// The ref that is compared: the branch, or where it is fetched to.
@@ -135,15 +135,15 @@ pub struct Pushes {
 }
 
 impl Pushes {
-    /// Makes the loop of an origin; it does nothing until it is stepped. `recorded` is notified whenever
-    /// something new is in the store's outbox; `stop` ends a fetch.
+    /// Makes the loop of an origin; it does nothing until it is stepped. All of `recorded` are notified
+    /// whenever something new is in the store for the journal; `stop` ends a fetch.
     #[must_use]
     pub fn new(
         settings: Settings,
         mapping: Arc<Mapping>,
         store: Store,
         clock: SharedClock,
-        recorded: Arc<Notify>,
+        recorded: Vec<Arc<Notify>>,
         stop: CancellationToken,
     ) -> Self {
         let (origin, stages) = (settings.origin.clone(), settings.stages.clone());
@@ -309,7 +309,7 @@ impl Pushes {
         record.outgoing = again.collect();
         record.push = Some(PushEnd { ends: Vec::new(), tip: Some(tip) });
         self.store.record(record).await?;
-        self.recorded.notify_one();
+        self.recorded.iter().for_each(|recorded| recorded.notify_one());
         self.done.clear();
         tracing::info!(origin = %self.settings.origin, "the branch is taken as it is");
         Ok(Step::Worked)

@@ -96,7 +96,11 @@ pub(super) fn keep(
             Outgoing::Wish(wish) => {
                 wish.cause.deploy.as_ref().map(|deploy| (deploy, WAIT, wish.not_before))
             }
-            Outgoing::Hold { deploy, .. } => Some((deploy, WAIT, record.at)),
+            Outgoing::Hold { deploy, .. } => {
+                // What of it passed before its end was recorded is held as well.
+                told.push(item);
+                Some((deploy, WAIT, record.at))
+            }
             Outgoing::Deploy(deploy) => {
                 deploy.closed_at.is_some().then_some((&deploy.id, READY, record.at))
             }

@@ -69,7 +69,7 @@ SELECT DISTINCT deploy FROM change WHERE origin = ?1 AND at >= ?2 AND deploy > ?
 ORDER BY deploy LIMIT ?4";
 
 pub(super) const PRUNE_CHANGES: &str = "-- store.prune_changes
-DELETE FROM change WHERE origin = ?1 AND at < ?2";
+DELETE FROM change WHERE origin = ?1 AND at < ?2 AND deploy NOT IN (SELECT deploy FROM gate)";
 
 pub(super) const BRACKET: &str = "-- store.bracket
 SELECT deploy, began_at, ending FROM bracket WHERE origin = ?1";

@@ -158,9 +158,9 @@ async fn what_comes_to_a_deploy_while_its_gate_opens_has_to_pass_it_too() {
 #[tokio::test]
 async fn what_a_person_decides_on_is_sent_once() {
     let world = World::new().await;
-    let held = Some("so many vanished");
+    let why = Some("so many vanished");
     let first = vec![
-        Outgoing::Wish(wish("a", 12, held)),
+        Outgoing::Wish(wish("a", 12, why)),
         Outgoing::Wish(wish("b", 12, None)),
         Outgoing::Deploy(deploy(Some(12))),
     ];
@@ -172,6 +172,7 @@ async fn what_a_person_decides_on_is_sent_once() {
     let whole =
         vec![Outgoing::Wish(wish("c", 30, None)), hold.clone(), Outgoing::Deploy(deploy(Some(30)))];
     world.record(30, whole).await;
+    assert_eq!(world.went().await, std::slice::from_ref(&hold), "what passed before is held too");
     assert_eq!(world.open(31, Some(40)).await, 3);
     assert_eq!(world.went().await[1], hold);
     assert_eq!(world.store.send_echoes(at(40)).await.expect("it sends"), (0, None));

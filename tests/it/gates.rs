@@ -1,7 +1,6 @@
 //! Gates: what waits goes out once the origin is ready, step by step with real web servers.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use refreshd::database::Database;
 use refreshd::domain::change::{Change, ChangeKind};
 use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::facts::{Facts, GateFacts};
-use refreshd::domain::gate::{Gate, GateCommand, Opens, Servers};
+use refreshd::domain::gate::{Gate, Opens, Servers};
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::Outgoing;
 use refreshd::domain::mapping::{Mapping, RewriteSpec, Spec};
@@ -24,11 +23,14 @@ use refreshd::domain::push::CommitId;
 use refreshd::domain::watch::Links;
 use refreshd::engine::gate::{Gates, Settings};
 use refreshd::engine::step::Step;
-use refreshd::store::{Gating, Record, Removals, Store};
+use refreshd::store::{Gating, PushEnd, Record, Removals, Store, Tip};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::world::listener;
+
+mod command;
+mod content;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -163,6 +165,16 @@ impl World {
 
     /// Records a deploy as the intake does, and returns it.
     async fn deploy(&mut self, changes: &[(ChangeKind, &str)], commit: Option<CommitId>) -> Deploy {
+        self.deploy_to(changes, commit, None).await
+    }
+
+    /// Records a deploy as a push does that moves the tip.
+    async fn deploy_to(
+        &mut self,
+        changes: &[(ChangeKind, &str)],
+        commit: Option<CommitId>,
+        tip: Option<CommitId>,
+    ) -> Deploy {
         let now = self.clock.server_now();
         self.deploys += 1;
         let open = Deploy {
@@ -172,7 +184,7 @@ impl World {
             closed_at: None,
         };
         let mut outgoing = vec![Outgoing::Deploy(open.clone())];
-        let mut changed = Vec::new();
+        let mut paths = Vec::new();
         for (kind, path) in changes {
             let path = RelPath::new(*path).expect("a path");
             let change = Change { path: path.clone(), kind: *kind, force: false, digest: None };
@@ -180,7 +192,7 @@ impl World {
             let until = now.plus(MINUTE);
             let mapped = mapping.wishes(&open.origin, &change, id, Witness::Watch, now, until);
             outgoing.extend(mapped.made.into_iter().map(Outgoing::Wish));
-            changed.push((*kind, path));
+            paths.push((*kind, path));
         }
         let closed = Deploy { closed_at: Some(now), ..open };
         outgoing.push(Outgoing::Deploy(closed.clone()));
@@ -191,11 +203,14 @@ impl World {
             origin_record: None,
             removals: Removals::default(),
             outgoing,
-            changes: vec![(closed.id.clone(), changed)],
+            changes: vec![(closed.id.clone(), paths)],
             at: now,
             end_bracket: false,
             gate: Some(Gating { commit }),
-            push: None,
+            push: tip.map(|commit| PushEnd {
+                ends: Vec::new(),
+                tip: Some(Tip { place: "here".to_owned(), commit: Some(commit) }),
+            }),
         };
         self.store.record(record).await.expect("it records");
         closed
@@ -242,102 +257,67 @@ fn commit(digit: char) -> CommitId {
     CommitId::parse(&digit.to_string().repeat(40)).expect("a name").expect("not none")
 }
 
-use ChangeKind::{Created, Modified, Removed};
+use ChangeKind::Modified;
 
-#[tokio::test]
-async fn content_opens_once_every_server_serves_what_the_tree_has() {
-    let mut world = World::new(2, Opens::Content).await;
-    world.write("a.html", "new bytes");
-    world.write("b.html", "b");
-    world.write("src.md", "no matter");
-    let changes = [(Modified, "a.html"), (Created, "b.html"), (Removed, "gone.html")];
-    world.deploy(&changes, None).await;
-    let [one, two] = [world.webs[0].clone(), world.webs[1].clone()];
-    for web in [&one, &two] {
-        web.serve("/a.html", "old bytes");
-        web.serve("/b.html", "b");
-        web.serve("/gone.html", "still there");
-    }
-    assert_eq!(world.settle().await, Some(SECOND), "the first pause");
-    assert_eq!(world.went().await, Vec::<String>::new());
-    let facts = world.facts().expect("it waits");
-    assert_eq!((facts.deploys, facts.wishes, facts.alarmed), (1, 3, false));
-    assert!(facts.why.starts_with("a.html: http://127.0.0.1:"), "{}", facts.why);
-    assert!(facts.why.contains("serves other bytes for www.example.com"), "{}", facts.why);
-    let all = ["/a.html", "/b.html", "/gone.html"].map(|path| format!("www.example.com{path}"));
-    assert_eq!((one.asked(), two.asked()), (all.to_vec(), all.to_vec()));
-    // One of two is not enough, and what matched is not asked for again.
-    one.serve("/a.html", "new bytes");
-    one.answer("/gone.html", 404);
-    world.pass(SECOND);
-    assert_eq!(world.settle().await, Some(SECOND * 2), "it doubles");
-    assert_eq!(one.asked(), ["www.example.com/a.html", "www.example.com/gone.html"]);
-    assert_eq!(world.went().await, Vec::<String>::new());
-    two.serve("/a.html", "new bytes, and more");
-    world.pass(SECOND * 2);
-    world.settle().await;
-    assert_eq!(one.asked(), Vec::<String>::new());
-    assert!(world.why().contains("serves more than its 9 bytes"), "{}", world.why());
-    two.serve("/a.html", "new bytes");
-    world.pass(SECOND * 4);
-    world.settle().await;
-    assert!(world.why().contains("gone.html: http://127.0.0.1:"), "{}", world.why());
-    assert!(world.why().contains("still serves it"), "{}", world.why());
-    two.answer("/gone.html", 410);
-    world.pass(SECOND * 8);
-    assert_eq!(world.settle().await, None, "nothing waits");
-    assert_eq!(world.went().await, ["/a.html", "/b.html", "/gone.html"]);
-    assert_eq!(world.facts(), None);
+/// Runs git in a folder, as nobody in particular.
+fn git(folder: &std::path::Path, words: &[&str]) -> String {
+    let output = std::process::Command::new("git")
+        .args([
+            "-c",
+            "user.name=A",
+            "-c",
+            "user.email=a@example.com",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(words)
+        .current_dir(folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", folder)
+        .output()
+        .expect("git is installed");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// Makes a repository the origin, which serves its directory `site`.
+fn repository(world: &mut World) -> PathBuf {
+    let folder = world.path("repository");
+    std::fs::create_dir_all(folder.join("site")).expect("made");
+    git(&folder, &["init", "-q"]);
+    let repository = refreshd::config::Repository { path: folder.clone(), fetch_from: None };
+    world.settings.tree = Tree::Repository(repository);
+    world.settings.prefix = RelPath::new("site").expect("a path");
+    world.restart();
+    folder
+}
+
+fn commit_all(folder: &std::path::Path) -> Option<CommitId> {
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "-q", "--allow-empty", "-m", "one more"]);
+    CommitId::parse(&git(folder, &["rev-parse", "HEAD"])).expect("a name")
 }
 
 #[tokio::test]
-async fn content_asks_for_the_bytes_of_now_and_each_deploy_passes_by_itself() {
-    let mut world = World::new(1, Opens::Content).await;
+async fn a_server_may_name_a_commit_that_changed_nothing_here() {
+    let mut world = World::new(1, version).await;
+    let folder = repository(&mut world);
+    let commits: Vec<_> = (0..4).map(|_| commit_all(&folder)).collect();
+    world.deploy(&[(Modified, "a.html")], commits[0].clone()).await;
+    world.deploy_to(&[(Modified, "b.html")], commits[2].clone(), commits[3].clone()).await;
     let web = world.webs[0].clone();
-    world.write("a.html", "one");
-    world.deploy(&[(Modified, "a.html")], None).await;
+    let between = commits[1].as_ref().expect("a commit");
+    web.serve("/version.txt", between.short());
     world.settle().await;
-    world.write("a.html", "two");
-    world.write("b.html", "b");
-    web.serve("/a.html", "one");
-    web.serve("/b.html", "b");
-    world.pass(SECOND);
-    world.deploy(&[(Modified, "b.html")], None).await;
-    assert!(world.settle().await.is_some(), "the older deploy waits");
-    assert_eq!(world.went().await, ["/b.html"]);
-    web.serve("/a.html", "two");
+    assert_eq!(world.went().await, Vec::<String>::new(), "which commit that is nobody says");
+    web.serve("/version.txt", between.as_str());
     world.pass(SECOND * 15);
-    assert_eq!(world.settle().await, None);
+    assert!(world.settle().await.is_some(), "the newer one waits");
     assert_eq!(world.went().await, ["/a.html"]);
-}
-
-#[tokio::test]
-async fn content_asks_for_nothing_that_is_not_served_as_itself() {
-    let mut world = World::new(1, Opens::Content).await;
-    std::fs::create_dir(world.path("src")).expect("made");
-    world.write("src/page.md", "text");
-    world.deploy(&[(Modified, "src/page.md")], None).await;
-    assert_eq!(world.settle().await, None);
-    assert_eq!(world.webs[0].asked(), Vec::<String>::new());
-    assert_eq!(world.went().await, ["/page.html"]);
-}
-
-#[tokio::test]
-async fn a_server_that_does_not_answer_is_named() {
-    let servers = |servers: Servers| {
-        let mut servers = servers;
-        servers.urls = vec!["http://127.0.0.1:9".parse().expect("a URL")];
-        Opens::Content(servers)
-    };
-    let mut world = World::new(0, servers).await;
-    world.write("a.html", "one");
-    world.deploy(&[(Modified, "a.html")], None).await;
-    world.settle().await;
-    let why = world.why();
-    assert!(
-        why.starts_with("a.html: http://127.0.0.1:9 does not answer for www.example.com"),
-        "{why}"
-    );
+    web.serve("/version.txt", commits[3].as_ref().expect("a commit").short());
+    world.pass(SECOND * 15);
+    assert_eq!(world.settle().await, None, "the last one has all");
+    assert_eq!(world.went().await, ["/b.html"]);
 }
 
 fn version(servers: Servers) -> Opens {
@@ -391,72 +371,6 @@ async fn the_version_of_a_watched_tree_is_its_file() {
     world.pass(SECOND);
     assert_eq!(world.settle().await, None);
     assert_eq!(world.went().await, ["/a.html"]);
-}
-
-/// Writes a program.
-fn script(world: &World, text: &str) -> Vec<String> {
-    let path = world.folder.path().join("ready");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
-    vec![path.display().to_string(), "now".to_owned()]
-}
-
-async fn commanded(text: &str, timeout: Duration) -> World {
-    let mut world = World::new(0, |_| Opens::Settled).await;
-    let directory = world.folder.path().to_owned();
-    let words = script(&world, text);
-    world.settings.gate.opens = Opens::Command(GateCommand { words, timeout, directory });
-    world.restart();
-    world
-}
-
-#[tokio::test]
-async fn a_command_is_asked_until_it_succeeds_and_what_it_says_is_shown() {
-    let text = "echo $1 $REFRESHD_ORIGIN $REFRESHD_DEPLOY $REFRESHD_COMMIT; printf '\\033x' >&2\n\
-                echo >> runs; test $(wc -l < runs) -ge 3";
-    let mut world = commanded(text, MINUTE).await;
-    world.deploy(&[(Modified, "a.html")], None).await;
-    let newest = world.deploy(&[(Modified, "b.html")], Some(commit('b'))).await;
-    assert_eq!(world.settle().await, Some(SECOND * 5));
-    let facts = world.facts().expect("it waits");
-    assert!(facts.why.ends_with("does not succeed: it ended with exit status: 1"), "{}", facts.why);
-    let expected = format!("now www {} {}\\x0a\\x1bx", newest.id.as_str(), commit('b'));
-    assert_eq!(facts.output, expected);
-    world.pass(SECOND * 5);
-    assert_eq!(world.settle().await, Some(SECOND * 10));
-    assert_eq!(world.went().await, Vec::<String>::new());
-    world.pass(SECOND * 9);
-    assert_eq!(world.settle().await, Some(SECOND), "not before its time");
-    world.pass(SECOND);
-    assert_eq!(world.settle().await, None);
-    assert_eq!(world.went().await, ["/a.html", "/b.html"]);
-}
-
-#[tokio::test]
-async fn a_command_that_hangs_is_killed_with_all_that_it_started() {
-    let mut world = commanded("sleep 1000 & echo $! $$; wait", SECOND).await;
-    world.deploy(&[(Modified, "a.html")], None).await;
-    world.settle().await;
-    let facts = world.facts().expect("it waits");
-    assert!(facts.why.ends_with("it was not done within 1s and was killed"), "{}", facts.why);
-    let pids: Vec<&str> = facts.output.split(' ').collect();
-    assert_eq!(pids.len(), 2, "{pids:?}");
-    let is_over = |pid: &&str| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.is_empty() || stat.contains(") Z ")
-    };
-    let all_over = || pids.iter().all(|pid| is_over(&pid)).then_some(());
-    crate::world::wait_for("the end of both", all_over).expect("they end");
-}
-
-#[tokio::test]
-async fn a_command_that_floods_is_read_to_its_end() {
-    let mut world = commanded("yes nothing | head -c 1000000; echo the end; exit 3", MINUTE).await;
-    world.deploy(&[(Modified, "a.html")], None).await;
-    world.settle().await;
-    let facts = world.facts().expect("it waits");
-    assert!(facts.output.ends_with("nothing\\x0athe end"), "{}", facts.output.len());
-    assert!(facts.why.ends_with("exit status: 3"), "{}", facts.why);
 }
 
 #[tokio::test]

@@ -63,7 +63,9 @@ async fn nothing_is_submitted_before_every_web_server_serves_the_new_bytes() {
     let roots = [web_root(&world, "one"), web_root(&world, "two")];
     for name in ["page.html", "vanished.html"] {
         world.write(name, "old");
-        roots.iter().for_each(|root| copy(&world.root(), root, name));
+        for root in &roots {
+            copy(&world.root(), root, name);
+        }
     }
     let _one = nginx(&world.path("one"), &roots[0], &first);
     let _two = nginx(&world.path("two"), &roots[1], &second);

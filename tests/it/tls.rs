@@ -113,6 +113,11 @@ fn a_redirect_is_a_failure_and_nobody_follows_it() {
 }
 
 #[test]
+fn a_web_server_is_believed_by_the_certificate_of_the_host_that_visitors_name() {
+    inside("web_servers_show_their_hosts_certificates");
+}
+
+#[test]
 fn calls_in_a_row_share_a_connection_and_a_closed_one_causes_no_doubt() {
     inside("connections_are_kept");
 }

@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::url::CanonicalUrl;
 use crate::probe::server::Server;
 use crate::probe::together::{self, Asking};
+use crate::source::git::Git;
 use crate::store::{GatedDeploy, Store, StoreError};
 
 /// Requests to one web server at once.
@@ -39,8 +40,14 @@ pub(super) struct Content {
     changes: BTreeMap<(DeployId, i64), BTreeSet<RelPath>>,
     entries: BTreeMap<RelPath, Entry>,
     of_commit: OfCommit,
-    /// What which server was seen to serve.
-    proven: BTreeMap<(usize, CanonicalUrl), Wanted>,
+    proven: BTreeMap<RelPath, Proven>,
+}
+
+/// At which servers and URLs a path was seen to be served as it is to be.
+#[derive(Debug)]
+struct Proven {
+    wanted: Wanted,
+    at: BTreeSet<(usize, CanonicalUrl)>,
 }
 
 impl Content {
@@ -57,10 +64,14 @@ impl Content {
         let paths: BTreeSet<&RelPath> = self.changes.values().flatten().collect();
         let paths: Vec<RelPath> = paths.into_iter().cloned().collect();
         let wanted = match &settings.tree {
-            Tree::Root(_) => files::of_root(settings, &mut self.entries, paths, now).await,
-            Tree::Repository(_) => {
+            Tree::Root(root) => {
+                let root = (root.clone(), settings.links);
+                files::of_root(root, &mut self.entries, paths, now).await
+            }
+            Tree::Repository(repository) => {
                 let tip = store.tip(&settings.origin).await?.and_then(|tip| tip.commit);
-                files::of_commit(settings, &mut self.of_commit, tip, paths).await
+                let place = (&Git::new(&repository.path), &settings.prefix);
+                files::of_commit(place, &mut self.of_commit, tip, paths).await
             }
         };
         let with_urls = |(path, wanted): (RelPath, Wanted)| {
@@ -83,11 +94,12 @@ impl Content {
         for ((number, asks), answers) in (0..).zip(&asks).zip(answers) {
             for (ask, answer) in asks.iter().zip(answers) {
                 match answer {
-                    Ok(()) => {
-                        self.proven.insert((number, ask.url.clone()), ask.wanted.clone());
-                    }
+                    Ok(()) => self.prove(number, ask),
                     Err(why) => {
-                        missing.entry(ask.path.clone()).or_insert(why);
+                        let known = missing.entry(ask.path.clone()).or_default();
+                        if known.is_empty() {
+                            *known = why;
+                        }
                     }
                 }
             }
@@ -95,7 +107,22 @@ impl Content {
         Ok(self.judge(waiting, &missing))
     }
 
-    /// Reads what changed in deploys, once each.
+    fn prove(&mut self, server: usize, ask: &Ask<'_>) {
+        let new = || Proven { wanted: ask.wanted.clone(), at: BTreeSet::new() };
+        let proven = self.proven.entry(ask.path.clone()).or_insert_with(new);
+        if proven.wanted != *ask.wanted {
+            *proven = new();
+        }
+        proven.at.insert((server, ask.url.clone()));
+    }
+
+    fn is_proven(&self, server: usize, ask: &Ask<'_>) -> bool {
+        self.proven.get(ask.path).is_some_and(|proven| {
+            proven.wanted == *ask.wanted && proven.at.contains(&(server, ask.url.clone()))
+        })
+    }
+
+    /// Reads what changed in deploys, once each: what changed again is to be proven again.
     async fn read_changes(
         &mut self,
         store: &Store,
@@ -104,11 +131,13 @@ impl Content {
         let mut changes = BTreeMap::new();
         for gated in waiting {
             let key = (gated.deploy.clone(), gated.through);
-            let paths = match self.changes.remove(&key) {
-                Some(paths) => paths,
-                None => {
-                    store.changes(&gated.deploy).await?.into_iter().map(|(_, path)| path).collect()
-                }
+            let paths = if let Some(paths) = self.changes.remove(&key) {
+                paths
+            } else {
+                let found = store.changes(&gated.deploy).await?;
+                let paths: BTreeSet<RelPath> = found.into_iter().map(|(_, path)| path).collect();
+                self.proven.retain(|path, _| !paths.contains(path));
+                paths
             };
             changes.insert(key, paths);
         }
@@ -126,7 +155,7 @@ impl Content {
             .iter()
             .flat_map(|(path, urls, wanted)| urls.iter().map(move |url| Ask { path, url, wanted }));
         asks.filter(|ask| matches!(ask.wanted, Wanted::File(..) | Wanted::Nothing))
-            .filter(|ask| self.proven.get(&(server, ask.url.clone())) != Some(ask.wanted))
+            .filter(|ask| !self.is_proven(server, ask))
             .collect()
     }
 
@@ -191,25 +220,25 @@ async fn ask_one(server: &Server, ask: &Ask<'_>) -> Result<(), Problem> {
         _ => 0,
     };
     let (name, host) = (server.name(), ask.url.host());
-    let served = server.served(ask.url, most).await.map_err(|why| Problem {
+    let answer = server.served(ask.url, most).await.map_err(|why| Problem {
         why: format!("{name} does not answer for {host}: {why}"),
         is_silent: true,
     })?;
-    let status = served.status;
+    let status = answer.status;
     match ask.wanted {
         Wanted::Nothing if matches!(status, 403 | 404 | 410) => Ok(()),
         Wanted::Nothing => {
             differs(format!("{name} still serves it for {host}, with status {status}"))
         }
         _ if status != 200 => differs(format!("{name} answers for {host} with status {status}")),
-        Wanted::File(_, Some(size)) if served.length > *size => {
+        Wanted::File(_, Some(size)) if answer.length > *size => {
             differs(format!("{name} serves more than its {size} bytes for {host}"))
         }
-        Wanted::File(_, Some(size)) if served.length < *size => {
-            let length = served.length;
+        Wanted::File(_, Some(size)) if answer.length < *size => {
+            let length = answer.length;
             differs(format!("{name} serves {length} instead of its {size} bytes for {host}"))
         }
-        Wanted::File(digest, _) if served.digest != *digest => {
+        Wanted::File(digest, _) if answer.digest != *digest => {
             differs(format!("{name} serves other bytes for {host}"))
         }
         _ => Ok(()),

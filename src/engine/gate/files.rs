@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 use tokio::task::spawn_blocking;
 
-use super::Settings;
-use crate::config::Tree;
 use crate::domain::index::{Digest, Entry};
 use crate::domain::path::RelPath;
 use crate::domain::push::CommitId;
 use crate::domain::time::Timestamp;
+use crate::domain::watch::Links;
 use crate::source::git::{Git, GitError};
 use crate::source::look::{Seen, look};
 use crate::source::root::Root;
@@ -38,15 +38,12 @@ pub(super) struct OfCommit {
 
 /// Looks at files of a tree on disk, reading only those that moved since the last time.
 pub(super) async fn of_root(
-    settings: &Settings,
+    (root, links): (PathBuf, Links),
     known: &mut BTreeMap<RelPath, Entry>,
     paths: Vec<RelPath>,
     now: Timestamp,
 ) -> Vec<(RelPath, Wanted)> {
-    let Tree::Root(root) = &settings.tree else {
-        return Vec::new();
-    };
-    let (root, links, mut entries) = (root.clone(), settings.links, std::mem::take(known));
+    let (mut entries, all) = (std::mem::take(known), paths.clone());
     let looking = spawn_blocking(move || {
         let opened = Root::open(&root, links);
         let one = |path: RelPath| {
@@ -59,10 +56,16 @@ pub(super) async fn of_root(
         let wanted: Vec<_> = paths.into_iter().map(one).collect();
         (wanted, entries)
     });
-    // It ends in no other way than by an answer.
-    let (wanted, entries) = looking.await.unwrap_or_default();
-    *known = entries;
-    wanted
+    match looking.await {
+        Ok((wanted, entries)) => {
+            *known = entries;
+            wanted
+        }
+        Err(error) => {
+            let unknown = |path| (path, Wanted::Unknown(error.to_string()));
+            all.into_iter().map(unknown).collect()
+        }
+    }
 }
 
 fn of_file(
@@ -88,23 +91,18 @@ fn of_file(
 
 /// Tells what a commit has at these paths, asking the repository only for what is not `known` yet.
 pub(super) async fn of_commit(
-    settings: &Settings,
+    (git, prefix): (&Git, &RelPath),
     known: &mut OfCommit,
     commit: Option<CommitId>,
     paths: Vec<RelPath>,
 ) -> Vec<(RelPath, Wanted)> {
-    let Tree::Repository(repository) = &settings.tree else {
-        return Vec::new();
-    };
     if known.commit != commit {
         *known = OfCommit { commit, files: BTreeMap::new() };
     }
     let new = paths.iter().filter(|path| !known.files.contains_key(*path));
     let new: Vec<RelPath> = new.cloned().collect();
     let read = match &known.commit {
-        Some(commit) => {
-            read_commit(&Git::new(&repository.path), commit, &settings.prefix, &new).await
-        }
+        Some(commit) => read_commit(git, commit, prefix, &new).await,
         // There is no such branch: it has no files.
         None => Ok(new.into_iter().map(|path| (path, Wanted::Nothing)).collect()),
     };
@@ -138,10 +136,7 @@ async fn read_commit(
 }
 
 /// Reads the file of a tree on disk that is served at a URL's path; an error says why it can't be.
-pub(super) async fn read(settings: &Settings, path: &str, most: usize) -> Result<Vec<u8>, String> {
-    let Tree::Root(root) = &settings.tree else {
-        return Err("a repository has no tree on disk".to_owned());
-    };
+pub(super) async fn read(root: &Path, path: &str, most: usize) -> Result<Vec<u8>, String> {
     let path = path.split('?').next().unwrap_or_default();
     let bytes: Vec<u8> = percent_decode_str(path.trim_start_matches('/')).collect();
     let full = RelPath::new(bytes).map_err(|error| error.to_string())?.under(root);

@@ -1,8 +1,10 @@
 //! One look at the origin: what is asked, and what the answers mean.
 
+use std::path::Path;
+
 use super::{Gates, Look};
 use crate::config::Tree;
-use crate::domain::gate::{GateCommand, Opens, position};
+use crate::domain::gate::{GateCommand, Opens, named_whole, position};
 use crate::domain::path::escape;
 use crate::domain::push::CommitId;
 use crate::domain::time::Timestamp;
@@ -10,6 +12,7 @@ use crate::domain::url::CanonicalUrl;
 use crate::probe::command;
 use crate::probe::server::Server;
 use crate::probe::together::{self, Asking};
+use crate::source::git::Git;
 use crate::store::{GatedDeploy, StoreError};
 
 use super::files;
@@ -91,29 +94,15 @@ impl Gates {
                 Err(why) => return closed(why),
             }
         }
-        let which: Box<dyn Fn(&[u8]) -> usize> =
-            match &self.settings.tree {
-                Tree::Root(_) => {
-                    match self.version_of_tree(path).await {
-                        Ok(wanted) => Box::new(move |body| {
-                            if trimmed(body) == trimmed(&wanted) { waiting.len() } else { 0 }
-                        }),
-                        Err(why) => return closed(why),
-                    }
-                }
-                Tree::Repository(_) => {
-                    let tip = self.store.tip(&self.settings.origin).await?;
-                    let tip = tip.and_then(|tip| tip.commit);
-                    let commits: Vec<Option<CommitId>> =
-                        waiting.iter().map(|gated| gated.commit.clone()).collect();
-                    Box::new(move |body| {
-                        position(&String::from_utf8_lossy(body), &commits, tip.as_ref())
-                    })
-                }
-            };
-        let positions = bodies.iter().map(|body| which(body));
-        let (server, least) =
-            positions.enumerate().min_by_key(|(_, position)| *position).unwrap_or_default();
+        let positions = match self.positions(path, &bodies, waiting).await? {
+            Ok(positions) => positions,
+            Err(why) => return closed(why),
+        };
+        let (server, least) = positions
+            .into_iter()
+            .enumerate()
+            .min_by_key(|(_, position)| *position)
+            .unwrap_or_default();
         let opens = waiting.iter().take(least).cloned().collect();
         let name = self.servers.get(server).map(Server::name).unwrap_or_default();
         let body = bodies.get(server).map(|body| trimmed(body)).unwrap_or_default();
@@ -130,10 +119,61 @@ impl Gates {
         })
     }
 
-    /// Returns the file of the tree that says its version.
-    async fn version_of_tree(&self, path: &str) -> Result<Vec<u8>, String> {
-        files::read(&self.settings, path, MOST_VERSION).await
+    /// Returns how many of the waiting deploys each server has, by what it answered; the inner error says
+    /// why that can't be told.
+    async fn positions(
+        &self,
+        path: &str,
+        bodies: &[Vec<u8>],
+        waiting: &[GatedDeploy],
+    ) -> Result<Result<Vec<usize>, String>, StoreError> {
+        let repository = match &self.settings.tree {
+            Tree::Repository(repository) => repository,
+            Tree::Root(root) => return Ok(has_file(root, path, bodies, waiting.len()).await),
+        };
+        let tip = self.store.tip(&self.settings.origin).await?.and_then(|tip| tip.commit);
+        let commits: Vec<_> = waiting.iter().map(|gated| gated.commit.clone()).collect();
+        let git = Git::new(&repository.path);
+        let mut positions = Vec::new();
+        for body in bodies {
+            let answer = String::from_utf8_lossy(body);
+            let position = position(&answer, &commits, tip.as_ref());
+            positions.push(come_to(&git, position, &commits, &answer).await);
+        }
+        Ok(Ok(positions))
     }
+}
+
+/// Returns for each server that it has all deploys, where it answered with the file of the tree, or none.
+async fn has_file(
+    root: &Path,
+    path: &str,
+    bodies: &[Vec<u8>],
+    all: usize,
+) -> Result<Vec<usize>, String> {
+    let file = files::read(root, path, MOST_VERSION).await?;
+    let has = |body: &Vec<u8>| if trimmed(body) == trimmed(&file) { all } else { 0 };
+    Ok(bodies.iter().map(has).collect())
+}
+
+/// Returns how many deploys a server has that has at least `position` of them: more where it names a whole
+/// commit of which the repository knows that it comes after theirs. There need not be a deploy of that
+/// one: it may have changed nothing here.
+async fn come_to(
+    git: &Git,
+    mut position: usize,
+    commits: &[Option<CommitId>],
+    answer: &str,
+) -> usize {
+    let Some(named) = named_whole(answer) else {
+        return position;
+    };
+    while let Some(Some(commit)) = commits.get(position)
+        && git.is_ancestor(commit, &named).await.unwrap_or(false)
+    {
+        position += 1;
+    }
+    position
 }
 
 /// Leaves out a line's end at the end.

@@ -86,6 +86,9 @@ impl Pushes {
             return Ok(Verdict::Nothing("it is about another branch"));
         }
         let tip = tip.commit.as_ref();
+        if push.before.is_none() && push.after.is_none() {
+            return self.judge_unnamed(tip).await;
+        }
         let before = match &push.before {
             Some(before) if self.git.has(before).await? => Some(before),
             _ => None,
@@ -147,6 +150,20 @@ impl Pushes {
         let from = push.before.as_ref().map_or("nothing", CommitId::short);
         let why = format!("from {from} to {}", after.short());
         Ok(Verdict::Ask { changes, steps, tip: (!is_over).then(|| after.clone()), why })
+    }
+
+    /// Judges a push whose sender names no commits: what the branch holds now is what came.
+    async fn judge_unnamed(&mut self, tip: Option<&CommitId>) -> Result<Verdict, Trouble> {
+        match self.look().await? {
+            Some(found) if tip != Some(&found) => {
+                let step: Done = (tip.cloned(), found.clone());
+                let mut changes = Changes::default();
+                self.add(&mut changes, &step).await?;
+                let why = "the branch was compared".to_owned();
+                Ok(Verdict::Ask { changes, steps: vec![step], tip: Some(found), why })
+            }
+            _ => Ok(Verdict::Nothing("the branch is where it was")),
+        }
     }
 
     /// Judges that the branch is gone: what it held last may have been served.

@@ -119,7 +119,7 @@ impl Pushes {
                 break;
             }
         }
-        self.recorded.notify_one();
+        self.recorded.iter().for_each(|recorded| recorded.notify_one());
         Ok(deploy)
     }
 

@@ -106,7 +106,7 @@ impl ToldPushes {
     }
 
     fn hints(&self, open: &OpenPush) -> Vec<Hint> {
-        if !self.concerns(open) || open.push.after.is_none() {
+        if !self.concerns(open) || is_deletion(open) {
             return Vec::new();
         }
         let hint = |path, reach| Hint { path, reach, witness: Witness::Webhook };
@@ -125,7 +125,7 @@ impl ToldPushes {
         if !self.concerns(open) {
             return Ok(nothing("it is about another branch"));
         }
-        if open.push.after.is_none() {
+        if is_deletion(open) {
             return Ok(nothing("the branch was deleted; what is on disk decides"));
         }
         let is_named = |path: &RelPath| match &open.push.listed {
@@ -152,4 +152,9 @@ impl ToldPushes {
         let why = format!("found on disk, in the root of {}", self.origin);
         End { fate: Fate::Intents, why, deploy: Some(deploy) }
     }
+}
+
+/// Whether a branch is gone; a sender that names no commits says nothing of that.
+const fn is_deletion(open: &OpenPush) -> bool {
+    open.push.before.is_some() && open.push.after.is_none()
 }

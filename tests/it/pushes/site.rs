@@ -62,6 +62,7 @@ impl Site {
             World::with(Options { time_scale: 3_000, quota, ..Options::new(server.clone()) }).await;
         let bare = world.path("www.git");
         git(&world.path(""), &["init", "-q", "--bare", "-b", "main", "www.git"]);
+        git(&bare, &["config", "receive.denyDeleteCurrent", "ignore"]);
         let work = Work::new(world.path("work"));
         work.git(&["remote", "add", "origin", &bare.display().to_string()]);
         for number in 0..40 {
@@ -130,7 +131,11 @@ impl Site {
         ];
         let root = self.world.root();
         for entry in std::fs::read_dir(&root).expect("it is listed") {
-            std::fs::remove_dir_all(entry.expect("an entry").path()).expect("removed");
+            let path = entry.expect("an entry").path();
+            let is_dir = path.is_dir();
+            let removed =
+                if is_dir { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.expect("removed");
         }
         git(&root, &words);
     }

@@ -47,7 +47,7 @@ fn pushes(settings: &Settings, store: &Store, clock: &Arc<ManualClock>) -> Pushe
     let spec =
         Spec { exclude: vec!["private/**".to_owned()], ..Spec::plain("main".into(), domains) };
     let mapping = Arc::new(Mapping::new(spec).expect("valid"));
-    let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let (recorded, stop) = (vec![Arc::new(Notify::new())], CancellationToken::new());
     Pushes::new(settings.clone(), mapping, store.clone(), clock.clone(), recorded, stop)
 }
 
@@ -168,47 +168,52 @@ fn nowhere(digit: &str) -> CommitId {
 
 #[tokio::test]
 async fn each_push_ends_in_the_fate_that_its_commits_say() {
-    let (mut bench, a) = Bench::begun().await;
-    let b = bench.work.commit("a", "2");
-    let c = bench.work.commit("a", "1");
+    let (mut bench, one) = Bench::begun().await;
+    let two = bench.work.commit("a", "2");
+    let three = bench.work.commit("a", "1");
     // One that the next takes back was served between them.
-    assert_told(&bench.tell(Some(&a), Some(&b)).await, Fate::Intents, "from ", &["a"]);
-    assert_told(&bench.tell(Some(&b), Some(&c)).await, Fate::Intents, "from ", &["a"]);
-    assert_told(&bench.tell(Some(&b), Some(&c)).await, Fate::Nothing, "repeated", &[]);
-    assert_told(&bench.tell(Some(&a), Some(&b)).await, Fate::Nothing, "repeated", &[]);
-    let other = Push { reference: "refs/heads/side".to_owned(), ..push(Some(&a), Some(&b)) };
+    assert_told(&bench.tell(Some(&one), Some(&two)).await, Fate::Intents, "from ", &["a"]);
+    assert_told(&bench.tell(Some(&two), Some(&three)).await, Fate::Intents, "from ", &["a"]);
+    assert_told(&bench.tell(Some(&two), Some(&three)).await, Fate::Nothing, "repeated", &[]);
+    assert_told(&bench.tell(Some(&one), Some(&two)).await, Fate::Nothing, "repeated", &[]);
+    let other = Push { reference: "refs/heads/side".to_owned(), ..push(Some(&one), Some(&two)) };
     assert_told(&bench.told(other).await, Fate::Nothing, "another branch", &[]);
-    let d = bench.work.commit("private/x", "1");
-    let told = bench.tell(Some(&c), Some(&d)).await;
+    let four = bench.work.commit("private/x", "1");
+    let told = bench.tell(Some(&three), Some(&four)).await;
     assert_told(&told, Fate::Nothing, "nothing that is served changed", &[]);
-    // Nobody tells of e: f brings it along.
+    // Nobody tells of `e`: the next brings it along.
     bench.work.commit("e", "1");
-    let e = bench.work.head();
-    let f = bench.work.commit("f", "1");
-    assert_told(&bench.tell(Some(&e), Some(&f)).await, Fate::Intents, "from ", &["e", "f"]);
-    assert_told(&bench.tell(Some(&d), Some(&e)).await, Fate::Nothing, "done already", &[]);
+    let five = bench.work.head();
+    let six = bench.work.commit("f", "1");
+    assert_told(&bench.tell(Some(&five), Some(&six)).await, Fate::Intents, "from ", &["e", "f"]);
+    assert_told(&bench.tell(Some(&four), Some(&five)).await, Fate::Nothing, "done already", &[]);
 }
 
 #[tokio::test]
 async fn a_forced_push_takes_back_what_it_passes_over() {
-    let (mut bench, a) = Bench::begun().await;
-    let d = bench.work.commit("d", "1");
-    let e = bench.work.commit("e", "1");
-    let f = bench.work.commit("f", "1");
-    bench.tell(Some(&a), Some(&d)).await;
-    bench.tell(Some(&d), Some(&e)).await;
-    bench.tell(Some(&e), Some(&f)).await;
-    bench.work.git(&["reset", "-q", "--hard", d.as_str()]);
-    assert_told(&bench.tell(Some(&f), Some(&d)).await, Fate::Intents, "from ", &["e", "f"]);
-    bench.work.git(&["reset", "-q", "--hard", f.as_str()]);
-    assert_told(&bench.tell(Some(&d), Some(&f)).await, Fate::Intents, "from ", &["e", "f"]);
-    bench.work.git(&["reset", "-q", "--hard", a.as_str()]);
-    let g = bench.work.commit("g", "1");
-    assert_told(&bench.tell(Some(&f), Some(&g)).await, Fate::Intents, "", &["e", "f", "g"]);
+    let (mut bench, one) = Bench::begun().await;
+    let four = bench.work.commit("d", "1");
+    let five = bench.work.commit("e", "1");
+    let six = bench.work.commit("f", "1");
+    bench.tell(Some(&one), Some(&four)).await;
+    bench.tell(Some(&four), Some(&five)).await;
+    bench.tell(Some(&five), Some(&six)).await;
+    bench.work.git(&["reset", "-q", "--hard", four.as_str()]);
+    assert_told(&bench.tell(Some(&six), Some(&four)).await, Fate::Intents, "from ", &["e", "f"]);
+    bench.work.git(&["reset", "-q", "--hard", six.as_str()]);
+    assert_told(&bench.tell(Some(&four), Some(&six)).await, Fate::Intents, "from ", &["e", "f"]);
+    bench.work.git(&["reset", "-q", "--hard", one.as_str()]);
+    let seven = bench.work.commit("g", "1");
+    assert_told(
+        &bench.tell(Some(&six), Some(&seven)).await,
+        Fate::Intents,
+        "",
+        &["d", "e", "f", "g"],
+    );
     // A replay of what was pushed away since.
-    assert_told(&bench.tell(Some(&e), Some(&f)).await, Fate::Nothing, "repeated", &[]);
+    assert_told(&bench.tell(Some(&five), Some(&six)).await, Fate::Nothing, "repeated", &[]);
     bench.restart();
-    assert_told(&bench.tell(Some(&d), Some(&f)).await, Fate::Nothing, "repeated", &[]);
+    assert_told(&bench.tell(Some(&four), Some(&six)).await, Fate::Nothing, "repeated", &[]);
 }
 
 #[tokio::test]

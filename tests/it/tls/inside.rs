@@ -10,7 +10,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use refreshd::cdn::{Cdn, Client, ClientConfig, Keyring, Surroundings};
 use refreshd::clock::SystemClock;
 use refreshd::domain::credentials::{KeySource, Place};
+use refreshd::domain::gate::Servers;
+use refreshd::domain::url::CanonicalUrl;
 use refreshd::domain::verdict::{Failure, Reached};
+use refreshd::probe::server::Server;
 
 use super::FOLDER;
 use super::server::{Front, answering};
@@ -164,6 +167,22 @@ async fn redirects_are_failures() {
         let nobody = elsewhere.accept().expect_err("nobody came").kind();
         assert_eq!(nobody, std::io::ErrorKind::WouldBlock);
     }
+}
+
+#[tokio::test]
+#[ignore = "it is run by a test of tls.rs, in a process of its own"]
+async fn web_servers_show_their_hosts_certificates() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let (behind, _tasks) = answering(|| "the page".into_response()).await;
+    let front = Front::new(&folder, "good", behind).await;
+    let url = format!("https://127.0.0.1:{}", front.address.port()).parse().expect("a URL");
+    let servers = Servers { urls: vec![url], timeout: Duration::from_secs(60) };
+    let server = Server::all(&servers).expect("a client").remove(0);
+    let at = |host: &str| CanonicalUrl::parse(&format!("https://{host}/page.html")).expect("a URL");
+    let answer = server.served(&at("gateway.example"), 8).await.expect("an answer");
+    assert_eq!((answer.status, answer.length), (200, 8));
+    let why = server.served(&at("www.example.com"), 8).await.expect_err("another's certificate");
+    assert!(why.contains("invalid peer certificate"), "{why}");
 }
 
 fn redirect(status: u16, to: &str) -> Response {
