@@ -34,7 +34,7 @@ struct Site {
     large: usize,
     /// Targets that were accepted and looked at.
     seen: usize,
-    /// What the branch holds, and every other commit that it ever held.
+    /// What the branch holds.
     tip: CommitId,
     pushes: usize,
     _nginx: Nginx,
@@ -92,16 +92,14 @@ impl Site {
         let lines = text.lines().filter(|line| !line.starts_with("root ="));
         std::fs::write(world.config(), lines.collect::<Vec<_>>().join("\n")).expect("written");
         let nginx = nginx(&world.path(""), &world.root(), &listener);
-        let random = Random(seed);
-        let (seen, pushes) = (0, 0);
         let site = Self {
             world,
             work,
-            random,
+            random: Random(seed),
             large,
-            seen,
+            seen: 0,
             tip,
-            pushes,
+            pushes: 0,
             _nginx: nginx,
             _listener: listener,
         };
@@ -215,7 +213,7 @@ impl Site {
                 }
                 self.push_main()
             }
-            3 if self.pushes % 3 == 0 => {
+            3 if self.pushes.is_multiple_of(3) => {
                 let number = self.pushes;
                 for file in 0..self.large {
                     self.work
@@ -274,33 +272,29 @@ impl Site {
     }
 }
 
-fn run(seed: u64, pushes: usize, large: usize) -> impl Future<Output = ()> {
-    async move {
-        println!("seed {seed}");
-        let mut site = Site::new(seed, large).await;
-        let mut daemon = site.start();
-        let mut round = 0;
-        while site.pushes < pushes {
-            round += 1;
-            if round % 6 == 0 {
-                // Several while nobody hears of them.
-                daemon.kill();
-                let mut expected = BTreeSet::new();
-                for _ in 0..3 {
-                    expected.append(&mut site.round());
-                }
-                daemon = site.start();
-                site.assert_refreshed(
-                    &expected,
-                    &format!("seed {seed}, round {round}, while it was down"),
-                );
-            } else {
-                let expected = site.round();
-                site.assert_refreshed(&expected, &format!("seed {seed}, round {round}"));
+/// Each failure names its seed and round.
+async fn run(seed: u64, pushes: usize, large: usize) {
+    let mut site = Site::new(seed, large).await;
+    let mut daemon = site.start();
+    let mut round = 0;
+    while site.pushes < pushes {
+        round += 1;
+        let mut what = format!("seed {seed}, round {round}");
+        let mut expected = BTreeSet::new();
+        if round % 6 == 0 {
+            // Several while nobody hears of them.
+            what.push_str(", while it was down");
+            daemon.kill();
+            for _ in 0..3 {
+                expected.append(&mut site.round());
             }
+            daemon = site.start();
+        } else {
+            expected.append(&mut site.round());
         }
-        drop(daemon);
+        site.assert_refreshed(&expected, &what);
     }
+    drop(daemon);
 }
 
 #[tokio::test(flavor = "multi_thread")]
