@@ -121,7 +121,8 @@ pub struct Pushes {
     known: Option<CommitId>,
     tried: Option<CommitId>,
     /// The newest steps that were taken since the start.
-    done: VecDeque<Done>,
+    /// Each with the tip by then.
+    done: VecDeque<(Done, CommitId)>,
     /// When to compare next; none for now.
     compare_at: Option<Duration>,
     /// Who wants to be told that the branch was compared.
@@ -361,7 +362,7 @@ impl Pushes {
                     %origin, %branch, commit = %after, deploy = deploy.map(tracing::field::display),
                     "the branch had moved, and nobody told of it"
                 );
-                self.remember(step);
+                self.remember(step, after);
             }
             (_, Some(_)) => {}
         }
@@ -378,9 +379,9 @@ impl Pushes {
         Ok(self.store.prune_deliveries(now).await?)
     }
 
-    /// Remembers a step that is done.
-    fn remember(&mut self, step: Done) {
-        self.done.push_back(step);
+    /// Remembers a step that is done, and the tip by then.
+    fn remember(&mut self, step: Done, tip: CommitId) {
+        self.done.push_back((step, tip));
         if self.done.len() > MOST_STEPS {
             self.done.pop_front();
         }

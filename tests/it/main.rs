@@ -32,6 +32,7 @@ mod odd;
 mod overflow;
 mod plan;
 mod process;
+mod pushes;
 mod ready;
 mod sdk;
 mod secrets;

@@ -57,14 +57,17 @@ impl Pushes {
             }
             Verdict::Ask { changes, steps, tip: to, why } => {
                 let witness = if open.again { Witness::Operator } else { Witness::Webhook };
-                let cause = Cause { witness, commit: to.clone().or_else(|| tip.commit.clone()) };
+                let at = to.clone().or_else(|| tip.commit.clone());
+                let cause = Cause { witness, commit: at.clone() };
                 let place = tip.place.clone();
                 let to = to.map(|commit| Tip { place, commit: Some(commit) });
                 let deploy = self.record(changes, &cause, to, Some((open.id, &why))).await?;
                 let deploy = deploy.map(tracing::field::display);
                 tracing::info!(%origin, delivery, deploy, "a push is done: {why}");
-                for step in steps {
-                    self.remember(step);
+                if let Some(at) = at {
+                    for step in steps {
+                        self.remember(step, at.clone());
+                    }
                 }
                 Ok(())
             }
@@ -207,7 +210,7 @@ impl Pushes {
 
     /// Returns whether a commit is the tip, came before it, or was passed by lately.
     async fn is_done(&self, tip: Option<&CommitId>, commit: &CommitId) -> Result<bool, Trouble> {
-        let is_end = |(from, to): &Done| from.as_ref() == Some(commit) || to == commit;
+        let is_end = |((from, to), _): &(Done, _)| from.as_ref() == Some(commit) || to == commit;
         Ok(self.done.iter().any(is_end) || self.holds(tip, commit).await?)
     }
 
@@ -215,7 +218,9 @@ impl Pushes {
     async fn holds(&self, of: Option<&CommitId>, commit: &CommitId) -> Result<bool, Trouble> {
         match of {
             Some(of) if of == commit => Ok(true),
-            Some(of) if self.git.has(of).await? => Ok(self.git.is_ancestor(commit, of).await?),
+            Some(of) if self.git.has(of).await? && self.git.has(commit).await? => {
+                Ok(self.git.is_ancestor(commit, of).await?)
+            }
             _ => Ok(false),
         }
     }
@@ -226,8 +231,8 @@ impl Pushes {
         changes: &mut Changes,
         before: &CommitId,
     ) -> Result<(), Trouble> {
-        for (from, to) in &self.done {
-            if self.git.has(to).await? && self.git.is_ancestor(to, before).await? {
+        for ((from, to), tip) in &self.done {
+            if self.holds(Some(before), tip).await? {
                 continue;
             }
             let is_there = match from {
