@@ -112,7 +112,7 @@ async fn take(
     };
     let turn = tokio::time::timeout(door.settings.body_timeout, place.asks_for(source)).await;
     turn.map_err(|_| busy("crowded", "there are too many requests of this source"))?;
-    let (bytes, room) = body::read(body, most, door.settings.body_timeout, &door.room)
+    let (bytes, room) = body::read(body, most, door.settings.body_timeout, &door.room, place)
         .await
         .map_err(|(status, why)| Refusal::new(status, "body", why))?;
     let verified = verify(&hook.provider, &secrets, &headers, &bytes, door.clock.now())

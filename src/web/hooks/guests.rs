@@ -63,13 +63,12 @@ impl Guests {
 
     fn try_enter(self: &Arc<Self>, source: Option<IpAddr>) -> Option<Place> {
         let mut inside = self.inside();
-        if source.is_some()
-            && inside.count(source) >= self.most_of_one
-            && !inside.show_out(|guest| guest.source == source)
-        {
+        if source.is_some() && inside.count(source) >= self.most_of_one {
+            inside.show_out(|guest| guest.source == source);
             return None;
         }
-        if inside.guests.len() >= self.most && !inside.show_out(|_| true) {
+        if inside.guests.len() >= self.most {
+            inside.show_out(|_| true);
             return None;
         }
         let (number, out) = (inside.event(), CancellationToken::new());
@@ -127,7 +126,20 @@ impl Place {
 
     /// Says that the client was listened to, and keeps us waiting.
     pub(super) fn keeps_waiting(&self) {
-        self.change(|guest, _| guest.keeps_waiting = true);
+        let mut inside = self.guests.inside();
+        let guest = inside.guests.get_mut(&self.number).filter(|guest| !guest.keeps_waiting);
+        if let Some(guest) = guest {
+            guest.keeps_waiting = true;
+            drop(inside);
+            self.guests.changed.notify_waiters();
+        }
+    }
+
+    /// Shows somebody else out for what it holds.
+    pub(super) fn outlasts(&self) {
+        let inside = self.guests.inside();
+        let own = inside.guests.get(&self.number).map(|guest| guest.since);
+        inside.show_out(|guest| Some(guest.since) != own);
     }
 
     /// Says that the request was proved to be its sender's: it isn't shown out before it is
@@ -178,18 +190,16 @@ impl Inside {
     }
 
     /// Shows out whoever of these keeps us waiting and has been longest without a request that was
-    /// granted.
-    fn show_out(&mut self, is_one: impl Fn(&Guest) -> bool) -> bool {
-        let may_go = |guest: &Guest| guest.keeps_waiting && !guest.is_served && is_one(guest);
-        let idle = self.guests.iter().filter(|(_, guest)| may_go(guest));
-        let Some(number) = idle.min_by_key(|(_, guest)| guest.since).map(|(number, _)| *number)
-        else {
-            return false;
-        };
-        if let Some(guest) = self.guests.remove(&number) {
+    /// granted, unless one of them is on its way out: its place is free once it has left.
+    fn show_out(&self, is_one: impl Fn(&Guest) -> bool) {
+        if self.guests.values().any(|guest| guest.out.is_cancelled() && is_one(guest)) {
+            return;
+        }
+        let may_go = |guest: &&Guest| guest.keeps_waiting && !guest.is_served && is_one(guest);
+        let last = self.guests.values().filter(may_go).min_by_key(|guest| guest.since);
+        if let Some(guest) = last {
             guest.out.cancel();
         }
-        true
     }
 }
 
@@ -212,17 +222,21 @@ mod tests {
         let guests = Guests::new(3, 3);
         let enter = |last| enter(&guests, last);
         let [asked, silent, served] = [1, 2, 3].map(|last| enter(last).expect("a place"));
-        assert!(enter(4).is_none(), "nobody goes that was not listened to");
+        assert!(enter(4).is_none() && ![&asked, &silent, &served].into_iter().any(is_out));
         [&asked, &silent, &served].into_iter().for_each(Place::keeps_waiting);
         asked.is_answered(true);
-        let fourth = enter(4).expect("a place");
-        assert!(is_out(&silent) && ![&asked, &served, &fourth].into_iter().any(is_out));
+        assert!(enter(4).is_none() && enter(4).is_none(), "its place is free once it has left");
+        assert!(is_out(&silent) && ![&asked, &served].into_iter().any(is_out));
         drop(silent);
+        let fourth = enter(4).expect("a place");
         served.is_served();
+        assert!(enter(5).is_none() && is_out(&asked) && !is_out(&served), "who is served stays");
+        drop(asked);
         let _fifth = enter(5).expect("a place");
-        assert!(is_out(&asked) && !is_out(&served), "one that is served stays");
         served.is_answered(false);
-        assert!(enter(6).is_some() && is_out(&served), "what was refused counts for nothing");
+        fourth.keeps_waiting();
+        fourth.outlasts();
+        assert!(is_out(&served) && !is_out(&fourth), "what was refused counts for nothing");
     }
 
     #[test]
@@ -231,10 +245,10 @@ mod tests {
         let other = enter(&guests, 9).expect("a place");
         let [first, second] = [1; 2].map(|last| enter(&guests, last).expect("a place"));
         [&other, &first, &second].into_iter().for_each(Place::keeps_waiting);
+        assert!(enter(&guests, 1).is_none() && is_out(&first));
+        assert!(!is_out(&second) && !is_out(&other));
+        drop(first);
         let _third = enter(&guests, 1).expect("a place");
-        assert!(is_out(&first) && !is_out(&second) && !is_out(&other));
-        drop(second);
-        let _fourth = enter(&guests, 1).expect("a place that was left");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use super::MAIN;
-use super::sender::{Request, configure, connect, door, exchange, read};
+use super::sender::{Request, SECRET, configure, connect, door, exchange, read};
 use crate::world::{World, wait_for};
 
 /// How many dawdle.
@@ -119,4 +119,26 @@ async fn an_address_has_its_share_of_the_places() {
     assert_eq!(first.read(&mut [0]).expect("its end"), 0, "it was silent");
     second.write_all(&Request::push("three", MAIN).bytes()).expect("sent");
     assert_eq!(read(&mut second).expect("an answer").status, 202, "it was not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_never_end_take_no_room_from_one_that_does() {
+    const LONGEST: usize = 25 << 20;
+    let world = World::new().await;
+    configure(&world, &format!("body_bytes = {LONGEST}\nbody_timeout = \"5m\""), "");
+    let _daemon = world.start();
+    let door = door(&world, 1);
+    let endless = Request::signed("nobody knows it", "x", "ping", vec![b' '; LONGEST]).bytes();
+    let clients: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut client = connect(door).expect("a connection");
+            // The last byte never comes. Whoever is shown out hears of it as a reset, and goes.
+            let _ = client.write_all(&endless[..endless.len() - 1]);
+            client
+        })
+        .collect();
+    let body = format!("{{\"zen\":\"{}\"}}", "x".repeat(LONGEST - 100)).into_bytes();
+    let honest = Request::signed(SECRET, "one", "ping", body).send(door);
+    assert_eq!(honest.status, 202, "{honest:?}");
+    drop(clients);
 }
