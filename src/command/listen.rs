@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::{Exit, Failed};
 use crate::config::{Config, Hooks, Listen};
-use crate::web::hooks::{Hook, Served, Settings};
+use crate::web::Served;
+use crate::web::hooks::{Hook, Settings};
 
 /// Connections that the kernel keeps until they are let in, as far as `net.core.somaxconn` allows: where
 /// they are too few, whoever comes in a crowd waits for a second before it knocks again.

@@ -24,7 +24,7 @@ use crate::source::HintSender;
 use crate::store::Store;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
-use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk};
+use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -333,11 +333,11 @@ fn hook_socket(config: &Config, control: &Path) -> PathBuf {
 
 /// Returns who takes what repositories tell of pushes.
 fn announcements(config: &Config, store: &Store, clock: &SharedClock) -> Announcements {
-    let mut repositories: BTreeMap<PathBuf, Vec<(OriginName, String)>> = BTreeMap::new();
+    let mut repositories: BTreeMap<PathBuf, Vec<Served>> = BTreeMap::new();
     for origin in config.origins.values() {
-        if let (Some(repository), Some(branch)) = (origin.repository(), &origin.branch) {
-            let of = repositories.entry(repository.path.clone()).or_default();
-            of.push((origin.name.clone(), branch.clone()));
+        if let Some(repository) = origin.repository() {
+            let served = Served { origin: origin.name.clone(), reference: origin.branch.clone() };
+            repositories.entry(repository.path.clone()).or_default().push(served);
         }
     }
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

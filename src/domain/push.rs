@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::OriginName;
 use super::path::RelPath;
 
 /// The name of a commit: 40 or 64 lower-case hexadecimal digits, not all of them 0.
@@ -115,33 +114,6 @@ pub enum Told {
     Other(String),
 }
 
-/// Returns which of these pushes concern which origins, of which each names the ref that it serves, or
-/// takes every branch; and why none does, if none does.
-#[must_use]
-pub fn concerned(
-    pushes: &[Push],
-    origins: &[(&OriginName, Option<&str>)],
-) -> (Vec<(OriginName, Push)>, String) {
-    let mut concerned = Vec::new();
-    for push in pushes {
-        let is_branch = push.reference.starts_with("refs/heads/");
-        let of = origins
-            .iter()
-            .filter(|(_, branch)| branch.map_or(is_branch, |branch| push.reference == branch));
-        concerned.extend(of.map(|(origin, _)| ((*origin).clone(), push.clone())));
-    }
-    let why = match pushes {
-        _ if !concerned.is_empty() => String::new(),
-        [] => "it names no ref that moved".to_owned(),
-        [push] => format!("{} is served by no origin that this hook concerns", push.reference),
-        [push, ..] => {
-            let (number, first) = (pushes.len(), &push.reference);
-            format!("none of {number} refs, {first} first, is served by an origin of this hook")
-        }
-    };
-    (concerned, why)
-}
-
 /// The most paths that are taken from one payload: beyond, the whole tree is compared.
 pub const MOST_LISTED: usize = 20_000;
 
@@ -193,27 +165,5 @@ mod tests {
             CommitId::parse(bad).expect_err(bad);
         }
         serde_json::from_str::<CommitId>(&format!("\"{}\"", "0".repeat(40))).expect_err("zeros");
-    }
-    #[test]
-    fn a_push_concerns_the_origins_that_serve_its_ref() {
-        let push = |reference: &str| Push {
-            reference: reference.to_owned(),
-            before: None,
-            after: None,
-            listed: Listed::nothing("a test"),
-        };
-        let (www, docs) = (OriginName::from("www"), OriginName::from("docs"));
-        let origins = [(&www, Some("refs/heads/main")), (&docs, None)];
-        let concerned = |references: &[&str]| {
-            let pushes: Vec<Push> = references.iter().map(|name| push(name)).collect();
-            let (rows, why) = super::concerned(&pushes, &origins);
-            (rows.iter().map(|(origin, _)| origin.to_string()).collect::<Vec<_>>(), why)
-        };
-        assert_eq!(concerned(&["refs/heads/main"]).0, ["www", "docs"]);
-        assert_eq!(concerned(&["refs/heads/x", "refs/tags/1"]).0, ["docs"]);
-        let (none, why) = concerned(&["refs/tags/1"]);
-        assert_eq!(none, Vec::<String>::new());
-        assert_eq!(why, "refs/tags/1 is served by no origin that this hook concerns");
-        assert_eq!(concerned(&[]).1, "it names no ref that moved");
     }
 }

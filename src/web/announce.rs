@@ -16,11 +16,12 @@ use tokio::net::UnixListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::concern::{Served, concerned};
 use super::decide::{NOBODY, Peer};
 use super::wishes::Refused;
 use crate::clock::SharedClock;
 use crate::domain::names::{HookName, OriginName};
-use crate::domain::push::concerned;
+use crate::domain::push::Told;
 use crate::source::announce::{Announcement, LONGEST, left};
 use crate::store::{Delivery, Store, StoreError};
 
@@ -34,9 +35,8 @@ pub struct Announcements {
     pub store: Store,
     /// The time.
     pub clock: SharedClock,
-    /// By the path of a repository as it is configured: the origins that it holds, each with the ref
-    /// that is served.
-    pub repositories: BTreeMap<PathBuf, Vec<(OriginName, String)>>,
+    /// By the path of a repository as it is configured: the origins that it holds.
+    pub repositories: BTreeMap<PathBuf, Vec<Served>>,
     /// Users who may announce besides root, this process's own and a repository's owner.
     pub users: Vec<u32>,
     /// Wakes who looks at an origin's pushes.
@@ -161,9 +161,7 @@ impl Announcements {
             Some(uid) if Some(uid) == owner => {}
             Some(uid) => return Err(Refusal::Stranger { uid, repository }),
         }
-        let named: Vec<_> =
-            origins.iter().map(|(origin, branch)| (origin, Some(branch.as_str()))).collect();
-        let (concerned, why) = concerned(&pushes, &named);
+        let (concerned, why) = concerned(Told::Pushes(pushes), origins);
         let woken: Vec<OriginName> = concerned.iter().map(|(origin, _)| origin.clone()).collect();
         let body = serde_json::to_vec(announcement)
             .map_err(|error| Refusal::Unreadable(error.to_string()))?;

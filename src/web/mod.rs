@@ -16,6 +16,8 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use concern::Served;
+
 use crate::clock::SharedClock;
 use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
@@ -29,6 +31,7 @@ use crate::store::Store;
 
 pub mod announce;
 pub mod baseline;
+mod concern;
 pub mod decide;
 pub mod deliveries;
 pub mod deploy;

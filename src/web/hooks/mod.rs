@@ -18,20 +18,17 @@ use tokio_util::sync::CancellationToken;
 mod answer;
 mod body;
 mod clerk;
-mod concern;
 mod connection;
 mod guests;
 mod quiet;
 mod secrets;
 mod source;
 
-pub use concern::Served;
-
 use self::clerk::Letter;
 use self::guests::Guests;
 use self::quiet::Quiet;
 use self::secrets::Keys;
-use super::FAREWELL;
+use super::{FAREWELL, Served};
 use crate::clock::SharedClock;
 use crate::domain::hook::{Network, Provider};
 use crate::domain::names::{HookName, OriginName};
