@@ -99,7 +99,7 @@ CREATE TABLE push (
     CHECK ((fate IS NULL) = (ended_at IS NULL))
 ) STRICT;
 CREATE INDEX push_open ON push (origin, id) WHERE fate IS NULL;
-CREATE INDEX push_delivery ON push (delivery);
+CREATE INDEX push_delivery ON push (delivery, fate);
 CREATE INDEX push_moved ON push (origin, before, after);
 
 -- The last commit of each repository whose changes are recorded; none before the first.

@@ -23,8 +23,10 @@ use crate::store::{GatedDeploy, Store, StoreError};
 mod content;
 mod files;
 mod look;
+mod unreached;
 
 use content::Content;
+use unreached::Reached;
 
 /// Between two runs of a command, and between two looks at the web servers: the first and the longest pause.
 const COMMAND_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
@@ -85,6 +87,7 @@ pub struct Gates {
     facts: watch::Sender<Facts>,
     servers: Vec<Server>,
     content: Content,
+    reached: Reached,
     /// What waited at the last look: each deploy, and the newest thing it held.
     waited: Vec<(DeployId, i64)>,
     last_pause: Option<Duration>,
@@ -117,6 +120,7 @@ impl Gates {
             facts,
             servers,
             content: Content::default(),
+            reached: Reached::default(),
             waited: Vec::new(),
             last_pause: None,
             next: Timestamp::EPOCH,

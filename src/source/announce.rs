@@ -1,12 +1,17 @@
 //! What a repository's own hook tells of a push, and where it leaves that when nobody listens.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use sha2::{Digest as _, Sha256};
+
+use super::webhook::is_reference;
+use crate::domain::path::escape;
 use crate::domain::push::{CommitId, Listed, NoCommit, Push};
 
 /// Below the repository, where announcements wait for the daemon.
@@ -15,6 +20,8 @@ pub const SPOOL: &str = "refreshd-spool";
 const MOST: usize = 1_000;
 /// How long one may be, in bytes.
 pub const LONGEST: u64 = 4 << 20;
+/// How much of why one can't be read is told, in bytes: it may repeat what it read.
+const MOST_WORDS: usize = 200;
 
 /// Refs of a repository moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +66,23 @@ impl Announcement {
         (1..=64).contains(&self.id.len()) && self.id.bytes().all(is_plain)
     }
 
-    /// Returns the pushes that it tells of.
+    /// Returns what it is known by: nobody's other announcement can be taken for it, whatever its id.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut text = self.repository.as_os_str().as_encoded_bytes().to_vec();
+        for Moved { reference, before, after } in &self.moved {
+            text.extend(format!("\0{reference}\0{before}\0{after}").into_bytes());
+        }
+        let digest = Sha256::digest(&text);
+        let digits = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
+        format!("{}+{}", self.id, digits.collect::<String>())
+    }
+
+    /// Returns the pushes that it tells of: one for a ref, as git tells it, and none of what git would
+    /// not call a ref.
     pub fn pushes(&self) -> Result<Vec<Push>, NoCommit> {
+        let mut told = BTreeSet::new();
+        let refs = self.moved.iter().filter(|moved| is_reference(&moved.reference));
         let push = |moved: &Moved| {
             Ok(Push {
                 reference: moved.reference.clone(),
@@ -69,17 +91,22 @@ impl Announcement {
                 listed: Listed::nothing("the repository itself tells which paths changed"),
             })
         };
-        self.moved.iter().map(push).collect()
+        refs.filter(|moved| told.insert(&moved.reference)).map(push).collect()
     }
 
-    /// Leaves it in the repository's spool, for the daemon to find.
+    /// Leaves it in the repository's spool, for the daemon to find. Whoever may write to the repository may
+    /// leave one there.
     pub fn leave(&self) -> io::Result<()> {
         let spool = self.repository.join(SPOOL);
         match fs::DirBuilder::new().mode(0o755).create(&spool) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+            Ok(()) => {
+                let mode = fs::metadata(&self.repository)?.mode() & 0o7777;
+                fs::set_permissions(&spool, fs::Permissions::from_mode(mode | 0o755))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
-        if fs::read_dir(&spool)?.count() >= MOST {
+        if left(&self.repository)?.len() >= MOST {
             return Err(io::Error::other(format!("{MOST} announcements wait there already")));
         }
         let (new, name) =
@@ -87,8 +114,12 @@ impl Announcement {
         let text = serde_json::to_vec(self)?;
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
-        io::Write::write_all(&mut file, &text)?;
-        fs::rename(new, name)
+        let written = io::Write::write_all(&mut file, &text).and_then(|()| fs::rename(&new, name));
+        if written.is_err() {
+            // It takes the room of others; why it was not written is what matters.
+            let _ = fs::remove_file(&new);
+        }
+        written
     }
 }
 
@@ -103,25 +134,29 @@ pub struct Left {
     pub announcement: Result<Announcement, String>,
 }
 
-/// Returns what was left in a repository, the oldest first.
-pub fn left(repository: &Path) -> io::Result<Vec<Left>> {
+/// Returns the files of what was left in a repository, the oldest first. Whoever owns the repository may have
+/// made any number of them.
+pub fn left(repository: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(repository.join(SPOOL)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let mut files: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
-        .collect();
     // The names begin with the time.
-    files.sort_unstable();
-    files.truncate(MOST);
-    Ok(files.into_iter().map(read).collect())
+    let mut files = BTreeSet::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|ending| ending == "json") {
+            files.insert(path);
+        }
+        if files.len() > MOST {
+            files.pop_last();
+        }
+    }
+    Ok(files.into_iter().collect())
 }
 
 /// Reads a file that whoever owns the repository may have made: no link is followed, nothing waits.
-fn read(file: PathBuf) -> Left {
+#[must_use]
+pub fn read(file: PathBuf) -> Left {
     let mut uid = u32::MAX;
     let mut announcement = || {
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
@@ -136,7 +171,11 @@ fn read(file: PathBuf) -> Left {
         io::Read::read_to_end(&mut io::Read::take(opened, LONGEST), &mut text)?;
         Ok(serde_json::from_slice::<Announcement>(&text)?)
     };
-    let announcement = announcement().map_err(|error| error.to_string());
+    let told = |error: io::Error| {
+        let words = error.to_string();
+        escape(words.as_bytes().get(..MOST_WORDS).unwrap_or(words.as_bytes()))
+    };
+    let announcement = announcement().map_err(told);
     Left { file, uid, announcement }
 }
 
@@ -170,7 +209,7 @@ mod tests {
             0,
         )
         .expect("a pipe");
-        let found = left(folder.path()).expect("listed");
+        let found: Vec<Left> = left(folder.path()).expect("listed").into_iter().map(read).collect();
         let good: Vec<_> =
             found.iter().filter_map(|left| left.announcement.as_ref().ok()).collect();
         assert_eq!(good, [&first, &second]);
@@ -187,5 +226,61 @@ mod tests {
         for id in ["", "../x", "a/b", "a.json", &"a".repeat(65), "a\0"] {
             assert!(!is_plain(id), "{id:?}");
         }
+    }
+
+    #[test]
+    fn what_others_put_into_a_spool_is_bounded_and_tells_little() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = folder.path().join(SPOOL);
+        fs::create_dir(&spool).expect("a spool");
+        for number in 0..MOST + 10 {
+            fs::write(spool.join(format!("{number:05}.json")), "").expect("a file");
+        }
+        let files = left(folder.path()).expect("listed");
+        assert_eq!((files.len(), files.last()), (MOST, Some(&spool.join("00999.json"))));
+        let long = format!("{{\"id\":\"1\",\"moved\":\"\\u001b[2J{}\"}}", "x".repeat(1 << 20));
+        fs::write(spool.join("long.json"), long).expect("a file");
+        let why = read(spool.join("long.json")).announcement.expect_err("no list");
+        assert!(why.len() < 1_000 && !why.contains('\u{1b}'), "{why}");
+    }
+
+    #[test]
+    fn what_could_not_be_left_takes_no_room_and_a_spool_is_for_all_who_may_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o2775)).expect("a mode");
+        announcement("1-a", folder.path()).leave().expect("left");
+        let spool = folder.path().join(SPOOL);
+        assert_eq!(fs::metadata(&spool).expect("made").mode() & 0o7777, 0o2775);
+        // A directory stands where the file is to go.
+        fs::create_dir(spool.join("2-b.json")).expect("made");
+        announcement("2-b", folder.path()).leave().expect_err("it can't be put there");
+        assert!(!spool.join(".2-b").exists());
+        for number in 0..MOST {
+            fs::write(spool.join(format!(".{number}")), "half").expect("what a crash left");
+        }
+        announcement("3-c", folder.path()).leave().expect("halves are none that wait");
+    }
+
+    #[test]
+    fn a_ref_is_told_of_once_and_what_is_none_never() {
+        let mut announcement = announcement("1-a", Path::new("/srv/a.git"));
+        let moved = announcement.moved[0].clone();
+        for name in ["refs/heads/main", "refs/heads/\u{1b}[2J", "refs/../../x", "main", ""] {
+            announcement.moved.push(Moved { reference: name.to_owned(), ..moved.clone() });
+        }
+        let pushes = announcement.pushes().expect("commits");
+        let names: Vec<_> = pushes.iter().map(|push| push.reference.as_str()).collect();
+        assert_eq!(names, ["refs/heads/main"]);
+    }
+
+    #[test]
+    fn nobody_can_take_the_id_of_anothers_announcement() {
+        let one = announcement("1-a", Path::new("/srv/a.git"));
+        let elsewhere = Announcement { repository: "/srv/b.git".into(), ..one.clone() };
+        let mut other = one.clone();
+        other.moved[0].after = "b".repeat(40);
+        assert_eq!(one.key(), one.clone().key());
+        assert_ne!(one.key(), elsewhere.key());
+        assert_ne!(one.key(), other.key());
     }
 }

@@ -14,6 +14,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::concern::{Served, concerned};
@@ -22,7 +23,7 @@ use super::wishes::Refused;
 use crate::clock::SharedClock;
 use crate::domain::names::{HookName, OriginName};
 use crate::domain::push::Told;
-use crate::source::announce::{Announcement, LONGEST, left};
+use crate::source::announce::{Announcement, LONGEST, left, read};
 use crate::store::{Delivery, Store, StoreError};
 
 /// What announcements are listed under among the deliveries.
@@ -111,14 +112,20 @@ impl Announcements {
     /// Empties the spool of every repository into the inbox. What can't be taken stays and is said.
     pub async fn empty_spools(&self) {
         for path in self.repositories.keys() {
-            let found = match left(&git_directory(path)) {
-                Ok(found) => found,
-                Err(error) => {
+            let repository = path.clone();
+            // The disk may be slow, and its owner may have put anything there.
+            let looking = spawn_blocking(move || left(&git_directory(&repository)));
+            let found = match looking.await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
                     tracing::warn!(repository = %path.display(), %error, "the spool can't be read");
                     continue;
                 }
+                // The daemon ends.
+                Err(_) => return,
             };
-            for left in found {
+            for file in found {
+                let Ok(left) = spawn_blocking(move || read(file)).await else { return };
                 let taken = match &left.announcement {
                     Ok(announcement) => {
                         self.take(announcement, Some(left.uid)).await.map_err(|e| e.to_string())
@@ -167,7 +174,7 @@ impl Announcements {
             .map_err(|error| Refusal::Unreadable(error.to_string()))?;
         let delivery = Delivery {
             hook: HookName::from(HOOK),
-            key: announcement.id.clone(),
+            key: announcement.key(),
             at: self.clock.server_now(),
             event: "push".to_owned(),
             source: uid.map_or_else(String::new, |uid| format!("uid {uid}")),
@@ -177,6 +184,9 @@ impl Announcements {
             why,
         };
         let delivered = self.store.receive(vec![delivery]).await?;
+        if delivered.iter().any(|delivered| delivered.repeated) {
+            return Ok(());
+        }
         let id = delivered.first().map(|delivered| delivered.id.0);
         tracing::info!(delivery = id, repository = %path.display(), "a push was announced");
         for origin in woken {

@@ -6,10 +6,11 @@ use refreshd::database::{Database, DatabaseError, LockError, StateLock};
 use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::index::ChunkWrite;
 use refreshd::domain::intent::Outgoing;
-use refreshd::domain::names::OriginName;
+use refreshd::domain::names::{HookName, OriginName};
 use refreshd::domain::path::RelPath;
+use refreshd::domain::push::{CommitId, Fate, Listed, Push};
 use refreshd::domain::time::Timestamp;
-use refreshd::store::{OriginRecord, Record, Removals, Store, StoreError};
+use refreshd::store::{Delivery, End, OriginRecord, PushEnd, Record, Removals, Store, StoreError};
 
 fn outgoing(number: i64) -> Outgoing {
     Outgoing::Deploy(Deploy {
@@ -196,4 +197,53 @@ async fn removals_are_remembered_for_a_while_and_not_without_end() {
     let forget = Record { origin: www, forget: true, ..record(vec![], vec![], 1_403) };
     store.record(forget).await.expect("records");
     assert_eq!(known(&store, "www", &[10]).await.len(), 1, "a new baseline knows it still");
+}
+
+#[tokio::test]
+async fn a_delivery_that_failed_and_was_done_once_more_failed_no_longer() {
+    let (_directory, path) = place();
+    let (store, _) = open(&path).await;
+    let www = OriginName::from("www");
+    let commit = |digit: &str| CommitId::parse(&digit.repeat(40)).expect("a name");
+    let push = |digit| Push {
+        reference: "refs/heads/main".to_owned(),
+        before: None,
+        after: commit(digit),
+        listed: Listed::nothing("a test"),
+    };
+    let delivery = Delivery {
+        hook: HookName::from("a"),
+        key: "1".to_owned(),
+        at: Timestamp::EPOCH,
+        event: "push".to_owned(),
+        source: String::new(),
+        content_type: String::new(),
+        body: Vec::new(),
+        pushes: vec![(www.clone(), push("a")), (www.clone(), push("b"))],
+        why: String::new(),
+    };
+    let id = store.receive(vec![delivery]).await.expect("received")[0].id;
+    let fate = async || {
+        let rows = store.deliveries(Some(id), false, 1).await.expect("read");
+        (rows[0].fate, rows[0].why.clone())
+    };
+    let end = async |fate: Fate, why: &str| {
+        let open = store.open_pushes(&www, Timestamp::EPOCH, 1).await.expect("read");
+        let end = End { fate, why: why.to_owned(), deploy: None };
+        let ends = PushEnd { ends: vec![(open[0].id, end)], tip: None };
+        store.end_pushes(&www, ends, Timestamp::EPOCH).await.expect("ended");
+    };
+    end(Fate::Failed, "no commit").await;
+    assert_eq!(fate().await, (None, String::new()), "one of two is open");
+    end(Fate::Nothing, "as it was").await;
+    assert_eq!(fate().await, (Some(Fate::Failed), "no commit".to_owned()));
+    assert_eq!(store.replay(id, Timestamp::EPOCH).await.expect("again"), 2);
+    end(Fate::Intents, "there now").await;
+    assert_eq!(fate().await.0, None);
+    // What is open is not asked for a third time.
+    assert_eq!(store.replay(id, Timestamp::EPOCH).await.expect("again"), 1);
+    end(Fate::Nothing, "as it was").await;
+    end(Fate::Intents, "there now").await;
+    assert_eq!(fate().await, (Some(Fate::Intents), "there now".to_owned()));
+    assert_eq!(store.delivery_counts().await.expect("counted"), (0, 0));
 }

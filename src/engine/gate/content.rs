@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::files::{self, OfCommit, Wanted};
 use super::{Look, Settings};
@@ -9,6 +10,7 @@ use crate::config::Tree;
 use crate::domain::deploy::DeployId;
 use crate::domain::index::Entry;
 use crate::domain::path::RelPath;
+use crate::domain::push::CommitId;
 use crate::domain::time::Timestamp;
 use crate::domain::url::CanonicalUrl;
 use crate::probe::server::Server;
@@ -21,6 +23,9 @@ const AT_ONCE: usize = 8;
 
 /// A web server that differs so often is asked no more in the same look: it is not ready.
 const MOST_DIFFERENCES: usize = 16;
+
+/// A look begins no more questions after this long: what waits is looked at anew, and who is to know is told.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
 
 /// The most that is read of a file whose size is not known.
 const MOST_BYTES: u64 = 1 << 40;
@@ -57,10 +62,11 @@ impl Content {
         settings: &Settings,
         store: &Store,
         servers: &[Server],
-        waiting: &[GatedDeploy],
+        (waiting, unreached): (&[GatedDeploy], &BTreeSet<CommitId>),
         now: Timestamp,
     ) -> Result<Look, StoreError> {
         self.read_changes(store, waiting).await?;
+        let unseen = self.unseen(waiting, unreached);
         let paths: BTreeSet<&RelPath> = self.changes.values().flatten().collect();
         let paths: Vec<RelPath> = paths.into_iter().cloned().collect();
         let wanted = match &settings.tree {
@@ -76,6 +82,11 @@ impl Content {
         };
         let with_urls = |(path, wanted): (RelPath, Wanted)| {
             let urls = settings.mapping.own_urls(&path);
+            let lacking = |commit: &&CommitId| {
+                let short = commit.short();
+                Wanted::Unknown(format!("the repository has not come to the commit {short} yet"))
+            };
+            let wanted = unseen.get(&path).map_or(wanted, lacking);
             (path, urls, wanted)
         };
         let all: Vec<_> = wanted.into_iter().map(with_urls).collect();
@@ -88,8 +99,9 @@ impl Content {
         let asks: Vec<Vec<Ask<'_>>> =
             (0..servers.len()).map(|server| self.open_asks(server, &all)).collect();
         let asking = servers.iter().zip(&asks);
-        let asking =
-            asking.map(|(server, asks)| -> Asking<'_, _> { Box::pin(ask_all(server, asks)) });
+        let asking = asking.map(|(server, asks)| -> Asking<'_, _> {
+            Box::pin(ask_all(server, asks, LONGEST_LOOK))
+        });
         let answers = together::all(asking.collect()).await;
         for ((number, asks), answers) in (0..).zip(&asks).zip(answers) {
             for (ask, answer) in asks.iter().zip(answers) {
@@ -105,6 +117,22 @@ impl Content {
             }
         }
         Ok(self.judge(waiting, &missing))
+    }
+
+    /// Returns the paths of deploys whose commit the repository has not come to, with that one.
+    fn unseen<'c>(
+        &self,
+        waiting: &[GatedDeploy],
+        unreached: &'c BTreeSet<CommitId>,
+    ) -> BTreeMap<RelPath, &'c CommitId> {
+        let of = |gated: &GatedDeploy| {
+            let commit = unreached.get(gated.commit.as_ref()?)?;
+            Some((commit, self.changes.get(&(gated.deploy.clone(), gated.through))?))
+        };
+        let paths = waiting.iter().filter_map(of);
+        paths
+            .flat_map(|(commit, paths)| paths.iter().map(move |path| (path.clone(), commit)))
+            .collect()
     }
 
     fn prove(&mut self, server: usize, ask: &Ask<'_>) {
@@ -177,9 +205,9 @@ impl Content {
     }
 }
 
-/// Asks a server for all of these, a few at once; each answer says what differs. Once it differs often, or
-/// does not answer, the rest is as good as missing.
-async fn ask_all(server: &Server, asks: &[Ask<'_>]) -> Vec<Result<(), String>> {
+/// Asks a server for all of these, a few at once; each answer says what differs. Once it differs often,
+/// does not answer, or took long enough, the rest is as good as missing.
+async fn ask_all(server: &Server, asks: &[Ask<'_>], longest: Duration) -> Vec<Result<(), String>> {
     let (next, differences) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let worker = async || {
         let mut answers = Vec::new();
@@ -197,7 +225,14 @@ async fn ask_all(server: &Server, asks: &[Ask<'_>]) -> Vec<Result<(), String>> {
     };
     let workers = (0..AT_ONCE.min(asks.len())).map(|_| -> Asking<'_, _> { Box::pin(worker()) });
     let mut all: Vec<Result<(), String>> = asks.iter().map(|_| Err(String::new())).collect();
-    for (number, answer) in together::all(workers.collect()).await.into_iter().flatten() {
+    let mut work = std::pin::pin!(together::all(workers.collect()));
+    let answers = if let Ok(answers) = tokio::time::timeout(longest, &mut work).await {
+        answers
+    } else {
+        differences.store(MOST_DIFFERENCES, Ordering::Relaxed);
+        work.await
+    };
+    for (number, answer) in answers.into_iter().flatten() {
         if let Some(place) = all.get_mut(number) {
             *place = answer;
         }
@@ -242,5 +277,37 @@ async fn ask_one(server: &Server, ask: &Ask<'_>) -> Result<(), Problem> {
             differs(format!("{name} serves other bytes for {host}"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::domain::gate::Servers;
+    use crate::domain::index::Digest;
+
+    #[tokio::test]
+    async fn a_look_that_takes_too_long_keeps_what_was_answered_and_ends() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut servers = JoinSet::new();
+        let router = axum::Router::new().fallback(|| async { "" });
+        servers.spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        let urls = vec![format!("http://{address}").parse().expect("a URL")];
+        let timeout = Duration::from_secs(60);
+        let all = Server::all(&Servers { urls, timeout }).expect("a server");
+        let mut first = [0; 16];
+        first.copy_from_slice(&blake3::hash(b"").as_bytes()[..16]);
+        let (path, wanted) =
+            (RelPath::new("a").expect("a path"), Wanted::File(Digest(first), None));
+        let url = CanonicalUrl::parse("https://www.example.com/a").expect("a URL");
+        let asks: Vec<_> =
+            (0..200).map(|_| Ask { path: &path, url: &url, wanted: &wanted }).collect();
+        let answers = ask_all(&all[0], &asks, Duration::ZERO).await;
+        assert_eq!(answers.len(), 200);
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), AT_ONCE);
+        assert!(ask_all(&all[0], &asks, timeout).await.iter().all(Result::is_ok));
     }
 }

@@ -53,7 +53,18 @@ pub(super) async fn of_root(
             };
             (path, wanted)
         };
-        let wanted: Vec<_> = paths.into_iter().map(one).collect();
+        let mut wanted: Vec<_> = paths.into_iter().map(one).collect();
+        // Asked afterwards: what left while it was looked at is not gone either.
+        let is_gone = opened.and_then(|root| root.is_still_there().and_then(|()| root.is_empty()));
+        let why = match is_gone {
+            Ok(false) => None,
+            Ok(true) => Some("the root is empty, as one is that is not mounted".to_owned()),
+            Err(why) => Some(why.to_string()),
+        };
+        if let Some(why) = why {
+            let nothing = wanted.iter_mut().filter(|(_, wanted)| *wanted == Wanted::Nothing);
+            nothing.for_each(|(_, wanted)| *wanted = Wanted::Unknown(why.clone()));
+        }
         (wanted, entries)
     });
     match looking.await {

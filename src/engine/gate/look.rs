@@ -1,5 +1,6 @@
 //! One look at the origin: what is asked, and what the answers mean.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Gates, Look};
@@ -40,11 +41,20 @@ impl Gates {
             Opens::Command(command) => Ok(self.command(command, waiting).await),
             Opens::Version { path, .. } => self.version(path, waiting).await,
             Opens::Content(_) => {
+                let unreached = self.unreached(waiting).await?;
                 let (settings, store) = (&self.settings, &self.store);
                 let now = self.clock.now();
+                let waiting = (waiting, &unreached);
                 self.content.look(settings, store, &self.servers, waiting, now).await
             }
         }
+    }
+
+    async fn unreached(
+        &mut self,
+        waiting: &[GatedDeploy],
+    ) -> Result<BTreeSet<CommitId>, StoreError> {
+        self.reached.others(&self.settings, &self.store, waiting).await
     }
 
     async fn command(&self, command: &GateCommand, waiting: &[GatedDeploy]) -> Look {
@@ -69,7 +79,7 @@ impl Gates {
     }
 
     /// Asks every web server for the version that it serves.
-    async fn version(&self, path: &str, waiting: &[GatedDeploy]) -> Result<Look, StoreError> {
+    async fn version(&mut self, path: &str, waiting: &[GatedDeploy]) -> Result<Look, StoreError> {
         let closed = |why: String| Ok(Look { why, ..Look::default() });
         let base = self.settings.mapping.bases().first().map(|base| base.url().host());
         let url = CanonicalUrl::parse(&format!("https://{}{path}", base.unwrap_or_default()));
@@ -122,7 +132,7 @@ impl Gates {
     /// Returns how many of the waiting deploys each server has, by what it answered; the inner error says
     /// why that can't be told.
     async fn positions(
-        &self,
+        &mut self,
         path: &str,
         bodies: &[Vec<u8>],
         waiting: &[GatedDeploy],
@@ -131,13 +141,20 @@ impl Gates {
             Tree::Repository(repository) => repository,
             Tree::Root(root) => return Ok(has_file(root, path, bodies, waiting.len()).await),
         };
+        let git = Git::new(&repository.path);
+        let unreached = self.unreached(waiting).await?;
         let tip = self.store.tip(&self.settings.origin).await?.and_then(|tip| tip.commit);
         let commits: Vec<_> = waiting.iter().map(|gated| gated.commit.clone()).collect();
-        let git = Git::new(&repository.path);
+        // Up to here the tip stands for all; a server that has more has to say so.
+        let is_unreached = |commit: &Option<CommitId>| {
+            commit.as_ref().is_some_and(|commit| unreached.contains(commit))
+        };
+        let reached = commits.iter().position(is_unreached).unwrap_or(commits.len());
         let mut positions = Vec::new();
         for body in bodies {
             let answer = String::from_utf8_lossy(body);
-            let position = position(&answer, &commits, tip.as_ref());
+            let by_tip = position(&answer, &commits[..reached], tip.as_ref());
+            let position = by_tip.max(position(&answer, &commits, None));
             positions.push(come_to(&git, position, &commits, &answer).await);
         }
         Ok(Ok(positions))

@@ -21,6 +21,8 @@ enum Verdict {
     Nothing(&'static str),
     /// These changes are asked for; the tip moves, or stays.
     Ask { changes: Changes, steps: Vec<Done>, tip: Option<CommitId>, why: String },
+    /// These changes are asked for as they were told: the repository lacks the commit that has them.
+    AskUnseen { changes: Changes, commit: CommitId, why: String },
     /// It can't be told yet.
     Later(String),
 }
@@ -34,6 +36,7 @@ impl Pushes {
         };
         let (origin, now) = (self.settings.origin.clone(), self.clock.server_now());
         let delivery = open.delivery.0;
+        let witness = if open.again { Witness::Operator } else { Witness::Webhook };
         match verdict {
             Verdict::Nothing(why) => {
                 tracing::info!(%origin, delivery, "a push changes nothing: {why}");
@@ -55,8 +58,14 @@ impl Pushes {
                 tracing::warn!(%origin, delivery, %until, "a push waits: {why}");
                 Ok(self.store.push_later(open.id, until, &why).await?)
             }
+            Verdict::AskUnseen { changes, commit, why } => {
+                let cause = Cause { witness, commit: Some(commit) };
+                let deploy = self.record(changes, &cause, None, Some((open.id, &why))).await?;
+                let deploy = deploy.map(tracing::field::display);
+                tracing::info!(%origin, delivery, deploy, "a push is done: {why}");
+                Ok(())
+            }
             Verdict::Ask { changes, steps, tip: to, why } => {
-                let witness = if open.again { Witness::Operator } else { Witness::Webhook };
                 let at = to.clone().or_else(|| tip.commit.clone());
                 let cause = Cause { witness, commit: at.clone() };
                 let place = tip.place.clone();
@@ -203,7 +212,7 @@ impl Pushes {
                     changes.add(path, ChangeKind::Modified, true);
                 }
                 let why = format!("{lacking}: by the list of who told of it");
-                Ok(Verdict::Ask { changes, steps: Vec::new(), tip: None, why })
+                Ok(Verdict::AskUnseen { changes, commit: after.clone(), why })
             }
         }
     }

@@ -16,7 +16,7 @@ mod verify;
 pub use self::headers::Headers;
 pub use self::refused::Refused;
 pub use self::secrets::{BadSecret, SHORTEST_SECRET, Secrets};
-pub use self::told::{MOST_REFS, Unreadable, told};
+pub use self::told::{MOST_REFS, Unreadable, is_reference, told};
 pub use self::verify::{Verified, must_have, verify};
 
 #[cfg(test)]

@@ -132,14 +132,22 @@ async fn content_asks_for_nothing_that_is_not_served_as_itself() {
 #[tokio::test]
 async fn a_tree_that_is_gone_proves_nothing() {
     let mut world = World::new(1, Opens::Content).await;
+    world.write("b.html", "b");
     world.deploy(&[(Removed, "a.html")], None).await;
     let root = world.path("");
     std::fs::rename(&root, world.folder.path().join("aside")).expect("moved");
     world.settle().await;
     assert!(world.why().starts_with("a.html: "), "{}", world.why());
     assert_eq!(world.went().await, Vec::<String>::new());
-    std::fs::rename(world.folder.path().join("aside"), root).expect("moved");
+    // What is not mounted is an empty directory, of which the servers serve as little.
+    std::fs::create_dir(&root).expect("made");
     world.pass(SECOND);
+    world.settle().await;
+    assert!(world.why().starts_with("a.html: the root is empty"), "{}", world.why());
+    assert_eq!(world.went().await, Vec::<String>::new());
+    std::fs::remove_dir(&root).expect("removed");
+    std::fs::rename(world.folder.path().join("aside"), root).expect("moved");
+    world.pass(SECOND * 2);
     assert_eq!(world.settle().await, None);
     assert_eq!(world.went().await, ["/a.html"]);
 }
@@ -182,4 +190,41 @@ async fn a_server_that_does_not_answer_is_named() {
         why.starts_with("a.html: http://127.0.0.1:9 does not answer for www.example.com"),
         "{why}"
     );
+}
+
+#[tokio::test]
+async fn a_commit_that_the_repository_lacks_is_not_proven_by_the_one_before() {
+    for opens in [Opens::Content, super::version] {
+        let mut world = World::new(1, opens).await;
+        let folder = repository(&mut world);
+        std::fs::write(folder.join("site/a.html"), "old").expect("written");
+        let tip = commit_all(&folder);
+        let web = world.webs[0].clone();
+        web.serve("/a.html", "old");
+        web.serve("/version.txt", tip.as_ref().expect("a commit").as_str());
+        world.deploy_to(&[(Modified, "b.html")], None, tip.clone()).await;
+        world.settle().await;
+        assert_eq!(world.went().await, ["/b.html"]);
+        // Told by its sender's list; the clone is fetched by somebody else, later.
+        let elsewhere = world.path("elsewhere");
+        super::git(&world.path(""), &["clone", "-q", "repository", "elsewhere"]);
+        std::fs::write(elsewhere.join("site/a.html"), "new").expect("written");
+        let next = commit_all(&elsewhere);
+        world.deploy(&[(Modified, "a.html")], next.clone()).await;
+        world.settle().await;
+        assert_eq!(world.went().await, Vec::<String>::new(), "{}", world.why());
+        // It has the commit, and what it changed is not recorded yet.
+        super::git(&folder, &["pull", "-q", "../elsewhere"]);
+        world.pass(SECOND * 15);
+        world.settle().await;
+        assert_eq!(world.went().await, Vec::<String>::new(), "{}", world.why());
+        world.deploy_to(&[(Modified, "a.html")], next.clone(), next.clone()).await;
+        world.settle().await;
+        assert_eq!(world.went().await, Vec::<String>::new(), "{}", world.why());
+        web.serve("/a.html", "new");
+        web.serve("/version.txt", next.as_ref().expect("a commit").short());
+        world.pass(SECOND * 15);
+        assert_eq!(world.settle().await, None, "{}", world.why());
+        assert_eq!(world.went().await, ["/a.html", "/a.html"]);
+    }
 }

@@ -112,20 +112,25 @@ fn pushes<T>(
     moves.items.into_iter().map(push).collect::<Result<_, _>>().map(Told::Pushes)
 }
 
-/// Checks the whole name of a ref by git's rules (git-check-ref-format).
-fn reference(name: &str) -> Result<String, Unreadable> {
+/// Returns whether a text is the whole name of a ref by git's rules (git-check-ref-format).
+#[must_use]
+pub fn is_reference(name: &str) -> bool {
     let is_odd = |byte: u8| byte <= b' ' || byte == 0x7f || b"~^:?*[\\".contains(&byte);
     let is_part = |part: &str| {
         !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none()
     };
-    let fine = name.len() <= LONGEST_REF
+    name.len() <= LONGEST_REF
         && name.strip_prefix("refs/").is_some_and(|rest| rest.contains('/'))
         && name.split('/').all(is_part)
         && !name.bytes().any(is_odd)
         && !name.ends_with('.')
         && !name.contains("..")
-        && !name.contains("@{");
-    if fine { Ok(name.to_owned()) } else { Err(Unreadable::Reference(shown(name))) }
+        && !name.contains("@{")
+}
+
+/// Checks the whole name of a ref.
+fn reference(name: &str) -> Result<String, Unreadable> {
+    if is_reference(name) { Ok(name.to_owned()) } else { Err(Unreadable::Reference(shown(name))) }
 }
 
 /// Makes a push of which no paths are told.
