@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
-use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
 use crate::domain::deploy::DeployId;
@@ -11,220 +10,20 @@ use crate::domain::names::{HookName, OriginName};
 use crate::domain::push::{CommitId, Fate, Push};
 use crate::domain::time::Timestamp;
 
+mod delivery;
+mod statements;
+
+pub use delivery::{
+    Delivered, Delivery, DeliveryId, DeliveryRow, End, OpenPush, PushEnd, PushId, PushRow, Tip,
+};
+
+use statements::{
+    BODY, COUNT_OPEN, DELIVERIES, END, ENDED, LATER, NEXT, OPEN, PRUNE, PUSHED, PUSHES, RECEIVE,
+    REOPEN, REPEATED, REPLAY, SET_TIP, TIP, WAS_PUSHED,
+};
+
 /// How long a delivery is kept after its end.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
-
-/// The store's number of a delivery: what its sender and the operator are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DeliveryId(pub i64);
-
-/// The store's number of a push for one origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PushId(pub i64);
-
-/// A delivery that was proved to be its sender's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// Through which hook it came.
-    pub hook: HookName,
-    /// The sender's id of it: with the same it is the same.
-    pub key: String,
-    /// When.
-    pub at: Timestamp,
-    /// What it is about, in the sender's word.
-    pub event: String,
-    /// From where.
-    pub source: String,
-    /// How the body is written.
-    pub content_type: String,
-    /// The body.
-    pub body: Vec<u8>,
-    /// What is to be looked at, for whom.
-    pub pushes: Vec<(OriginName, Push)>,
-    /// Why there are none, if there are none.
-    pub why: String,
-}
-
-/// What became of a delivery at the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    /// Its number.
-    pub id: DeliveryId,
-    /// Whether it had come before: then nothing changed.
-    pub repeated: bool,
-}
-
-/// A push that is to be looked at for an origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenPush {
-    /// Its number.
-    pub id: PushId,
-    /// Of which delivery.
-    pub delivery: DeliveryId,
-    /// When that came.
-    pub at: Timestamp,
-    /// What was told.
-    pub push: Push,
-    /// Whether a person asked for it once more.
-    pub again: bool,
-    /// How often it was tried in vain.
-    pub attempts: u32,
-}
-
-/// How a push ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
-    /// How.
-    pub fate: Fate,
-    /// Why, in one sentence.
-    pub why: String,
-    /// The deploy that holds what changed.
-    pub deploy: Option<DeployId>,
-}
-
-/// The last commit of an origin that is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tip {
-    /// Of which repository, ref and prefix.
-    pub place: String,
-    /// The commit; none where the ref never was.
-    pub commit: Option<CommitId>,
-}
-
-/// What a record is the end of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PushEnd {
-    /// The pushes that end with it, each with how.
-    pub ends: Vec<(PushId, End)>,
-    /// The commit that is done now; none leaves it.
-    pub tip: Option<Tip>,
-}
-
-/// A delivery as an operator is shown it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeliveryRow {
-    /// Its number.
-    pub id: DeliveryId,
-    /// Through which hook it came.
-    pub hook: HookName,
-    /// The sender's id.
-    pub key: String,
-    /// When.
-    pub at: Timestamp,
-    /// What it is about.
-    pub event: String,
-    /// From where.
-    pub source: String,
-    /// How long its body is, in bytes.
-    pub bytes: u64,
-    /// How often it came again.
-    pub repeats: u64,
-    /// How it ended; none while it is open.
-    pub fate: Option<Fate>,
-    /// Why.
-    pub why: String,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// What it tells, for whom, and what became of that.
-    pub pushes: Vec<PushRow>,
-}
-
-/// A push as an operator is shown it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PushRow {
-    /// For which origin.
-    pub origin: OriginName,
-    /// What was told.
-    pub push: Push,
-    /// Whether a person asked for it once more.
-    pub again: bool,
-    /// How often it was tried in vain.
-    pub attempts: u32,
-    /// When it is tried again.
-    pub not_before: Timestamp,
-    /// How it ended; none while it is open.
-    pub fate: Option<Fate>,
-    /// Why, or why it is still open.
-    pub why: String,
-    /// The deploy that holds what changed.
-    pub deploy: Option<DeployId>,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-}
-
-const RECEIVE: &str = "-- store.receive
-INSERT INTO delivery (hook, key, at, event, source, content_type, body, fate, why, ended_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
-
-const REPEATED: &str = "-- store.repeated
-UPDATE delivery SET repeats = repeats + 1 WHERE hook = ?1 AND key = ?2 RETURNING id";
-
-const PUSHED: &str = "-- store.pushed
-INSERT INTO push (delivery, origin, push, before, after, not_before, again)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-
-const OPEN: &str = "-- store.open_pushes
-SELECT push.id, delivery, delivery.at, push, again, attempts FROM push
-JOIN delivery ON delivery.id = delivery
-WHERE origin = ?1 AND push.fate IS NULL AND not_before <= ?2 ORDER BY push.id LIMIT ?3";
-
-const NEXT: &str = "-- store.next_push
-SELECT count(*), min(not_before) FROM push WHERE origin = ?1 AND fate IS NULL";
-
-const LATER: &str = "-- store.push_later
-UPDATE push SET not_before = ?2, attempts = attempts + 1, why = ?3 WHERE id = ?1";
-
-const END: &str = "-- store.end_push
-UPDATE push SET fate = ?2, why = ?3, deploy = ?4, ended_at = ?5 WHERE id = ?1 AND fate IS NULL
-RETURNING delivery";
-
-const ENDED: &str = "-- store.end_delivery
-WITH last AS (SELECT id, fate, why FROM push WHERE id IN
-    (SELECT max(id) FROM push WHERE delivery = ?1 GROUP BY origin, push))
-UPDATE delivery SET ended_at = ?2,
-fate = (SELECT CASE WHEN sum(fate = 'failed') > 0 THEN 'failed'
-        WHEN sum(fate = 'intents') > 0 THEN 'intents' ELSE 'nothing' END FROM last),
-why = (SELECT why FROM last
-       ORDER BY fate = 'failed' DESC, fate = 'intents' DESC, id LIMIT 1)
-WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM push WHERE delivery = ?1 AND fate IS NULL)";
-
-const WAS_PUSHED: &str = "-- store.was_pushed
-SELECT 1 FROM push WHERE origin = ?1 AND before = ?2 AND after = ?3 AND fate IN ('nothing', 'intents')";
-
-const TIP: &str = "-- store.tip
-SELECT place, commit_id FROM tip WHERE origin = ?1";
-
-const SET_TIP: &str = "-- store.set_tip
-INSERT OR REPLACE INTO tip (origin, place, commit_id, at) VALUES (?1, ?2, ?3, ?4)";
-
-const DELIVERIES: &str = "-- store.deliveries
-SELECT id, hook, key, at, event, source, length(body), repeats, fate, why, ended_at FROM delivery
-WHERE (?1 IS NULL OR id = ?1) AND (NOT ?2 OR fate IS NULL OR fate = 'failed')
-ORDER BY id DESC LIMIT ?3";
-
-const PUSHES: &str = "-- store.pushes
-SELECT origin, push, again, attempts, not_before, fate, why, deploy, ended_at FROM push
-WHERE delivery = ?1 ORDER BY id";
-
-const BODY: &str = "-- store.body
-SELECT content_type, body FROM delivery WHERE id = ?1";
-
-const REPLAY: &str = "-- store.replay
-INSERT INTO push (delivery, origin, push, before, after, not_before, again)
-SELECT delivery, origin, push, before, after, ?2, 1 FROM push
-WHERE id IN (SELECT max(id) FROM push WHERE delivery = ?1 GROUP BY origin, push)
-AND fate IS NOT NULL";
-
-const REOPEN: &str = "-- store.reopen
-UPDATE delivery SET fate = NULL, ended_at = NULL, why = '' WHERE id = ?1";
-
-const COUNT_OPEN: &str = "-- store.count_open_deliveries
-SELECT count(*) FILTER (WHERE fate IS NULL), count(*) FILTER (WHERE fate = 'failed') FROM delivery";
-
-const PRUNE: &str = "-- store.prune_deliveries
-DELETE FROM delivery WHERE ended_at < ?1";
 
 fn inconsistent(error: &impl std::fmt::Display) -> StoreError {
     StoreError::Inconsistent(error.to_string())
