@@ -34,6 +34,7 @@ mod plan;
 mod process;
 mod pushes;
 mod ready;
+mod repositories;
 mod sdk;
 mod secrets;
 mod sign;
