@@ -21,6 +21,7 @@ mod generator;
 mod halfway;
 mod hooks;
 mod house;
+mod inbox;
 mod intake;
 mod journal;
 mod judge;
