@@ -18,6 +18,7 @@ use crate::domain::path::{RelPath, escape};
 use crate::domain::url::CanonicalUrl;
 use crate::domain::watch::Links;
 
+use super::branches::{Branches, NOWHERE};
 use super::words::count;
 use super::{ConfigArg, Exit, Failed, Printer, check};
 
@@ -79,13 +80,15 @@ const HAPPENINGS: [(&str, ChangeKind, bool); 4] = [
 ];
 
 /// Explains a path or a URL; asks no daemon.
-pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
+pub(super) async fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
+    let branches = Branches::of(config.origins.values()).await;
     let text = args.what.to_str().filter(|text| text.contains("://"));
-    let answer = match text {
-        Some(text) => of_url(text, &config)?,
-        None => of_path(&args.what, &config)?,
+    let mut answer = match text {
+        Some(text) => of_url(text, &config, &branches)?,
+        None => of_path(&args.what, &config, &branches)?,
     };
+    answer.notes.extend(branches.troubles);
     if args.json {
         printer.json(&answer);
     } else {
@@ -95,14 +98,14 @@ pub(super) fn run(args: &Args, printer: &mut Printer) -> Result<Exit, Failed> {
     Ok(if answer.files.iter().any(is_asked) { Exit::Ok } else { Exit::No })
 }
 
-fn of_path(path: &Path, config: &Config) -> Result<Answer, Failed> {
+fn of_path(path: &Path, config: &Config, branches: &Branches) -> Result<Answer, Failed> {
     let mut files = Vec::new();
     let mut notes = Vec::new();
     for origin in config.origins.values() {
         let Some(relative) = origin.relative(path).filter(|path| !path.is_root()) else {
             continue;
         };
-        if origin.root().is_some_and(|root| relative.under(root).is_dir()) {
+        if branches.has_directory(origin, &relative) {
             let excluded = origin.mapping.excluded(&relative, true);
             notes.push(match excluded {
                 Some(glob) => format!(
@@ -115,7 +118,7 @@ fn of_path(path: &Path, config: &Config) -> Result<Answer, Failed> {
             });
             continue;
         }
-        files.push(file(origin, &relative));
+        files.push(file(origin, &relative, branches));
     }
     // A relative path is that of the origins that have it; of all when none does.
     if files.iter().any(|file| file.exists) {
@@ -123,12 +126,12 @@ fn of_path(path: &Path, config: &Config) -> Result<Answer, Failed> {
     }
     if files.is_empty() && notes.is_empty() {
         let path = escape(path.as_os_str().as_bytes());
-        return Err(Failed::new(Exit::No, format!("{path} lies below no origin's root")));
+        return Err(Failed::new(Exit::No, format!("{path} {NOWHERE}")));
     }
     Ok(Answer { url: None, found: files.len(), files, notes })
 }
 
-fn of_url(text: &str, config: &Config) -> Result<Answer, Failed> {
+fn of_url(text: &str, config: &Config, branches: &Branches) -> Result<Answer, Failed> {
     let url = CanonicalUrl::parse(text).map_err(|error| Failed::new(Exit::Usage, error))?;
     let is_served = |origin: &&Origin| origin.mapping.hosts().any(|host| host == url.host());
     let origins: Vec<&Origin> = config.origins.values().filter(is_served).collect();
@@ -145,10 +148,15 @@ fn of_url(text: &str, config: &Config) -> Result<Answer, Failed> {
     for origin in &origins {
         let mut walk = Walk { origin, url: &url, found: Vec::new(), unreadable: 0 };
         walk.directory(&RelPath::root(), &mut Vec::new());
+        let mapping = &origin.mapping;
+        let has_it = |path: &&RelPath| {
+            mapping.excluded(path, false).is_none() && mapping.reaches(path, &url)
+        };
+        walk.found.extend(branches.files(origin).filter(has_it).cloned());
         walk.found.sort();
         answer.found += walk.found.len();
         let room = MOST_FILES.saturating_sub(answer.files.len());
-        answer.files.extend(walk.found.iter().take(room).map(|path| file(origin, path)));
+        answer.files.extend(walk.found.iter().take(room).map(|path| file(origin, path, branches)));
         if walk.unreadable > 0 {
             answer.notes.push(format!(
                 "{} of origin {} could not be read: what is in them was not looked at",
@@ -165,7 +173,7 @@ fn of_url(text: &str, config: &Config) -> Result<Answer, Failed> {
             ));
         }
         let namesakes = origins.iter().filter_map(|origin| Some((origin, namesake(origin, &url)?)));
-        answer.files.extend(namesakes.map(|(origin, path)| file(origin, &path)));
+        answer.files.extend(namesakes.map(|(origin, path)| file(origin, &path, branches)));
     } else if answer.found > answer.files.len() {
         let more = answer.found - answer.files.len();
         answer.notes.push(format!("{more} more files have this URL"));
@@ -240,14 +248,14 @@ impl Walk<'_> {
     }
 }
 
-fn file(origin: &Origin, path: &RelPath) -> File {
+fn file(origin: &Origin, path: &RelPath, branches: &Branches) -> File {
     let explain = |kind, force| origin.mapping.explain(path, kind, force);
     let asks = |explained: Explained| explained.asks.into_iter().map(Ask::of).collect();
     let explained = explain(ChangeKind::Modified, false);
     File {
         origin: origin.name.to_string(),
         path: path.to_string(),
-        exists: origin.root().is_some_and(|root| path.under(root).exists()),
+        exists: branches.has(origin, path),
         rules: explained.steps,
         asks: HAPPENINGS
             .into_iter()

@@ -13,6 +13,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::journal::Decision;
 
 mod baseline;
+mod branches;
 mod check;
 mod control;
 mod decide;
@@ -191,7 +192,7 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,
             Command::Simulate(args) => simulate::run(&args, &mut printer),
-            Command::Explain(args) => explain::run(&args, &mut printer),
+            Command::Explain(args) => explain::run(&args, &mut printer).await,
             Command::Status(args) => status::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, IsTerminal};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::clock::SharedClock;
 use crate::config::{Account, Config, Origin};
@@ -23,6 +23,7 @@ use answer::{Answer, HeldSet, Unmapped};
 use today::{Source, Today};
 use trees::Trees;
 
+use super::branches::{Branches, NOWHERE};
 use super::words::count;
 use super::{ConfigArg, Exit, Failed, Printer, check};
 
@@ -74,13 +75,15 @@ pub(super) async fn run(
         (_, true) => Source::Ledger,
         _ => Source::WholeDay,
     };
-    let mapped = map(&paths, &config, now);
+    let branches = Branches::of(config.origins.values()).await;
+    let mapped = map(&paths, &config, &branches, now);
     let mut answer = Answer { unmapped: mapped.unmapped, ..Answer::default() };
     answer.notes.extend(gone(&mapped.changed));
+    answer.notes.extend_from_slice(&branches.troubles);
     for (name, wishes) in mapped.wishes {
         let Some(account) = config.accounts.get(&name) else { continue };
         let today = Today::of(account, source, &config, &clock).await?;
-        add_plan(&mut answer, &config, account, wishes, &mapped.changed, &today, now);
+        add_plan(&mut answer, &config, account, wishes, (&mapped.changed, &branches), &today, now);
     }
     if args.json {
         printer.json(&answer);
@@ -120,7 +123,7 @@ fn read_paths(arguments: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Finds out what is wished for when these paths change.
-fn map(paths: &[PathBuf], config: &Config, now: Timestamp) -> Mapped {
+fn map(paths: &[PathBuf], config: &Config, branches: &Branches, now: Timestamp) -> Mapped {
     let mut mapped = Mapped::default();
     let mut seen = BTreeSet::new();
     for path in paths.iter().filter(|path| seen.insert(*path)) {
@@ -128,9 +131,8 @@ fn map(paths: &[PathBuf], config: &Config, now: Timestamp) -> Mapped {
         let mut is_asked = false;
         let mut is_known = false;
         // A relative path is that of the origins that have it; of all when none does.
-        let is_there = |origin: &Origin| {
-            origin.root().is_some_and(|root| root.join(path).symlink_metadata().is_ok())
-        };
+        let is_there =
+            |origin: &Origin| origin.relative(path).is_some_and(|path| branches.has(origin, &path));
         let is_anywhere = config.origins.values().any(is_there);
         for (number, origin) in (0..).zip(config.origins.values()) {
             if is_anywhere && !is_there(origin) {
@@ -139,16 +141,15 @@ fn map(paths: &[PathBuf], config: &Config, now: Timestamp) -> Mapped {
             let Some(relative) = origin.relative(path) else {
                 continue;
             };
-            let full = origin.root().map_or_else(PathBuf::new, |root| relative.under(root));
             is_known = true;
             let deploy = DeployId::new(now, number);
-            match mapped.add(origin, &relative, &full, &deploy, now) {
+            match mapped.add(origin, &relative, branches, &deploy, now) {
                 Ok(()) => is_asked = true,
                 Err(why) => reasons.push(format!("origin {}: {why}", origin.name)),
             }
         }
         if !is_known {
-            reasons.push("it lies below no origin's root".to_owned());
+            reasons.push(format!("it {NOWHERE}"));
         }
         if !is_asked {
             let path = escape(path.as_os_str().as_bytes());
@@ -164,18 +165,17 @@ impl Mapped {
         &mut self,
         origin: &Origin,
         path: &RelPath,
-        full: &Path,
+        branches: &Branches,
         deploy: &DeployId,
         now: Timestamp,
     ) -> Result<(), String> {
-        let seen = full.metadata().or_else(|_| full.symlink_metadata());
-        if seen.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+        if branches.has_directory(origin, path) {
             return Err("it is a directory; name the files in it".to_owned());
         }
         if let Some(glob) = origin.mapping.excluded(path, false) {
             return Err(format!("excluded by `{glob}`"));
         }
-        let is_gone = seen.is_err();
+        let is_gone = !branches.has(origin, path);
         let known = self.changed.entry(origin.name.clone()).or_default();
         if known.insert(path.clone(), is_gone).is_some() {
             return Ok(());
@@ -207,14 +207,14 @@ fn add_plan(
     config: &Config,
     account: &Account,
     wishes: Vec<Wish>,
-    changed: &BTreeMap<OriginName, BTreeMap<RelPath, bool>>,
+    (changed, branches): (&BTreeMap<OriginName, BTreeMap<RelPath, bool>>, &Branches),
     today: &Today,
     now: Timestamp,
 ) {
     let origins = config.origins.values().filter(|origin| origin.account == account.name);
     let origins: Vec<&Origin> = origins.collect();
     let guards = origins.iter().map(|origin| (origin.name.clone(), origin.guard)).collect();
-    let trees = Trees::of(origins.clone());
+    let trees = Trees::of(origins.clone(), branches);
     for origin in &origins {
         let changed = changed.get(&origin.name);
         let why = changed.and_then(|changed| held(&origin.guard, changed, &origin.name, &trees));

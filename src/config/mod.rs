@@ -310,16 +310,17 @@ impl Origin {
         }
     }
 
-    /// Returns the path of a file as an operator names it: whole, or from the origin's root on.
+    /// Returns the path of a file as an operator names it: whole, or from the origin's root on; of a
+    /// repository, from its `prefix` on.
     #[must_use]
     pub fn relative(&self, path: &Path) -> Option<RelPath> {
         // Joining keeps an absolute path as it is; the parts leave out `.` and a slash at the end.
-        let root = self.root().unwrap_or(Path::new("/"));
-        if self.root().is_none() && path.is_absolute() {
-            return None;
-        }
+        let root = match &self.tree {
+            Tree::Root(root) => root.clone(),
+            Tree::Repository(repository) => self.prefix.under(&repository.path),
+        };
         let full: PathBuf = root.join(path).components().collect();
-        RelPath::below(root, &full)
+        RelPath::below(&root, &full)
     }
 }
 

@@ -24,10 +24,12 @@ use who::Who;
 mod cdn;
 mod clock;
 mod finding;
+mod gates;
 mod hooks;
 mod kernel;
 mod mounts;
 mod place;
+mod repository;
 mod tree;
 mod unit;
 pub(super) mod who;
@@ -124,6 +126,8 @@ async fn look(config: &Config, clock: &SharedClock, findings: &mut Vec<Finding>)
         directories += watched;
     }
     findings.extend(limits(config, directories));
+    findings.extend(repository::look(config, &who).await);
+    findings.extend(gates::look(config, &who).await);
     findings.extend(place::state(&config.state_dir, &who));
     findings.extend(hooks::look(config, &who));
     findings.push(clock::look());
@@ -274,7 +278,8 @@ fn daemon(status: &Value, pid: Option<u64>) -> Vec<Finding> {
 /// Judges the kernel's limits, if anything is to be watched by inotify.
 fn limits(config: &Config, directories: u64) -> Vec<Finding> {
     let by_inotify = |means| matches!(means, Means::Auto | Means::Inotify);
-    let origins = config.origins.values().filter(|origin| by_inotify(origin.watch)).count() as u64;
+    let watched = config.origins.values().filter(|origin| origin.root().is_some());
+    let origins = watched.filter(|origin| by_inotify(origin.watch)).count() as u64;
     match kernel::Limits::read() {
         _ if origins == 0 => Vec::new(),
         Some(limits) => limits.findings(directories, origins),

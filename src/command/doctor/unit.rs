@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::finding::Finding;
-use crate::config::Config;
+use super::repository::post_receive;
+use crate::config::{Config, Repository, Tree};
 
 const NAME: &str = "refreshd.service";
 
@@ -49,15 +50,21 @@ impl Unit {
     pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = Vec::new();
         for origin in config.origins.values() {
-            let Some(root) = origin.root() else { continue };
-            let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-            if let Some((setting, instead)) = self.hides(&root) {
-                let what = format!("{} is hidden from the daemon by {setting}", root.display());
+            let (path, word) = match &origin.tree {
+                Tree::Root(root) => (root, "root"),
+                Tree::Repository(repository) => (&repository.path, "repository"),
+            };
+            let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let about = format!("unit, {word} of {}", origin.name);
+            if let Some((setting, instead)) = self.hides(&path) {
+                let what = format!("{} is hidden from the daemon by {setting}", path.display());
                 findings.push(
-                    Finding::broken(format!("unit, root of {}", origin.name), what)
+                    Finding::broken(&about, what)
                         .costs("the origin is unavailable: nothing of it is refreshed")
                         .mend(edit(instead)),
                 );
+            } else if let Some(repository) = origin.repository() {
+                findings.extend(self.keeps_from(&about, repository));
             }
         }
         if self.get("ProtectSystem") == Some("strict") && !self.may_write(&config.state_dir) {
@@ -72,6 +79,31 @@ impl Unit {
             findings.push(Finding::ok("unit", format!("{NAME} hides nothing that is needed")));
         }
         findings
+    }
+
+    /// Says what keeps the daemon from fetching into a repository, or from hearing of pushes to it.
+    fn keeps_from(&self, about: &str, repository: &Repository) -> Option<Finding> {
+        let (path, shown) = (&repository.path, repository.path.display());
+        if repository.fetch_from.is_some() {
+            let is_closed = self.get("ProtectSystem") == Some("strict") && !self.may_write(path);
+            return is_closed.then(|| {
+                let place = path.parent().filter(|_| !path.exists()).unwrap_or(path).display();
+                Finding::broken(about, format!("{shown} is read-only in the unit"))
+                    .costs("nothing is fetched: pushes are not seen")
+                    .mend(edit(&format!("ReadWritePaths={place}")))
+            });
+        }
+        let is_alone = self.get("PrivateUsers").is_some_and(|private| private != "no");
+        let is_told = post_receive(path).is_some_and(|(_, says)| says);
+        (is_alone && is_told).then(|| {
+            Finding::advice(about, "PrivateUsers hides from the daemon who announces a push")
+                .costs("announcements are refused; a push is found every `reconcile_every`")
+                .mend(
+                    "install -D -m 644 refreshd-git.conf \
+                     /etc/systemd/system/refreshd.service.d/git.conf\n\
+                     systemctl daemon-reload && systemctl restart refreshd",
+                )
+        })
     }
 
     /// Returns the setting that hides a path, and the one that doesn't.

@@ -128,6 +128,12 @@ impl Who {
         self.reads_all || self.may(path, metadata, 0o1, Access::EXEC_OK)
     }
 
+    /// Whether it may run a program.
+    pub(super) fn may_run(&self, path: &Path, metadata: &Metadata) -> bool {
+        let is_program = metadata.mode() & 0o111 != 0;
+        is_program && (self.uid == 0 || self.may(path, metadata, 0o1, Access::EXEC_OK))
+    }
+
     fn may(&self, path: &Path, metadata: &Metadata, bits: u32, access: Access) -> bool {
         if self.own {
             return rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();

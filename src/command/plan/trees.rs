@@ -2,9 +2,11 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError, RwLock};
 
+use crate::command::branches::Branches;
 use crate::config::Origin;
 use crate::domain::cover::{Census, Visit};
 use crate::domain::index::Index;
@@ -19,6 +21,7 @@ use crate::source::scan::{Comparison, Scan, THREADS, scan};
 #[derive(Debug)]
 pub(super) struct Trees<'c> {
     origins: Vec<&'c Origin>,
+    branches: &'c Branches,
     walked: OnceCell<Walked>,
 }
 
@@ -30,8 +33,8 @@ struct Walked {
 }
 
 impl<'c> Trees<'c> {
-    pub(super) fn of(origins: Vec<&'c Origin>) -> Self {
-        Self { origins, walked: OnceCell::new() }
+    pub(super) fn of(origins: Vec<&'c Origin>, branches: &'c Branches) -> Self {
+        Self { origins, branches, walked: OnceCell::new() }
     }
 
     /// Returns how many files each origin has.
@@ -49,7 +52,7 @@ impl<'c> Trees<'c> {
         self.walked.get_or_init(|| {
             let mut all = Walked::default();
             for origin in &self.origins {
-                let (files, trouble) = walk(origin);
+                let (files, trouble) = walk(origin, self.branches);
                 all.files.push(files);
                 let name = &origin.name;
                 all.troubles.extend(trouble.map(|why| {
@@ -74,9 +77,13 @@ impl Census for Trees<'_> {
 }
 
 /// Returns the files of an origin in order, and what could not be read.
-fn walk(origin: &Origin) -> (Vec<RelPath>, Option<String>) {
+fn walk(origin: &Origin, branches: &Branches) -> (Vec<RelPath>, Option<String>) {
+    let Some(root) = origin.root() else {
+        let is_served = |path: &&RelPath| origin.mapping.excluded(path, false).is_none();
+        return (branches.files(origin).filter(is_served).cloned().collect(), None);
+    };
     let files = Mutex::new(Vec::new());
-    let walked = walk_into(origin, &files);
+    let walked = walk_into(origin, root, &files);
     let mut files = files.into_inner().unwrap_or_else(PoisonError::into_inner);
     files.sort_unstable();
     let trouble = match walked {
@@ -88,10 +95,11 @@ fn walk(origin: &Origin) -> (Vec<RelPath>, Option<String>) {
     (files, trouble)
 }
 
-fn walk_into(origin: &Origin, files: &Mutex<Vec<RelPath>>) -> Result<Scan, Unavailable> {
-    let Some(root) = origin.root() else {
-        return Ok(Scan::default());
-    };
+fn walk_into(
+    origin: &Origin,
+    root: &Path,
+    files: &Mutex<Vec<RelPath>>,
+) -> Result<Scan, Unavailable> {
     let root = Root::open(root, origin.links)?;
     // Compared with nothing, every file is a suspect.
     let comparison = Comparison {

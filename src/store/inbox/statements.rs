@@ -27,13 +27,12 @@ UPDATE push SET fate = ?2, why = ?3, deploy = ?4, ended_at = ?5 WHERE id = ?1 AN
 RETURNING delivery";
 
 pub(super) const ENDED: &str = "-- store.end_delivery
-WITH last AS (SELECT id, fate, why FROM push WHERE id IN
-    (SELECT max(id) FROM push WHERE delivery = ?1 GROUP BY origin, push))
+WITH last AS (SELECT id, fate, why FROM push
+              WHERE id IN (SELECT max(id) FROM push WHERE delivery = ?1 GROUP BY origin, push))
 UPDATE delivery SET ended_at = ?2,
 fate = (SELECT CASE WHEN sum(fate = 'failed') > 0 THEN 'failed'
         WHEN sum(fate = 'intents') > 0 THEN 'intents' ELSE 'nothing' END FROM last),
-why = (SELECT why FROM last
-       ORDER BY fate = 'failed' DESC, fate = 'intents' DESC, id LIMIT 1)
+why = (SELECT why FROM last ORDER BY fate = 'failed' DESC, fate = 'intents' DESC, id LIMIT 1)
 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM push WHERE delivery = ?1 AND fate IS NULL)";
 
 pub(super) const WAS_PUSHED: &str = "-- store.was_pushed
