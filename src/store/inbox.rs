@@ -14,6 +14,10 @@ use crate::domain::time::Timestamp;
 /// How long a delivery is kept after its end.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
+/// How many of the newest deliveries keep their body, and how many are kept at all once they have ended: a
+/// secret that got about must not fill the disk.
+const NEWEST: (i64, i64) = (1_000, 10_000);
+
 /// The store's number of a delivery: what its sender and the operator are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -157,6 +161,12 @@ pub struct PushRow {
 const RECEIVE: &str = "-- store.receive
 INSERT INTO delivery (hook, key, at, event, source, content_type, body, fate, why, ended_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+
+const EMPTY: &str = "-- store.empty_delivery
+UPDATE delivery SET body = x'' WHERE id = ?1 AND ended_at IS NOT NULL";
+
+const FORGET: &str = "-- store.forget_delivery
+DELETE FROM delivery WHERE id = ?1 AND ended_at IS NOT NULL";
 
 const REPEATED: &str = "-- store.repeated
 UPDATE delivery SET repeats = repeats + 1 WHERE hook = ?1 AND key = ?2 RETURNING id";
@@ -441,6 +451,8 @@ fn receive(tx: &Transaction<'_>, delivery: &Delivery) -> Result<Delivered, Store
         return Ok(Delivered { id: DeliveryId(id), repeated: true });
     }
     let id = tx.last_insert_rowid();
+    tx.prepare_cached(EMPTY)?.execute([id - NEWEST.0])?;
+    tx.prepare_cached(FORGET)?.execute([id - NEWEST.1])?;
     for (origin, push) in &delivery.pushes {
         let json = serde_json::to_string(push).map_err(|error| inconsistent(&error))?;
         let (before, after) = (text(push.before.as_ref()), text(push.after.as_ref()));
