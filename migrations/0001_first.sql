@@ -59,7 +59,8 @@ CREATE TABLE bracket (
     ending INTEGER NOT NULL
 ) STRICT;
 
--- What was told of pushes, as it came. Kept 7 days after its end.
+-- What was told of pushes, as it came. Kept 7 days after its end, the newest 10,000; the body of the newest
+-- 1,000.
 CREATE TABLE delivery (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     hook TEXT NOT NULL,

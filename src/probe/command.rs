@@ -45,7 +45,10 @@ pub async fn run(command: &GateCommand, variables: &[(&str, &str)]) -> Ran {
                 }
             }
         }
-        Err(error) => Some(format!("it could not be started: {error}")),
+        Err(error) => {
+            let directory = command.directory.display();
+            Some(format!("it could not be started in {directory}: {error}"))
+        }
     };
     Ran { failure, output }
 }

@@ -18,12 +18,16 @@ pub use delivery::{
 };
 
 use statements::{
-    BODY, COUNT_OPEN, DELIVERIES, END, ENDED, LATER, NEXT, OPEN, PRUNE, PUSHED, PUSHES, RECEIVE,
-    REOPEN, REPEATED, REPLAY, SET_TIP, TIP, WAS_PUSHED,
+    BODY, COUNT_OPEN, DELIVERIES, EMPTY, END, ENDED, FORGET, LATER, NEXT, OPEN, PRUNE, PUSHED,
+    PUSHES, RECEIVE, REOPEN, REPEATED, REPLAY, SET_TIP, TIP, WAS_PUSHED,
 };
 
 /// How long a delivery is kept after its end.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+/// How many of the newest deliveries keep their body, and how many are kept at all once they have ended: a
+/// secret that got about must not fill the disk.
+const NEWEST: (i64, i64) = (1_000, 10_000);
 
 fn inconsistent(error: &impl std::fmt::Display) -> StoreError {
     StoreError::Inconsistent(error.to_string())
@@ -240,6 +244,8 @@ fn receive(tx: &Transaction<'_>, delivery: &Delivery) -> Result<Delivered, Store
         return Ok(Delivered { id: DeliveryId(id), repeated: true });
     }
     let id = tx.last_insert_rowid();
+    tx.prepare_cached(EMPTY)?.execute([id - NEWEST.0])?;
+    tx.prepare_cached(FORGET)?.execute([id - NEWEST.1])?;
     for (origin, push) in &delivery.pushes {
         let json = serde_json::to_string(push).map_err(|error| inconsistent(&error))?;
         let (before, after) = (text(push.before.as_ref()), text(push.after.as_ref()));

@@ -20,11 +20,17 @@ use tokio_util::sync::CancellationToken;
 use super::concern::{Served, concerned};
 use super::decide::{NOBODY, Peer};
 use super::wishes::Refused;
+
+mod shares;
+
 use crate::clock::SharedClock;
 use crate::domain::names::{HookName, OriginName};
 use crate::domain::push::Told;
 use crate::source::announce::{Announcement, LONGEST, left, read};
 use crate::store::{Delivery, Store, StoreError};
+
+/// How many refused files of a spool are named at once.
+const NAMED: usize = 10;
 
 /// What announcements are listed under among the deliveries.
 const HOOK: &str = "post-receive";
@@ -84,7 +90,7 @@ pub async fn serve(
     let limit = DefaultBodyLimit::max(usize::try_from(LONGEST).unwrap_or(usize::MAX));
     let router =
         Router::new().route("/announce", post(answer)).layer(limit).with_state(announcements);
-    super::serve_router(listener, router, stop).await
+    super::serve_router(shares::Shares::new(listener), router, stop).await
 }
 
 /// Answers `POST /announce`: 202 once it is written down, 400, 403 or 404 when it never will be, 503
@@ -124,6 +130,7 @@ impl Announcements {
                 // The daemon ends.
                 Err(_) => return,
             };
+            let mut refused = 0_usize;
             for file in found {
                 let Ok(left) = spawn_blocking(move || read(file)).await else { return };
                 let taken = match &left.announcement {
@@ -139,10 +146,36 @@ impl Announcements {
                     }
                     // It is known by its id, and the repository's next push removes it.
                     Ok(Err(error)) => tracing::debug!(file, %error, "it can't be removed"),
-                    Err(why) => tracing::warn!(file, why, "what was left in a spool is refused"),
+                    Err(why) => {
+                        refused += 1;
+                        if refused <= NAMED {
+                            tracing::warn!(file, why, "what was left in a spool is refused");
+                        }
+                    }
                 }
             }
+            if refused > NAMED {
+                let repository = path.display();
+                tracing::warn!(%repository, refused, "more of what was left in the spool is refused");
+            }
         }
+    }
+
+    /// Returns who owns a repository that the configuration names, and the origins that it holds. Only what
+    /// the configuration names is looked at: what was announced may lead anywhere.
+    async fn known(&self, announced: &Path) -> Option<(u32, Vec<Served>)> {
+        let (announced, repositories) = (announced.to_owned(), self.repositories.clone());
+        let looking = spawn_blocking(move || {
+            let is_it = |path: &PathBuf| {
+                let found = std::fs::canonicalize(git_directory(path));
+                found.is_ok_and(|found| found == announced)
+            };
+            let of = repositories.into_iter().filter(|(path, _)| is_it(path));
+            let origins: Vec<_> = of.flat_map(|(_, origins)| origins).collect();
+            let owner = (!origins.is_empty()).then(|| announced.metadata().ok()).flatten()?.uid();
+            Some((owner, origins))
+        });
+        looking.await.ok().flatten()
     }
 
     /// Writes an announcement down, if this user may make it.
@@ -151,24 +184,19 @@ impl Announcements {
             return Err(Refusal::Unreadable("its id is no plain word".to_owned()));
         }
         let pushes = announcement.pushes().map_err(|bad| Refusal::Unreadable(bad.to_string()))?;
-        let named = std::fs::canonicalize(&announcement.repository).ok();
-        let known = self.repositories.iter().find(|(path, _)| {
-            named.is_some() && std::fs::canonicalize(git_directory(path)).ok() == named
-        });
         let repository = shown(&announcement.repository);
-        let Some(((path, origins), named)) = known.zip(named) else {
+        let Some((owner, origins)) = self.known(&announcement.repository).await else {
             return Err(Refusal::Unknown(repository));
         };
-        let owner = named.metadata().ok().map(|metadata| metadata.uid());
         match uid {
             Some(0) => {}
             Some(uid) if uid == rustix::process::geteuid().as_raw() => {}
             Some(uid) if self.users.contains(&uid) => {}
             None | Some(NOBODY) => return Err(Refusal::Hidden),
-            Some(uid) if Some(uid) == owner => {}
+            Some(uid) if uid == owner => {}
             Some(uid) => return Err(Refusal::Stranger { uid, repository }),
         }
-        let (concerned, why) = concerned(Told::Pushes(pushes), origins);
+        let (concerned, why) = concerned(Told::Pushes(pushes), &origins);
         let woken: Vec<OriginName> = concerned.iter().map(|(origin, _)| origin.clone()).collect();
         let body = serde_json::to_vec(announcement)
             .map_err(|error| Refusal::Unreadable(error.to_string()))?;
@@ -188,7 +216,7 @@ impl Announcements {
             return Ok(());
         }
         let id = delivered.first().map(|delivered| delivered.id.0);
-        tracing::info!(delivery = id, repository = %path.display(), "a push was announced");
+        tracing::info!(delivery = id, repository, "a push was announced");
         for origin in woken {
             if let Some(pushed) = self.pushed.get(&origin) {
                 pushed.notify_one();

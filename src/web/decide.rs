@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::IntentId;
@@ -27,11 +27,16 @@ pub struct Peer(Option<u32>);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().ok().map(|peer| peer.uid()))
+        Self::of(stream.io())
     }
 }
 
 impl Peer {
+    /// Asks the kernel who is at the other end.
+    pub(super) fn of(stream: &UnixStream) -> Self {
+        Self(stream.peer_cred().ok().map(|peer| peer.uid()))
+    }
+
     /// Returns the user who asks, if that can be told.
     pub(super) const fn uid(self) -> Option<u32> {
         self.0

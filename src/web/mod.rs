@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::connect_info::Connected;
 use axum::routing::{get, post};
+use axum::serve::{IncomingStream, Listener};
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -141,11 +143,15 @@ pub async fn serve(
 }
 
 /// Serves routes on a unix socket until told to stop.
-async fn serve_router(
-    listener: UnixListener,
+async fn serve_router<L>(
+    listener: L,
     router: Router,
     stop: CancellationToken,
-) -> std::io::Result<()> {
+) -> std::io::Result<()>
+where
+    L: Listener<Addr: std::fmt::Debug>,
+    decide::Peer: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let service = router.into_make_service_with_connect_info::<decide::Peer>();
     let served =
         axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());

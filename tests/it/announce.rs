@@ -1,10 +1,18 @@
 //! `refreshd hook post-receive` in a real bare repository.
 
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use refreshd::clock::SystemClock;
+use refreshd::database::Database;
+use refreshd::domain::names::OriginName;
+use refreshd::source::announce::{Announcement, Moved, left};
+use refreshd::store::Store;
+use refreshd::web::Served;
+use refreshd::web::announce::Announcements;
 use serde_json::Value;
 
 use crate::world::{Daemon, World};
@@ -174,4 +182,43 @@ async fn only_who_may_push_may_announce_and_only_for_repositories_of_an_origin()
     assert_eq!(repository.told().len(), 2);
     assert!(!world.log().contains("panicked"), "{}", world.log());
     drop(daemon);
+}
+
+#[tokio::test]
+async fn a_repository_is_known_by_its_own_path_however_it_is_configured_and_by_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bare = folder.path().canonicalize().expect("a path").join("a.git");
+    std::fs::create_dir(&bare).expect("made");
+    let link = folder.path().join("link");
+    symlink(&bare, &link).expect("made");
+    let of = |name: &str| {
+        let reference = Some("refs/heads/main".to_owned());
+        vec![Served { origin: OriginName::from(name), reference }]
+    };
+    let database = Database::open(&folder.path().join("refreshd.db")).expect("it opens");
+    let announcements = Announcements {
+        store: Store::open(database, 1).await.expect("it opens"),
+        clock: SystemClock::shared(),
+        repositories: [(bare.clone(), of("www")), (link.clone(), of("docs"))].into(),
+        users: Vec::new(),
+        pushed: BTreeMap::new(),
+    };
+    let announce = async |repository: &Path, after: &str| {
+        let moved = Moved {
+            reference: "refs/heads/main".to_owned(),
+            before: "0".repeat(40),
+            after: after.repeat(40),
+        };
+        let (id, repository) = ("1-a".to_owned(), repository.to_owned());
+        Announcement { id, repository, moved: vec![moved] }.leave().expect("left");
+        announcements.empty_spools().await;
+        left(&bare).expect("listed").len()
+    };
+    assert_eq!(announce(&link, "a").await, 1, "another path, which may lead anywhere later");
+    assert_eq!(announce(&bare, "a").await, 0);
+    assert_eq!(announce(&bare, "a").await, 0, "heard before");
+    assert_eq!(announce(&bare, "b").await, 0, "with the id of somebody else's");
+    let rows = announcements.store.deliveries(None, false, 10).await.expect("read");
+    let told: Vec<_> = rows.iter().map(|row| (row.repeats, row.pushes.len())).collect();
+    assert_eq!(told, [(0, 2), (1, 2)], "both origins, each push once");
 }

@@ -199,6 +199,46 @@ async fn removals_are_remembered_for_a_while_and_not_without_end() {
     assert_eq!(known(&store, "www", &[10]).await.len(), 1, "a new baseline knows it still");
 }
 
+/// A delivery that tells of no push.
+fn delivery(key: String) -> Delivery {
+    Delivery {
+        hook: HookName::from("a"),
+        key,
+        at: Timestamp::EPOCH,
+        event: "ping".to_owned(),
+        source: String::new(),
+        content_type: String::new(),
+        body: b"body".to_vec(),
+        pushes: Vec::new(),
+        why: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn the_inbox_keeps_the_newest_deliveries_and_whatever_is_open() {
+    let (_directory, path) = place();
+    let (store, _) = open(&path).await;
+    let push = Push {
+        reference: "refs/heads/main".to_owned(),
+        before: None,
+        after: None,
+        listed: Listed::nothing("a test"),
+    };
+    let open = Delivery { pushes: vec![("www".into(), push)], ..delivery("0".to_owned()) };
+    let rest = (1..=10_001).map(|number| delivery(number.to_string()));
+    let all: Vec<_> = std::iter::once(open).chain(rest).collect();
+    let ids = store.receive(all).await.expect("received");
+    let body = async |number: usize| {
+        let body = store.delivery_body(ids[number].id).await.expect("read");
+        body.map(|(_, body)| body.len())
+    };
+    assert_eq!(body(0).await, Some(4), "it is open");
+    assert_eq!(body(1).await, None, "the oldest that ended");
+    assert_eq!(body(2).await, Some(0));
+    assert_eq!(body(9_001).await, Some(0));
+    assert_eq!(body(9_002).await, Some(4));
+}
+
 #[tokio::test]
 async fn a_delivery_that_failed_and_was_done_once_more_failed_no_longer() {
     let (_directory, path) = place();
@@ -212,15 +252,8 @@ async fn a_delivery_that_failed_and_was_done_once_more_failed_no_longer() {
         listed: Listed::nothing("a test"),
     };
     let delivery = Delivery {
-        hook: HookName::from("a"),
-        key: "1".to_owned(),
-        at: Timestamp::EPOCH,
-        event: "push".to_owned(),
-        source: String::new(),
-        content_type: String::new(),
-        body: Vec::new(),
         pushes: vec![(www.clone(), push("a")), (www.clone(), push("b"))],
-        why: String::new(),
+        ..delivery("1".to_owned())
     };
     let id = store.receive(vec![delivery]).await.expect("received")[0].id;
     let fate = async || {

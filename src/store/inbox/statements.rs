@@ -4,6 +4,12 @@ pub(super) const RECEIVE: &str = "-- store.receive
 INSERT INTO delivery (hook, key, at, event, source, content_type, body, fate, why, ended_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
 
+pub(super) const EMPTY: &str = "-- store.empty_delivery
+UPDATE delivery SET body = x'' WHERE id = ?1 AND ended_at IS NOT NULL";
+
+pub(super) const FORGET: &str = "-- store.forget_delivery
+DELETE FROM delivery WHERE id = ?1 AND ended_at IS NOT NULL";
+
 pub(super) const REPEATED: &str = "-- store.repeated
 UPDATE delivery SET repeats = repeats + 1 WHERE hook = ?1 AND key = ?2 RETURNING id";
 

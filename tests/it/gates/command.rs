@@ -73,3 +73,17 @@ async fn a_command_that_floods_is_read_to_its_end() {
     assert!(facts.output.ends_with("nothing\\x0athe end"), "{}", facts.output.len());
     assert!(facts.why.ends_with("exit status: 3"), "{}", facts.why);
 }
+
+#[tokio::test]
+async fn a_command_that_cannot_be_started_says_where() {
+    let mut world = commanded("exit 0", MINUTE).await;
+    let Opens::Command(command) = &mut world.settings.gate.opens else { panic!("a command") };
+    command.directory = world.folder.path().join("nowhere");
+    world.restart();
+    world.deploy(&[(Modified, "a.html")], None).await;
+    world.settle().await;
+    let why = world.why();
+    assert!(why.contains("/ready does not succeed: it could not be started in /"), "{why}");
+    assert!(why.contains("/nowhere: No such file or directory"), "{why}");
+    assert_eq!(world.went().await, Vec::<String>::new());
+}
