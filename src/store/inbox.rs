@@ -1,5 +1,6 @@
 //! The inbox: what was told of pushes, what each came to, and the last commit that is done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -189,8 +190,23 @@ why = (SELECT why FROM push WHERE delivery = ?1
        ORDER BY fate = 'failed' DESC, fate = 'intents' DESC, id LIMIT 1)
 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM push WHERE delivery = ?1 AND fate IS NULL)";
 
+// Who tells of the same move in other words tells of another push: a branch may go there twice.
 const WAS_PUSHED: &str = "-- store.was_pushed
-SELECT 1 FROM push WHERE origin = ?1 AND before = ?2 AND after = ?3 AND fate IN ('nothing', 'intents')";
+WITH mine AS (
+    SELECT push.*, hook, body FROM push JOIN delivery ON delivery.id = delivery WHERE push.id = ?1
+), same AS (
+    SELECT delivery.hook, delivery.body FROM mine
+    JOIN push USING (origin, before, after) JOIN delivery ON delivery.id = push.delivery
+    WHERE push.fate IN ('nothing', 'intents')
+    AND push.push ->> 'reference' = mine.push ->> 'reference'
+)
+SELECT 1 FROM mine JOIN same GROUP BY same.hook
+HAVING max(same.hook = mine.hook AND same.body = mine.body)
+OR same.hook <> mine.hook AND count(DISTINCT same.body)
+    > (SELECT count(DISTINCT body) FROM same WHERE hook = mine.hook)";
+
+const UNOWNED: &str = "-- store.unowned_pushes
+SELECT id, origin FROM push WHERE fate IS NULL";
 
 const TIP: &str = "-- store.tip
 SELECT place, commit_id FROM tip WHERE origin = ?1";
@@ -316,18 +332,45 @@ impl Store {
         self.database.call("store.end_pushes", move |tx| end(tx, &origin, &push_end, now)).await
     }
 
-    /// Returns whether the same push was told of before, and came to a good end.
-    pub async fn was_pushed(&self, origin: &OriginName, push: &Push) -> Result<bool, StoreError> {
-        let origin = origin.clone();
-        let (before, after) =
-            (text(push.before.as_ref()).to_owned(), text(push.after.as_ref()).to_owned());
+    /// Returns whether the same push was told of before, and came to a good end: by the same hook in the
+    /// same words, or by another one more often.
+    pub async fn was_pushed(&self, push: PushId) -> Result<bool, StoreError> {
         self.database
             .call("store.was_pushed", move |tx| {
-                Ok(tx.prepare_cached(WAS_PUSHED)?.exists(params![
-                    origin.as_str(),
-                    before,
-                    after
-                ])?)
+                Ok(tx.prepare_cached(WAS_PUSHED)?.exists([push.0])?)
+            })
+            .await
+    }
+
+    /// Ends as failed what is open for other origins than these: nobody looks at it. Returns how many
+    /// pushes that were.
+    pub async fn end_pushes_of_others(
+        &self,
+        known: BTreeSet<OriginName>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.database
+            .call("store.end_pushes_of_others", move |tx| {
+                let mut statement = tx.prepare_cached(UNOWNED)?;
+                let open = statement.query_map([], |row| {
+                    Ok((PushId(row.get(0)?), OriginName::from(row.get::<_, String>(1)?.as_str())))
+                })?;
+                let mut ended = 0;
+                for open in open.collect::<Result<Vec<_>, _>>()? {
+                    let (push, origin) = open;
+                    if known.contains(&origin) {
+                        continue;
+                    }
+                    let why = format!(
+                        "the configuration has no origin {origin} any more; if it has another name \
+                         now, refresh what changed: refreshd baseline --refresh NAME"
+                    );
+                    let end_of = End { fate: Fate::Failed, why, deploy: None };
+                    let ends = vec![(push, end_of)];
+                    end(tx, &origin, &PushEnd { ends, tip: None }, now)?;
+                    ended += 1;
+                }
+                Ok(ended)
             })
             .await
     }

@@ -165,7 +165,7 @@ impl Site {
             match self.random.below(5) {
                 0 => self.work.write(&format!("d{}/new {number}.html", number % 7), "new"),
                 1 if files.len() > 20 => {
-                    self.work.git(&["rm", "-q", file]);
+                    self.work.git(&["rm", "-q", "-f", file]);
                 }
                 2 => {
                     self.work.git(&["mv", file, &format!("moved {number}.html")]);
@@ -295,6 +295,10 @@ async fn run(seed: u64, pushes: usize, large: usize) {
         site.assert_refreshed(&expected, &what);
     }
     drop(daemon);
+    println!(
+        "measured: seed {seed}: {} pushes, {} URLs, none missing, none extra",
+        site.pushes, site.seen
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
