@@ -360,8 +360,8 @@ impl Pushes {
             (before, Some(after)) if *before != Some(after.clone()) => {
                 let step: Done = (before.clone(), after.clone());
                 let mut changes = Changes::default();
-                let stop = self.stop.clone();
-                unless_stopped(&stop, self.add(&mut changes, &step)).await?;
+                let ends = self.stop.clone();
+                unless_stopped(&ends, Box::pin(self.add(&mut changes, &step))).await?;
                 let cause = Cause { witness: Witness::Schedule, commit: Some(after.clone()) };
                 let tip = Tip { place: tip.place.clone(), commit: Some(after.clone()) };
                 let deploy = self.record(changes, &cause, Some(tip), None).await?;

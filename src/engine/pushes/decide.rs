@@ -29,7 +29,7 @@ impl Pushes {
     /// Ends a push, or puts it off.
     pub(super) async fn push(&mut self, tip: &Tip, open: OpenPush) -> Result<(), Trouble> {
         let stop = self.stop.clone();
-        let verdict = match unless_stopped(&stop, self.judge(tip, &open)).await {
+        let verdict = match unless_stopped(&stop, Box::pin(self.judge(tip, &open))).await {
             Err(Trouble::Git(error)) => Verdict::Later(error.to_string()),
             verdict => verdict?,
         };

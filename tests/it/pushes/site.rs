@@ -295,10 +295,6 @@ async fn run(seed: u64, pushes: usize, large: usize) {
         site.assert_refreshed(&expected, &what);
     }
     drop(daemon);
-    println!(
-        "measured: seed {seed}: {} pushes, {} URLs, none missing, none extra",
-        site.pushes, site.seen
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
