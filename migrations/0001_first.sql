@@ -71,6 +71,8 @@ CREATE TABLE delivery (
     source TEXT NOT NULL,
     content_type TEXT NOT NULL,
     body BLOB NOT NULL,
+    -- Of the body, which is forgotten before it.
+    digest BLOB NOT NULL,
     repeats INTEGER NOT NULL DEFAULT 0,
     fate TEXT CHECK (fate IN ('nothing', 'intents', 'failed')),
     why TEXT NOT NULL DEFAULT '',

@@ -225,6 +225,7 @@ impl Engine {
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
         engine.start_gates(&config, &store, &clock, &facts).await?;
+        end_pushes_of_others(&config, &store, &clock).await?;
         let mut intakes: Vec<Intake> = Vec::new();
         let mut pushes: Vec<Pushes> = Vec::new();
         let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
@@ -464,6 +465,23 @@ impl Engine {
             }
         }
     }
+}
+
+/// Ends the pushes that nobody will look at: the configuration has their origin no more.
+async fn end_pushes_of_others(
+    config: &Config,
+    store: &Store,
+    clock: &SharedClock,
+) -> Result<(), StoreError> {
+    let known = config.origins.keys().cloned().collect();
+    let ended = store.end_pushes_of_others(known, clock.server_now()).await?;
+    if ended > 0 {
+        tracing::error!(
+            pushes = ended,
+            "pushes failed whose origin the configuration has no more; see: refreshd hooks list --open"
+        );
+    }
+    Ok(())
 }
 
 /// Publishes what is known of an origin, if it is news.

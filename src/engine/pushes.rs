@@ -136,7 +136,8 @@ pub struct Pushes {
 
 impl Pushes {
     /// Makes the loop of an origin; it does nothing until it is stepped. All of `recorded` are notified
-    /// whenever something new is in the store for the journal; `stop` ends a fetch.
+    /// whenever something new is in the store for the journal; `stop` ends what
+    /// git is asked for.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -264,7 +265,12 @@ impl Pushes {
                 return if ready { self.begin(wishes).await } else { Ok(self.idle(waits)) };
             }
         };
-        self.list(tip.commit.as_ref()).await;
+        let stop = self.stop.clone();
+        let listed = async {
+            self.list(tip.commit.as_ref()).await;
+            Ok(())
+        };
+        unless_stopped(&stop, listed).await?;
         let at = self.clock.server_now();
         if let Some(open) = self.store.open_pushes(&self.settings.origin, at, 1).await?.pop() {
             self.push(&tip, open).await?;
@@ -317,18 +323,18 @@ impl Pushes {
 
     /// Returns where the branch is, fetched if somebody else has it.
     async fn look(&self) -> Result<Option<CommitId>, Trouble> {
-        self.fetch().await?;
-        Ok(self.git.tip(&self.reference).await?)
+        let look = async {
+            self.fetch().await?;
+            Ok(self.git.tip(&self.reference).await?)
+        };
+        unless_stopped(&self.stop, look).await
     }
 
     async fn fetch(&self) -> Result<(), Trouble> {
         let Some(from) = &self.settings.repository.fetch_from else {
             return Ok(());
         };
-        tokio::select! {
-            fetched = self.git.fetch(from, &self.settings.branch, &self.reference) => Ok(fetched?),
-            () = self.stop.cancelled() => Err(Trouble::Stopping),
-        }
+        Ok(self.git.fetch(from, &self.settings.branch, &self.reference).await?)
     }
 
     /// Compares the branch with the tip, and records what differs.
@@ -354,7 +360,8 @@ impl Pushes {
             (before, Some(after)) if *before != Some(after.clone()) => {
                 let step: Done = (before.clone(), after.clone());
                 let mut changes = Changes::default();
-                self.add(&mut changes, &step).await?;
+                let ends = self.stop.clone();
+                unless_stopped(&ends, Box::pin(self.add(&mut changes, &step))).await?;
                 let cause = Cause { witness: Witness::Schedule, commit: Some(after.clone()) };
                 let tip = Tip { place: tip.place.clone(), commit: Some(after.clone()) };
                 let deploy = self.record(changes, &cause, Some(tip), None).await?;
@@ -385,5 +392,16 @@ impl Pushes {
         if self.done.len() > MOST_STEPS {
             self.done.pop_front();
         }
+    }
+}
+
+/// Asks git until the daemon ends.
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    asked: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    tokio::select! {
+        answer = asked => answer,
+        () = stop.cancelled() => Err(Trouble::Stopping),
     }
 }

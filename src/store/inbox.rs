@@ -1,5 +1,6 @@
 //! The inbox: what was told of pushes, what each came to, and the last commit that is done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -19,7 +20,7 @@ pub use delivery::{
 
 use statements::{
     BODY, COUNT_OPEN, DELIVERIES, EMPTY, END, ENDED, FORGET, LATER, NEXT, OPEN, PRUNE, PUSHED,
-    PUSHES, RECEIVE, REOPEN, REPEATED, REPLAY, SET_TIP, TIP, WAS_PUSHED,
+    PUSHES, RECEIVE, REOPEN, REPEATED, REPLAY, SET_TIP, TIP, UNOWNED, WAS_PUSHED,
 };
 
 /// How long a delivery is kept after its end.
@@ -120,18 +121,45 @@ impl Store {
         self.database.call("store.end_pushes", move |tx| end(tx, &origin, &push_end, now)).await
     }
 
-    /// Returns whether the same push was told of before, and came to a good end.
-    pub async fn was_pushed(&self, origin: &OriginName, push: &Push) -> Result<bool, StoreError> {
-        let origin = origin.clone();
-        let (before, after) =
-            (text(push.before.as_ref()).to_owned(), text(push.after.as_ref()).to_owned());
+    /// Returns whether the same push was told of before, and came to a good end: by the same hook in the
+    /// same words, or by another one more often.
+    pub async fn was_pushed(&self, push: PushId) -> Result<bool, StoreError> {
         self.database
             .call("store.was_pushed", move |tx| {
-                Ok(tx.prepare_cached(WAS_PUSHED)?.exists(params![
-                    origin.as_str(),
-                    before,
-                    after
-                ])?)
+                Ok(tx.prepare_cached(WAS_PUSHED)?.exists([push.0])?)
+            })
+            .await
+    }
+
+    /// Ends as failed what is open for other origins than these: nobody looks at it. Returns how many
+    /// pushes that were.
+    pub async fn end_pushes_of_others(
+        &self,
+        known: BTreeSet<OriginName>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.database
+            .call("store.end_pushes_of_others", move |tx| {
+                let mut statement = tx.prepare_cached(UNOWNED)?;
+                let open = statement.query_map([], |row| {
+                    Ok((PushId(row.get(0)?), OriginName::from(row.get::<_, String>(1)?.as_str())))
+                })?;
+                let mut ended = 0;
+                for open in open.collect::<Result<Vec<_>, _>>()? {
+                    let (push, origin) = open;
+                    if known.contains(&origin) {
+                        continue;
+                    }
+                    let why = format!(
+                        "the configuration has no origin {origin} any more; if it has another name \
+                         now, refresh what changed: refreshd baseline --refresh NAME"
+                    );
+                    let end_of = End { fate: Fate::Failed, why, deploy: None };
+                    let ends = vec![(push, end_of)];
+                    end(tx, &origin, &PushEnd { ends, tip: None }, now)?;
+                    ended += 1;
+                }
+                Ok(ended)
             })
             .await
     }
@@ -234,6 +262,7 @@ fn receive(tx: &Transaction<'_>, delivery: &Delivery) -> Result<Delivered, Store
         delivery.source,
         delivery.content_type,
         delivery.body,
+        blake3::hash(&delivery.body).as_bytes(),
         is_over.then_some(Fate::Nothing.as_str()),
         delivery.why,
         is_over.then_some(at),

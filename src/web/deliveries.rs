@@ -193,6 +193,12 @@ pub async fn replay(
             for pushed in desk.pushed.values() {
                 pushed.notify_one();
             }
+            let known = desk.pushed.keys().cloned().collect();
+            if let Err(error) =
+                desk.store.end_pushes_of_others(known, desk.clock.server_now()).await
+            {
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+            }
             Json(Replayed { pushes }).into_response()
         }
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),

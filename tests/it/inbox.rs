@@ -205,33 +205,42 @@ async fn only_what_ended_long_ago_is_forgotten() {
     let (old, open) = (delivery("h", "old", &["www"]), delivery("h", "open", &["docs"]));
     let ids = inbox.receive(&[old, open]).await;
     let push = inbox.open("www", 1).await.remove(0);
-    let www = OriginName::from("www");
     inbox.end("www", push.id, Fate::Intents, 10).await;
-    assert!(inbox.0.was_pushed(&www, &push.push).await.expect("reads"));
+    assert!(inbox.0.was_pushed(push.id).await.expect("reads"));
     inbox.0.prune_deliveries(at(10).plus(7 * DAY)).await.expect("prunes");
     assert_eq!(inbox.all().await.len(), 2, "kept for seven days");
     inbox.0.prune_deliveries(at(11).plus(7 * DAY)).await.expect("prunes");
     let left: Vec<DeliveryId> = inbox.all().await.into_iter().map(|row| row.id).collect();
     assert_eq!(left, [ids[1].id], "what is open is never forgotten");
-    assert!(!inbox.0.was_pushed(&www, &push.push).await.expect("reads"), "its pushes go with it");
+    assert!(!inbox.0.was_pushed(push.id).await.expect("reads"), "its pushes go with it");
 }
 
 #[tokio::test]
 async fn a_push_was_told_of_when_it_came_to_a_good_end() {
     let inbox = Inbox::new().await;
-    let (www, docs) = (OriginName::from("www"), OriginName::from("docs"));
-    for (key, fate) in [("1", None), ("2", Some(Fate::Failed)), ("3", Some(Fate::Nothing))] {
-        inbox.one(delivery("h", key, &["www"])).await;
-        if let Some(fate) = fate {
-            let open = inbox.open("www", 1).await.pop().expect("open");
-            inbox.end("www", open.id, fate, 2).await;
-        }
-        let was = inbox.0.was_pushed(&www, &push('a', 'b')).await.expect("reads");
-        assert_eq!(was, fate == Some(Fate::Nothing), "{key}");
+    let was = async |delivery: Delivery| {
+        let origin = delivery.pushes[0].0.clone();
+        let id = inbox.one(delivery).await;
+        let open = inbox.open(origin.as_str(), 1).await;
+        let push = open.iter().find(|open| open.delivery == id).expect("it is open").id;
+        (push, inbox.0.was_pushed(push).await.expect("reads"))
+    };
+    for (key, fate) in [("1", Fate::Failed), ("2", Fate::Nothing)] {
+        let (push, was) = was(delivery("h", key, &["www"])).await;
+        assert!(!was, "{key}");
+        inbox.end("www", push, fate, 2).await;
     }
-    assert!(!inbox.0.was_pushed(&docs, &push('a', 'b')).await.expect("reads"));
-    assert!(!inbox.0.was_pushed(&www, &push('a', 'c')).await.expect("reads"));
-    assert!(!inbox.0.was_pushed(&www, &push('0', 'b')).await.expect("reads"));
+    assert!(was(delivery("h", "3", &["www"])).await.1, "in the same words");
+    assert!(was(delivery("other", "4", &["www"])).await.1, "another hook tells of it, too");
+    let words = |key: &str| Delivery { body: b"{ }".to_vec(), ..delivery("h", key, &["www"]) };
+    assert!(!was(words("5")).await.1, "the branch may go there twice");
+    assert!(!was(delivery("h", "6", &["docs"])).await.1, "for another origin");
+    for moved in [push('a', 'c'), push('0', 'b')] {
+        let pushes = vec![("www".into(), moved)];
+        let other = Delivery { pushes, ..delivery("h", "7", &[]) };
+        let key = format!("{:?}", other.pushes[0].1.after);
+        assert!(!was(Delivery { key, ..other }).await.1, "another move");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::record::Cause;
 use super::states::Changes;
-use super::{Done, Pushes, Trouble};
+use super::{Done, Pushes, Trouble, unless_stopped};
 use crate::domain::change::ChangeKind;
 use crate::domain::hint::Witness;
 use crate::domain::push::{CommitId, Fate, Listed};
@@ -12,8 +12,8 @@ use crate::store::{End, OpenPush, PushEnd, Tip};
 
 /// How long a push whose commit is missing is first left alone; doubling up to the second.
 const LATER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
-/// When it is given up.
-const GIVE_UP: Duration = Duration::from_secs(86_400);
+/// When it is given up, and after how many tries at least: the daemon may have been down for a day.
+const GIVE_UP: (Duration, u32) = (Duration::from_secs(86_400), 10);
 
 /// What is to be done about a push.
 enum Verdict {
@@ -30,7 +30,8 @@ enum Verdict {
 impl Pushes {
     /// Ends a push, or puts it off.
     pub(super) async fn push(&mut self, tip: &Tip, open: OpenPush) -> Result<(), Trouble> {
-        let verdict = match self.judge(tip, &open).await {
+        let stop = self.stop.clone();
+        let verdict = match unless_stopped(&stop, Box::pin(self.judge(tip, &open))).await {
             Err(Trouble::Git(error)) => Verdict::Later(error.to_string()),
             verdict => verdict?,
         };
@@ -42,11 +43,14 @@ impl Pushes {
                 tracing::info!(%origin, delivery, "a push changes nothing: {why}");
                 self.end(open, Fate::Nothing, why.to_owned()).await
             }
-            Verdict::Later(why) if now.since(open.at) >= GIVE_UP => {
+            Verdict::Later(why)
+                if now.since(open.at) >= GIVE_UP.0 && open.attempts >= GIVE_UP.1 =>
+            {
                 let path = self.settings.repository.path.display();
                 let why = format!(
-                    "{why}; it was tried for a day: bring the commits into {path}, or set \
-                     `fetch_from`; what the branch holds there is refreshed without it"
+                    "{why}; it was tried {} times: bring the commits into {path}, or set \
+                     `fetch_from`; what the branch holds there is refreshed without it",
+                    open.attempts + 1
                 );
                 tracing::error!(%origin, delivery, "a push failed: {why}");
                 self.compare_at = None;
@@ -98,11 +102,8 @@ impl Pushes {
         if push.before.is_none() && push.after.is_none() {
             return self.judge_unnamed(tip).await;
         }
-        let before = match &push.before {
-            Some(before) if self.git.has(before).await? => Some(before),
-            _ => None,
-        };
         let Some(after) = &push.after else {
+            let before = self.there(push.before.as_ref()).await?;
             return self.judge_deleted(tip, before).await;
         };
         if !self.git.has(after).await? {
@@ -111,8 +112,9 @@ impl Pushes {
                 return self.judge_missing(open, after).await;
             }
         }
+        let before = self.there(push.before.as_ref()).await?;
         let is_next = tip == push.before.as_ref();
-        let was_told = self.store.was_pushed(&self.settings.origin, push).await?;
+        let was_told = self.store.was_pushed(open.id).await?;
         let found = self.git.tip(&self.reference).await?;
         // A branch that is made anew where it once was is no old news, nor is what it holds now.
         let may_be_late = found.as_ref() != Some(after) && (push.before.is_some() || was_told);
@@ -201,7 +203,7 @@ impl Pushes {
         let lacking = format!("the repository has no commit {short} yet");
         let push = &open.push;
         match &push.listed {
-            _ if !open.again && self.store.was_pushed(&self.settings.origin, push).await? => {
+            _ if !open.again && self.store.was_pushed(open.id).await? => {
                 Ok(Verdict::Nothing("repeated: it was told of before, and is done"))
             }
             Listed::Cut { why, .. } => Ok(Verdict::Later(format!("{lacking}, and {why}"))),
@@ -214,6 +216,17 @@ impl Pushes {
                 let why = format!("{lacking}: by the list of who told of it");
                 Ok(Verdict::AskUnseen { changes, commit: after.clone(), why })
             }
+        }
+    }
+
+    /// Returns a commit if the repository has it.
+    async fn there<'c>(
+        &self,
+        commit: Option<&'c CommitId>,
+    ) -> Result<Option<&'c CommitId>, Trouble> {
+        match commit {
+            Some(commit) if self.git.has(commit).await? => Ok(Some(commit)),
+            _ => Ok(None),
         }
     }
 

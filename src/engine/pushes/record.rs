@@ -107,7 +107,8 @@ impl Pushes {
                 chunk.iter().map(|change| (change.kind, change.path.clone())).collect();
             let record = Record {
                 outgoing,
-                removals: std::mem::take(&mut removals),
+                // What returned is forgotten once it is asked for.
+                removals: if is_last { std::mem::take(&mut removals) } else { Removals::default() },
                 changes: deploy.iter().map(|id| (id.clone(), pairs.clone())).collect(),
                 gate: self.settings.gated.then(|| Gating { commit: cause.commit.clone() }),
                 push: is_last

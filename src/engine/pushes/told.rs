@@ -27,8 +27,9 @@ use crate::store::{End, OpenPush, PushEnd, PushId, Store};
 const MOST: usize = 1_000;
 /// Deploys since a push that are looked through for its paths.
 const MOST_DEPLOYS: usize = 1_000;
-/// How often to look whether the intake has seen all.
-const AGAIN: Duration = Duration::from_millis(200);
+/// How often to look whether the intake has seen all: doubling from the first to the second, for a root
+/// may be away for long.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// The pushes that an origin with a directory is told of.
 pub struct ToldPushes {
@@ -41,6 +42,8 @@ pub struct ToldPushes {
     facts: watch::Receiver<Facts>,
     /// The ticket by which what each push tells is seen.
     tickets: BTreeMap<PushId, u64>,
+    /// How long to wait before looking again.
+    again: Duration,
     /// When what ended long ago is forgotten next.
     prune_at: Timestamp,
 }
@@ -64,6 +67,7 @@ impl ToldPushes {
             door,
             facts,
             tickets: BTreeMap::new(),
+            again: AGAIN.0,
             prune_at: Timestamp::EPOCH,
         }
     }
@@ -79,7 +83,8 @@ impl ToldPushes {
         self.tickets.retain(|id, _| open.iter().any(|open| open.id == *id));
         let fresh: Vec<_> =
             open.iter().filter(|open| !self.tickets.contains_key(&open.id)).collect();
-        if !fresh.is_empty() {
+        let is_new = !fresh.is_empty();
+        if is_new {
             let hints: Vec<Hint> = fresh.iter().flat_map(|open| self.hints(open)).collect();
             self.door.send_all(hints);
             let ticket = self.door.call();
@@ -93,11 +98,13 @@ impl ToldPushes {
             ends.push((open.id, self.end(open).await?));
         }
         let is_waiting = ends.len() < open.len();
+        let again = if is_new || !ends.is_empty() { AGAIN.0 } else { self.again };
+        self.again = (again * 2).min(AGAIN.1);
         if !ends.is_empty() {
             let end = PushEnd { ends, tip: None };
             self.store.end_pushes(&self.origin, end, now).await?;
         }
-        Ok(Step::Idle { until: is_waiting.then(|| now.plus(AGAIN)) })
+        Ok(Step::Idle { until: is_waiting.then(|| now.plus(again)) })
     }
 
     /// Whether a push is about the branch that the directory holds.

@@ -284,10 +284,12 @@ impl Git {
             ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"];
         let mut command = run::about(&self.repository, PROTOCOLS);
         command.args(words).args(["--", from, &refspec]);
+        let mut parts = run::Parts::of(&self.repository);
         let fetched = async { start(&mut command, false)?.end().await };
         let ended = within(FETCH, what, fetched).await?;
+        parts.is_kept = ended.status.success();
         // It has no other sign of this; its language is set.
-        if ended.words.contains("couldn't find remote ref") {
+        if !parts.is_kept && ended.words.contains("couldn't find remote ref") {
             let gone = async {
                 let running = ask(self.question(), ["update-ref", "-d", ours])?;
                 running.end().await?.success("forget a branch")

@@ -1,5 +1,6 @@
 //! Runs the git program: without a shell, for a limited time, with an environment of its own.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -56,12 +57,47 @@ const SETTINGS: [&str; 6] = [
 /// Returns a call of git that asks a repository, which is named outright, so that it is not looked for
 /// further up, and may be another user's.
 pub(super) fn about(repository: &Path, protocols: &str) -> Command {
-    let inside = repository.join(".git");
-    let directory: PathBuf =
-        if inside.symlink_metadata().is_ok() { inside } else { repository.to_owned() };
     let mut command = git(protocols);
-    command.arg("--git-dir").arg(directory);
+    command.arg("--git-dir").arg(directory(repository));
     command
+}
+
+/// Returns where git keeps what is in a repository.
+fn directory(repository: &Path) -> PathBuf {
+    let inside = repository.join(".git");
+    if inside.symlink_metadata().is_ok() { inside } else { repository.to_owned() }
+}
+
+/// What a fetch begins to write, and git leaves where it is killed: gone with this, unless it was kept.
+pub(super) struct Parts {
+    directory: PathBuf,
+    before: BTreeSet<PathBuf>,
+    pub(super) is_kept: bool,
+}
+
+impl Parts {
+    /// Notes what is there before a fetch.
+    pub(super) fn of(repository: &Path) -> Self {
+        let directory = directory(repository).join("objects/pack");
+        Self { before: begun(&directory), directory, is_kept: false }
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        let left = if self.is_kept { BTreeSet::new() } else { begun(&self.directory) };
+        for part in left.difference(&self.before) {
+            // What can't be removed now is removed by git, weeks later.
+            let _ = std::fs::remove_file(part);
+        }
+    }
+}
+
+/// Returns the packs that somebody is writing.
+fn begun(directory: &Path) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let begun = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"tmp_"));
+    begun.map(|entry| entry.path()).collect()
 }
 
 /// Returns a call of git that may speak these protocols, and no other.

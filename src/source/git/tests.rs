@@ -248,3 +248,66 @@ async fn what_is_no_repository_is_named_and_none_is_looked_for_above() {
     assert!(error.contains("not a git repository") && error.contains("below"), "{error}");
     assert!(version().await.expect("git is there").starts_with("git version "));
 }
+
+/// Takes one fetch, and sends so many bytes of it, but not the rest, until nobody waits for this any more.
+fn stall(work: &Path, bytes: u64) -> (u16, std::sync::mpsc::Sender<()>) {
+    use std::io::Read as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let (ended, until) = std::sync::mpsc::channel();
+    let work = work.to_owned();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a fetch");
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).expect("a length");
+        let length = str::from_utf8(&length).expect("digits");
+        let length = usize::from_str_radix(length, 16).expect("a number");
+        stream.read_exact(&mut vec![0; length - 4]).expect("a request");
+        let input: std::os::fd::OwnedFd = stream.try_clone().expect("cloned").into();
+        let mut child = std::process::Command::new("git")
+            .arg("upload-pack")
+            .arg(work)
+            .stdin(input)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("git runs");
+        let output = child.stdout.take().expect("a pipe");
+        std::io::copy(&mut output.take(bytes), &mut stream).expect("sent");
+        until.recv().expect_err("it only ends");
+        child.kill().expect("it ends");
+        child.wait().expect("it ended");
+    });
+    (port, ended)
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_ended_leaves_nothing_behind() {
+    let work = Work::new(&[]);
+    for number in 0..150 {
+        work.write(format!("f{number}").as_bytes(), number.to_string().as_bytes());
+    }
+    // Noise, which no packing makes smaller.
+    let noise: Vec<u8> = (0_u32..62_500)
+        .flat_map(|number| *blake3::hash(&number.to_le_bytes()).as_bytes())
+        .collect();
+    work.write(b"noise", &noise);
+    work.commit();
+    let (port, _ended) = stall(work.path(), 1_000_000);
+    let clone = tempfile::tempdir().expect("a directory");
+    let git = Git::new(&clone.path().join("c.git"));
+    let packs = clone.path().join("c.git/objects/pack");
+    let count = || std::fs::read_dir(&packs).map_or(0, Iterator::count);
+    let from = format!("git://127.0.0.1:{port}/x");
+    let is_begun = async {
+        while count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        fetched = git.fetch(&from, "refs/heads/main", "refs/refreshd/www") => {
+            panic!("it waits for the rest: {fetched:?}");
+        }
+        () = is_begun => {}
+    }
+    assert_eq!(count(), 0);
+}

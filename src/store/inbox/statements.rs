@@ -1,8 +1,9 @@
 //! The statements of the inbox.
 
 pub(super) const RECEIVE: &str = "-- store.receive
-INSERT INTO delivery (hook, key, at, event, source, content_type, body, fate, why, ended_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+INSERT INTO delivery
+(hook, key, at, event, source, content_type, body, digest, fate, why, ended_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
 
 pub(super) const EMPTY: &str = "-- store.empty_delivery
 UPDATE delivery SET body = x'' WHERE id = ?1 AND ended_at IS NOT NULL";
@@ -41,8 +42,23 @@ fate = (SELECT CASE WHEN sum(fate = 'failed') > 0 THEN 'failed'
 why = (SELECT why FROM last ORDER BY fate = 'failed' DESC, fate = 'intents' DESC, id LIMIT 1)
 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM push WHERE delivery = ?1 AND fate IS NULL)";
 
+// Who tells of the same move in other words tells of another push: a branch may go there twice.
 pub(super) const WAS_PUSHED: &str = "-- store.was_pushed
-SELECT 1 FROM push WHERE origin = ?1 AND before = ?2 AND after = ?3 AND fate IN ('nothing', 'intents')";
+WITH mine AS (
+    SELECT push.*, hook, digest FROM push JOIN delivery ON delivery.id = delivery WHERE push.id = ?1
+), same AS (
+    SELECT delivery.hook, delivery.digest FROM mine
+    JOIN push USING (origin, before, after) JOIN delivery ON delivery.id = push.delivery
+    WHERE push.fate IN ('nothing', 'intents')
+    AND push.push ->> 'reference' = mine.push ->> 'reference'
+)
+SELECT 1 FROM mine JOIN same GROUP BY same.hook
+HAVING max(same.hook = mine.hook AND same.digest = mine.digest)
+OR same.hook <> mine.hook AND count(DISTINCT same.digest)
+    > (SELECT count(DISTINCT digest) FROM same WHERE hook = mine.hook)";
+
+pub(super) const UNOWNED: &str = "-- store.unowned_pushes
+SELECT id, origin FROM push WHERE fate IS NULL";
 
 pub(super) const TIP: &str = "-- store.tip
 SELECT place, commit_id FROM tip WHERE origin = ?1";

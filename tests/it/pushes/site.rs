@@ -165,7 +165,7 @@ impl Site {
             match self.random.below(5) {
                 0 => self.work.write(&format!("d{}/new {number}.html", number % 7), "new"),
                 1 if files.len() > 20 => {
-                    self.work.git(&["rm", "-q", file]);
+                    self.work.git(&["rm", "-q", "-f", file]);
                 }
                 2 => {
                     self.work.git(&["mv", file, &format!("moved {number}.html")]);

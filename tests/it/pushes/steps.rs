@@ -29,30 +29,36 @@ use super::repository::Work;
 const MAIN: &str = "refs/heads/main";
 const HOUR: Duration = Duration::from_secs(3_600);
 
-struct Bench {
-    folder: TempDir,
-    work: Work,
-    clock: Arc<ManualClock>,
-    store: Store,
-    settings: Settings,
-    pushes: Pushes,
+pub(super) struct Bench {
+    pub(super) folder: TempDir,
+    pub(super) work: Work,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) store: Store,
+    pub(super) settings: Settings,
+    pub(super) pushes: Pushes,
+    pub(super) stop: CancellationToken,
     told: u32,
 }
 
 /// How one delivery ended: its fate, why, and what it made us wish for.
-type Told = (Option<Fate>, String, Vec<String>);
+pub(super) type Told = (Option<Fate>, String, Vec<String>);
 
-fn pushes(settings: &Settings, store: &Store, clock: &Arc<ManualClock>) -> Pushes {
+fn pushes(
+    settings: &Settings,
+    store: &Store,
+    clock: &Arc<ManualClock>,
+    stop: &CancellationToken,
+) -> Pushes {
     let domains = vec!["https://www.example.com".parse().expect("a base")];
     let spec =
         Spec { exclude: vec!["private/**".to_owned()], ..Spec::plain("main".into(), domains) };
     let mapping = Arc::new(Mapping::new(spec).expect("valid"));
-    let (recorded, stop) = (vec![Arc::new(Notify::new())], CancellationToken::new());
-    Pushes::new(settings.clone(), mapping, store.clone(), clock.clone(), recorded, stop)
+    let recorded = vec![Arc::new(Notify::new())];
+    Pushes::new(settings.clone(), mapping, store.clone(), clock.clone(), recorded, stop.clone())
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let work = Work::new(folder.path().join("work"));
         let clock = ManualClock::new(Timestamp::from_seconds(1_800_000_000), 7);
@@ -68,12 +74,13 @@ impl Bench {
             gated: false,
             reconcile_every: HOUR,
         };
-        let pushes = pushes(&settings, &store, &clock);
-        Self { folder, work, clock, store, settings, pushes, told: 0 }
+        let stop = CancellationToken::new();
+        let pushes = pushes(&settings, &store, &clock, &stop);
+        Self { folder, work, clock, store, settings, pushes, stop, told: 0 }
     }
 
     /// A bench whose tip is a first commit with two files.
-    async fn begun() -> (Self, CommitId) {
+    pub(super) async fn begun() -> (Self, CommitId) {
         let mut bench = Self::new().await;
         bench.work.write("a", "1");
         let first = bench.work.commit("b", "1");
@@ -83,12 +90,12 @@ impl Bench {
         (bench, first)
     }
 
-    fn restart(&mut self) {
-        self.pushes = pushes(&self.settings, &self.store, &self.clock);
+    pub(super) fn restart(&mut self) {
+        self.pushes = pushes(&self.settings, &self.store, &self.clock, &self.stop);
     }
 
     /// Steps until there is nothing to do; returns when there is.
-    async fn run(&mut self) -> Option<Timestamp> {
+    pub(super) async fn run(&mut self) -> Option<Timestamp> {
         for _ in 0..100 {
             if let Step::Idle { until } = self.pushes.step().await.expect("the store works") {
                 return until;
@@ -98,7 +105,7 @@ impl Bench {
     }
 
     /// Takes the paths that are wished for out of the outbox.
-    async fn wishes(&self) -> Vec<String> {
+    pub(super) async fn wishes(&self) -> Vec<String> {
         let outbox = self.store.outbox(100_000).await.expect("reads");
         let mut urls = Vec::new();
         for (sequence, outgoing) in outbox {
@@ -112,39 +119,48 @@ impl Bench {
         urls
     }
 
-    async fn receive(&mut self, push: Push) -> DeliveryId {
+    pub(super) async fn receive(&mut self, push: Push) -> DeliveryId {
+        self.receive_by("git", b"", push).await
+    }
+
+    /// Has a hook tell of a push, in these words.
+    pub(super) async fn receive_by(&mut self, hook: &str, body: &[u8], push: Push) -> DeliveryId {
         self.told += 1;
         let delivery = Delivery {
-            hook: "git".into(),
+            hook: hook.into(),
             key: self.told.to_string(),
             at: self.clock.server_now(),
             event: "push".to_owned(),
             source: String::new(),
             content_type: String::new(),
-            body: Vec::new(),
+            body: body.to_vec(),
             pushes: vec![("www".into(), push)],
             why: String::new(),
         };
         self.store.receive(vec![delivery]).await.expect("written")[0].id
     }
 
-    async fn row(&self, id: DeliveryId) -> DeliveryRow {
+    pub(super) async fn row(&self, id: DeliveryId) -> DeliveryRow {
         self.store.deliveries(Some(id), false, 1).await.expect("reads").remove(0)
     }
 
-    async fn told(&mut self, push: Push) -> Told {
+    pub(super) async fn told(&mut self, push: Push) -> Told {
         let id = self.receive(push).await;
         self.run().await;
         let row = self.row(id).await;
         (row.fate, row.why, self.wishes().await)
     }
 
-    async fn tell(&mut self, before: Option<&CommitId>, after: Option<&CommitId>) -> Told {
+    pub(super) async fn tell(
+        &mut self,
+        before: Option<&CommitId>,
+        after: Option<&CommitId>,
+    ) -> Told {
         self.told(push(before, after)).await
     }
 }
 
-fn push(before: Option<&CommitId>, after: Option<&CommitId>) -> Push {
+pub(super) fn push(before: Option<&CommitId>, after: Option<&CommitId>) -> Push {
     Push {
         reference: MAIN.to_owned(),
         before: before.cloned(),
@@ -153,16 +169,16 @@ fn push(before: Option<&CommitId>, after: Option<&CommitId>) -> Push {
     }
 }
 
-fn assert_told(told: &Told, fate: Fate, why: &str, urls: &[&str]) {
+pub(super) fn assert_told(told: &Told, fate: Fate, why: &str, urls: &[&str]) {
     assert_eq!((told.0, told.2.as_slice()), (Some(fate), strings(urls).as_slice()), "{}", told.1);
     assert!(told.1.contains(why), "{:?} has no {why:?}", told.1);
 }
 
-fn strings(texts: &[&str]) -> Vec<String> {
+pub(super) fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.to_owned()).collect()
 }
 
-fn nowhere(digit: &str) -> CommitId {
+pub(super) fn nowhere(digit: &str) -> CommitId {
     CommitId::parse(&digit.repeat(40)).expect("a name").expect("some")
 }
 
