@@ -125,7 +125,7 @@ async fn replay(one: &One, printer: &mut Printer) -> Result<Exit, Failed> {
         printer.json(&answer);
     } else {
         let pushes = count(answer["pushes"].as_u64().unwrap_or_default(), "push");
-        printer.line(&format!("{pushes} of delivery {} done once more", one.delivery));
+        printer.line(&format!("{pushes} of delivery {} looked at once more", one.delivery));
     }
     Ok(Exit::Ok)
 }

@@ -31,7 +31,7 @@ use crate::source::mounts::Mount;
 use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
-use crate::store::{Gating, OriginRecord, Record, Removals, Store, StoreError};
+use crate::store::{Gating, OriginRecord, Record, Store, StoreError};
 
 use super::wishes::Rules;
 
@@ -469,17 +469,8 @@ impl Intake {
 
     fn blank(&self) -> Record {
         Record {
-            origin: self.settings.origin.clone(),
-            forget: false,
-            chunks: Vec::new(),
-            origin_record: None,
-            removals: Removals::default(),
-            outgoing: Vec::new(),
-            changes: Vec::new(),
-            at: self.clock.server_now(),
-            end_bracket: false,
             gate: self.settings.gated.then(Gating::default),
-            push: None,
+            ..Record::blank(self.settings.origin.clone(), self.clock.server_now())
         }
     }
 

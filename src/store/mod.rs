@@ -91,6 +91,26 @@ pub struct Record {
     pub push: Option<PushEnd>,
 }
 
+impl Record {
+    /// Makes one that changes nothing.
+    #[must_use]
+    pub fn blank(origin: OriginName, at: Timestamp) -> Self {
+        Self {
+            origin,
+            forget: false,
+            chunks: Vec::new(),
+            origin_record: None,
+            removals: Removals::default(),
+            outgoing: Vec::new(),
+            changes: Vec::new(),
+            at,
+            end_bracket: false,
+            gate: None,
+            push: None,
+        }
+    }
+}
+
 /// The store of this machine: a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Store {

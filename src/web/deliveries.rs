@@ -185,7 +185,10 @@ pub async fn replay(
     let id = request.delivery;
     match desk.store.replay(id, desk.clock.server_now()).await {
         Ok(0) => {
-            let problem = format!("delivery {} tells of nothing that can be done once more", id.0);
+            let problem = format!(
+                "there is no delivery {} that told of a push for an origin and has ended",
+                id.0
+            );
             refuse(StatusCode::NOT_FOUND, problem)
         }
         Ok(pushes) => {

@@ -38,6 +38,19 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Has a repository tell the daemon of this world of its pushes.
+pub(crate) fn install_hook(world: &World, bare: &Path) {
+    let hook = bare.join("hooks/post-receive");
+    let socket = world.path("state/hook.sock");
+    let command = format!(
+        "#!/bin/sh\nexec {} hook post-receive --socket {}\n",
+        env!("CARGO_BIN_EXE_refreshd"),
+        socket.display()
+    );
+    std::fs::write(&hook, command).expect("the hook");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
 /// A bare repository whose hook tells the daemon, and a clone to push from.
 struct Repository {
     world: World,
@@ -49,15 +62,7 @@ impl Repository {
         let bare = world.path("www.git");
         git(&world.path(""), &["init", "-q", "--bare", "-b", "main", "www.git"]);
         git(&world.path(""), &["clone", "-q", "www.git", "clone"]);
-        let hook = bare.join("hooks/post-receive");
-        let socket = world.path("state/hook.sock");
-        let command = format!(
-            "#!/bin/sh\nexec {} hook post-receive --socket {}\n",
-            env!("CARGO_BIN_EXE_refreshd"),
-            socket.display()
-        );
-        std::fs::write(&hook, command).expect("the hook");
-        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        install_hook(&world, &bare);
         world.configure("", &format!("repository = \"{}\"", bare.display()));
         let text = std::fs::read_to_string(world.config()).expect("the configuration");
         let lines = text.lines().filter(|line| !line.starts_with("root ="));

@@ -30,19 +30,7 @@ fn write(first: &str, data: Option<&[u8]>) -> ChunkWrite {
 }
 
 fn record(chunks: Vec<ChunkWrite>, outgoing: Vec<Outgoing>) -> Record {
-    Record {
-        origin: "www".into(),
-        forget: false,
-        chunks,
-        origin_record: None,
-        removals: Removals::default(),
-        outgoing,
-        changes: Vec::new(),
-        at: Timestamp::EPOCH,
-        end_bracket: false,
-        gate: None,
-        push: None,
-    }
+    Record { chunks, outgoing, ..Record::blank("www".into(), Timestamp::EPOCH) }
 }
 
 async fn open(path: &Path) -> (Store, Database) {

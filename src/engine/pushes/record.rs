@@ -27,19 +27,7 @@ pub(super) struct Cause {
 
 impl Pushes {
     pub(super) fn blank(&self) -> Record {
-        Record {
-            origin: self.settings.origin.clone(),
-            forget: false,
-            chunks: Vec::new(),
-            origin_record: None,
-            removals: Removals::default(),
-            outgoing: Vec::new(),
-            changes: Vec::new(),
-            at: self.clock.server_now(),
-            end_bracket: false,
-            gate: None,
-            push: None,
-        }
+        Record::blank(self.settings.origin.clone(), self.clock.server_now())
     }
 
     /// Records what follows from changes, with the tip they lead to and the end of the push that made

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use refreshd::domain::push::CommitId;
@@ -12,6 +11,7 @@ use refreshd::sandbox::Options;
 use serde_json::Value;
 
 use super::repository::{Work, git};
+use crate::announce::install_hook;
 use crate::edge::{Nginx, nginx};
 use crate::world::{Daemon, World, wait_for};
 
@@ -70,15 +70,7 @@ impl Site {
         }
         let tip = work.commit_all();
         work.git(&["push", "-q", "origin", "main"]);
-        let hook = bare.join("hooks/post-receive");
-        let socket = world.path("state/hook.sock");
-        let command = format!(
-            "#!/bin/sh\nexec {} hook post-receive --socket {}\n",
-            env!("CARGO_BIN_EXE_refreshd"),
-            socket.display()
-        );
-        std::fs::write(&hook, command).expect("the hook");
-        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        install_hook(&world, &bare);
         let keys = format!(
             "repository = \"{}\"\n[origin.www.hold]\nchanged_percent = 0\nremoved_percent = 0\n\
              [origin.www.gate]\nopens = \"content\"\nservers = [\"{server}\"]",
