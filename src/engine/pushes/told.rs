@@ -21,10 +21,10 @@ use crate::domain::time::Timestamp;
 use crate::engine::EngineError;
 use crate::engine::step::Step;
 use crate::source::HintSender;
-use crate::store::{End, OpenPush, PushEnd, PushId, Store};
+use crate::store::{Changed, End, History, OpenPush, PushEnd, PushId, Store};
 
-/// Pushes that are looked at together.
-const MOST: usize = 1_000;
+/// Pushes that are looked at together: each may name thousands of paths, and is read anew in each look.
+const MOST: usize = 100;
 /// Deploys since a push that are looked through for its paths.
 const MOST_DEPLOYS: usize = 1_000;
 /// How often to look whether the intake has seen all: doubling from the first to the second, for a root
@@ -42,6 +42,8 @@ pub struct ToldPushes {
     facts: watch::Receiver<Facts>,
     /// The ticket by which what each push tells is seen.
     tickets: BTreeMap<PushId, u64>,
+    /// When it was looked last.
+    looked_at: Timestamp,
     /// How long to wait before looking again.
     again: Duration,
     /// When what ended long ago is forgotten next.
@@ -67,6 +69,7 @@ impl ToldPushes {
             door,
             facts,
             tickets: BTreeMap::new(),
+            looked_at: Timestamp::EPOCH,
             again: AGAIN.0,
             prune_at: Timestamp::EPOCH,
         }
@@ -79,6 +82,14 @@ impl ToldPushes {
             self.store.prune_deliveries(now).await?;
             self.prune_at = now.plus(Duration::from_secs(86_400));
         }
+        let seen = self.facts.borrow().origins.get(&self.origin).map_or(0, |facts| facts.seen);
+        // Deliveries come in crowds: those that came meanwhile are looked for together.
+        let rests_until = self.looked_at.plus(AGAIN.0);
+        let is_resting = self.looked_at <= now && now < rests_until;
+        if is_resting && self.tickets.values().min().is_some_and(|ticket| *ticket > seen) {
+            return Ok(Step::Idle { until: Some(rests_until) });
+        }
+        self.looked_at = now;
         let open = self.store.open_pushes(&self.origin, now, MOST).await?;
         self.tickets.retain(|id, _| open.iter().any(|open| open.id == *id));
         let fresh: Vec<_> =
@@ -90,13 +101,15 @@ impl ToldPushes {
             let ticket = self.door.call();
             self.tickets.extend(fresh.iter().map(|open| (open.id, ticket)));
         }
-        let seen = self.facts.borrow().origins.get(&self.origin).map_or(0, |facts| facts.seen);
         let is_seen =
             |open: &&OpenPush| self.tickets.get(&open.id).is_some_and(|ticket| *ticket <= seen);
-        let mut ends = Vec::new();
-        for open in open.iter().filter(is_seen) {
-            ends.push((open.id, self.end(open).await?));
-        }
+        let since = open.iter().filter(is_seen).map(|open| open.at).min();
+        let history = match since {
+            Some(since) => self.store.history(&self.origin, since, None, MOST_DEPLOYS).await?,
+            None => Vec::new(),
+        };
+        let over = open.iter().filter(is_seen);
+        let ends: Vec<_> = over.map(|open| (open.id, self.end(open, &history))).collect();
         let is_waiting = ends.len() < open.len();
         let again = if is_new || !ends.is_empty() { AGAIN.0 } else { self.again };
         self.again = (again * 2).min(AGAIN.1);
@@ -127,13 +140,14 @@ impl ToldPushes {
     }
 
     /// Says what became of a push: whether anything that it names has changed since it came.
-    async fn end(&self, open: &OpenPush) -> Result<End, EngineError> {
+    /// `history` holds the deploys since then, or since others came that are looked for together.
+    fn end(&self, open: &OpenPush, history: &[History]) -> End {
         let nothing = |why: &str| End { fate: Fate::Nothing, why: why.to_owned(), deploy: None };
         if !self.concerns(open) {
-            return Ok(nothing("it is about another branch"));
+            return nothing("it is about another branch");
         }
         if is_deletion(open) {
-            return Ok(nothing("the branch was deleted; what is on disk decides"));
+            return nothing("the branch was deleted; what is on disk decides");
         }
         let is_named = |path: &RelPath| match &open.push.listed {
             Listed::All(paths) => {
@@ -141,18 +155,15 @@ impl ToldPushes {
             }
             Listed::Cut { .. } => true,
         };
-        let history = self.store.history(&self.origin, open.at, None, MOST_DEPLOYS).await?;
-        let found = history
-            .into_iter()
-            .rev()
-            .find(|(_, changes)| changes.iter().any(|(_, path)| is_named(path)));
-        Ok(match found {
-            Some((deploy, _)) => self.intents(deploy),
+        let is_of = |changes: &[Changed]| changes.iter().any(|(_, path)| is_named(path));
+        let found = history.iter().rev().find(|(_, changes)| is_of(changes));
+        match found {
+            Some((deploy, _)) => self.intents(deploy.clone()),
             None => nothing(
                 "nothing on disk has changed since it came; what a deploy brings later is seen when \
                  it is written",
             ),
-        })
+        }
     }
 
     fn intents(&self, deploy: DeployId) -> End {
