@@ -116,6 +116,10 @@ impl ToldPushes {
         if !ends.is_empty() {
             let end = PushEnd { ends, tip: None };
             self.store.end_pushes(&self.origin, end, now).await?;
+            if open.len() == MOST {
+                // Others may wait behind them.
+                return Ok(Step::Worked);
+            }
         }
         Ok(Step::Idle { until: is_waiting.then(|| now.plus(again)) })
     }
