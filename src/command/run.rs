@@ -24,7 +24,7 @@ use crate::source::HintSender;
 use crate::store::Store;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
-use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk, Served};
+use crate::web::{AccountDesk, Desk, Events, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -168,6 +168,7 @@ impl Daemon {
             accounts,
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
+            events: Events::until(engine.stopping()),
         };
         engine.open_door(listener, desk);
         if !announcements.repositories.is_empty() {
