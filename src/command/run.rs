@@ -168,6 +168,7 @@ impl Daemon {
             accounts,
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
+            seen: Arc::default(),
         };
         engine.open_door(listener, desk);
         if !announcements.repositories.is_empty() {

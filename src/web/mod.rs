@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use concern::Served;
 
 use crate::clock::SharedClock;
+use crate::domain::alarm::Seen;
 use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
 use crate::domain::limits::Limits;
@@ -31,6 +32,7 @@ use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
 
+pub mod alarms;
 pub mod announce;
 pub mod baseline;
 mod concern;
@@ -107,6 +109,8 @@ pub struct Desk {
     pub gates: BTreeMap<OriginName, GateDesk>,
     /// Whose daemon this is.
     pub state_dir: PathBuf,
+    /// Since when alarms stand.
+    pub seen: Arc<Mutex<Seen>>,
 }
 
 /// Returns the routes of the control socket.
