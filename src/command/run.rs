@@ -169,6 +169,7 @@ impl Daemon {
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
             events: Events::until(engine.stopping()),
+            seen: Arc::default(),
         };
         engine.open_door(listener, desk);
         if !announcements.repositories.is_empty() {

@@ -172,14 +172,18 @@ impl AccountBoard {
 
     /// Publishes what slows or stops calls, and when the CDN last answered.
     pub(super) fn publish(&self, is_alive: bool, now: Timestamp) {
-        let note = self.pace().note(now);
+        let (note, way) = {
+            let pace = self.pace();
+            (pace.note(now), pace.way(now))
+        };
         self.facts.send_if_modified(|facts| {
             let account = facts.accounts.entry(self.account.clone()).or_default();
             if is_alive {
                 account.answered_at = Some(now);
             }
-            let is_news = account.note != note;
+            let is_news = account.note != note || account.way != way;
             account.note = note;
+            account.way = way;
             is_news
         });
     }

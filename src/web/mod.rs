@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,6 +23,7 @@ pub use api::events::Events;
 pub use concern::Served;
 
 use crate::clock::SharedClock;
+use crate::domain::alarm::Seen;
 use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
 use crate::domain::limits::Limits;
@@ -34,6 +35,7 @@ use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
 
+pub mod alarms;
 pub mod announce;
 pub mod api;
 pub mod baseline;
@@ -118,6 +120,8 @@ pub struct Desk {
     pub state_dir: PathBuf,
     /// What listeners to events share.
     pub events: Events,
+    /// Since when alarms stand.
+    pub seen: Arc<Mutex<Seen>>,
 }
 
 impl Desk {
