@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::clock::{SharedClock, SystemClock};
+use crate::database::DatabaseError;
 use crate::journal::Decision;
 
 mod baseline;
@@ -73,12 +74,20 @@ pub struct Failed {
     pub exit: Exit,
     /// What went wrong and what to do about it; may have several lines.
     pub message: String,
+    /// The event that it is in the log, if it has a name there.
+    event: Option<&'static str>,
 }
 
 impl Failed {
     /// Makes a failure.
     pub fn new(exit: Exit, message: impl std::fmt::Display) -> Self {
-        Self { exit, message: message.to_string() }
+        Self { exit, message: message.to_string(), event: None }
+    }
+
+    /// Names its event in the log, if the database caused it.
+    fn because(self, error: &DatabaseError) -> Self {
+        let is_damage = matches!(error, DatabaseError::Corrupt(_));
+        Self { event: is_damage.then_some("database-damaged"), ..self }
     }
 }
 

@@ -18,10 +18,11 @@ use crate::database::{Database, LockError, StateLock};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::names::{AccountName, OriginName};
 use crate::engine::{Engine, EngineError, Parts};
-use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
+use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
+use crate::telemetry::Form;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
 use crate::web::{AccountDesk, Desk, Events, GateDesk, OriginDesk, Served};
@@ -49,14 +50,17 @@ pub(super) async fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
-    crate::telemetry::start(&config.log).map_err(io)?;
+    let form = crate::telemetry::start(&config.log, clock.clone()).map_err(io)?;
     leave_no_core();
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
     // An access key may take a minute to be had.
     let mut daemon = tokio::select! {
-        daemon = Daemon::start(config, clock) => daemon?,
+        daemon = Daemon::start(config, clock) => match daemon {
+            Ok(daemon) => daemon,
+            Err(failed) => return told(failed, form),
+        },
         _ = terminate.recv() => return Ok(Exit::Ok),
         _ = interrupt.recv() => return Ok(Exit::Ok),
     };
@@ -77,14 +81,24 @@ pub(super) async fn run(
         }
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    daemon.shut_down().await;
-    match ended {
-        None => {
-            tracing::info!("stopped as asked; what was open goes on at the next start");
-            Ok(Exit::Ok)
-        }
-        Some(error) => Err(ended_unasked(&error)),
+    if ended.is_none() {
+        tracing::info!(
+            event = "stopping",
+            "stopping as asked; what is open goes on at the next start"
+        );
     }
+    daemon.shut_down().await;
+    ended.map_or(Ok(Exit::Ok), |error| told(ended_unasked(&error), form))
+}
+
+/// Tells of a failure once: where people read along as it is, else as a line of the log.
+fn told(failed: Failed, form: Form) -> Result<Exit, Failed> {
+    if matches!(form, Form::Text { .. }) {
+        return Err(failed);
+    }
+    let message: Vec<&str> = failed.message.lines().map(str::trim).collect();
+    tracing::error!(event = failed.event, exit = failed.exit as u8, "{}", message.join("; "));
+    Ok(failed.exit)
 }
 
 /// Has the kernel keep this process's memory, in which the keys are, to itself: it dumps no core, and
@@ -100,8 +114,12 @@ fn ended_unasked(error: &EngineError) -> Failed {
     let message = format!(
         "refreshd stopped by itself: {error}\nwhat was recorded is kept and goes on at the next start"
     );
-    tracing::error!("{error}");
-    Failed::new(Exit::Software, message)
+    let failed = Failed::new(Exit::Software, message);
+    match error {
+        EngineError::Store(StoreError::Database(error))
+        | EngineError::Journal(JournalError::Database(error)) => failed.because(error),
+        _ => failed,
+    }
 }
 
 /// A running daemon: the engine, its control socket, and the lock that makes it the only one.
@@ -123,7 +141,8 @@ impl Daemon {
             Failed::new(exit, error)
         })?;
         let cdns = cdns(&config, &clock).await?;
-        let database = Database::open(&config.state_dir.join(DATABASE)).map_err(io)?;
+        let database = Database::open(&config.state_dir.join(DATABASE))
+            .map_err(|error| io(&error).because(&error))?;
         let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
@@ -178,6 +197,7 @@ impl Daemon {
             engine.hear_announcements(bind(&hook_socket, 0o666)?, announcements);
         }
         tracing::info!(
+            event = "started",
             version = env!("CARGO_PKG_VERSION"),
             origins = origins.len(),
             state_dir = %state_dir.display(),

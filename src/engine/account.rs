@@ -199,19 +199,23 @@ impl AccountBoard {
         let account = &self.account;
         match news {
             News::KeyRefused => tracing::error!(
-                %account,
+                event = "key-refused", %account,
                 "the CDN refuses the key: {why}; nothing is lost: what changes waits, the key is tried \
                  once a minute, and a new one at once"
             ),
-            News::KeyTaken => tracing::info!(%account, "the CDN takes the key"),
+            News::KeyTaken => {
+                tracing::info!(event = "key-taken", %account, "the CDN takes the key")
+            }
             News::Away => tracing::warn!(
-                %account,
+                event = "cdn-closed", %account,
                 "the CDN does not answer: {why}; what changes waits until it does"
             ),
-            News::Back => tracing::info!(%account, "the CDN answers again"),
+            News::Back => tracing::info!(event = "cdn-open", %account, "the CDN answers again"),
             News::Slower => tracing::warn!(%account, "{errand} go slower, as the CDN asks: {why}"),
-            News::Closed => tracing::error!(%account, "{errand} stand still: {why}"),
-            News::Open => tracing::info!(%account, "{errand} go on"),
+            News::Closed => {
+                tracing::error!(event = "cdn-closed", %account, "{errand} stand still: {why}")
+            }
+            News::Open => tracing::info!(event = "cdn-open", %account, "{errand} go on"),
         }
     }
 }

@@ -118,7 +118,7 @@ impl Poll {
                     let alone = ids.into_iter().map(|id| vec![id]);
                     look.to_ask.extend(alone);
                 } else {
-                    tracing::warn!(task.id = ids[0].0, "the CDN knows no such task: {failure}");
+                    tracing::warn!(task = ids[0].0, "the CDN knows no such task: {failure}");
                 }
             }
         }
@@ -181,7 +181,7 @@ impl Poll {
         let news = statuses(job.kind, asks, &job.tasks, rows);
         for (target, status) in &news {
             if let TaskStatus::Failed(why) = status {
-                tracing::warn!(job.key = %job.key, intent.url = %target, "the CDN ended a task failed: {why}");
+                tracing::warn!(batch = %job.key, intent.url = %target, "the CDN ended a task failed: {why}");
             }
         }
         let is_old = now.since(job.accepted_at) >= self.account.poll_give_up;

@@ -9,7 +9,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &["domain"]),
     ("config", &["domain"]),
-    ("telemetry", &["config", "domain"]),
+    ("telemetry", &["config", "clock", "domain"]),
     ("database", &["clock", "domain"]),
     ("store", &["database", "clock", "domain"]),
     ("journal", &["database", "clock", "domain"]),

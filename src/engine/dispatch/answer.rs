@@ -135,13 +135,13 @@ impl Dispatch {
         let (tasks, request_id) = (&accepted.tasks, &accepted.request_id);
         self.journal.accepted(&batch.key, self.fence, tasks, request_id, now, first_poll).await?;
         tracing::info!(
-            batch.key = %batch.key,
+            batch = %batch.key,
             batch.asks = batch.asks.len(),
             batch.action = %batch.action,
             batch.kind = %batch.kind,
             batch.first = batch.asks.first().map_or("", |ask| ask.target.text.as_str()),
-            job.tasks = tasks.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(","),
-            api.request_id = request_id,
+            tasks = tasks.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(","),
+            request_id,
             "the CDN accepted a batch"
         );
         self.board.wake_poll();
@@ -158,12 +158,12 @@ impl Dispatch {
         if *verdict == Verdict::Unknown {
             let look_at = now.plus(FIRST_LOOK.min(self.account.doubt_gap));
             self.journal.doubted(&batch.key, self.fence, &why, look_at, now).await?;
-            tracing::warn!(batch.key = %batch.key, "a call's outcome is unknown and will be looked up: {why}");
+            tracing::warn!(batch = %batch.key, request_id = failure.request_id, "a call's outcome is unknown and will be looked up: {why}");
             return Ok(());
         }
         let not_before = self.not_before(batch, verdict, now);
         self.journal.refused(&batch.key, self.fence, verdict, &why, not_before, now).await?;
-        tracing::warn!(account = %self.account.name, batch.key = %batch.key, batch.asks = batch.asks.len(), ?verdict, "the CDN refused a batch: {why}");
+        tracing::warn!(account = %self.account.name, batch = %batch.key, batch.asks = batch.asks.len(), request_id = failure.request_id, ?verdict, "the CDN refused a batch: {why}");
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl Intake {
         }
         if hints.overflowed || collapsed {
             tracing::warn!(
-                origin = %self.settings.origin,
+                event = "overflow", origin = %self.settings.origin,
                 "more changed than is kept track of; the whole tree is compared"
             );
             self.subtrees.insert(RelPath::root(), Witness::Watch);

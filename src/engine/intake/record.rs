@@ -127,7 +127,7 @@ impl Intake {
         if self.settings.guard.holds_removed(vanished as u64, files) {
             let holding = self.holding.get_or_insert_with(|| {
                 tracing::warn!(
-                    origin = %self.settings.origin, vanished, files,
+                    event = "held", origin = %self.settings.origin, vanished, files,
                     "so many files vanished at once that their refreshes wait for a person"
                 );
                 (0, format!("at least {vanished} of {files} files vanished at once"))
@@ -291,7 +291,7 @@ impl Intake {
         let (files, now) = (self.held().files(), self.clock.boot());
         let is_held = self.rush.changed(&self.settings.guard, change, files, now);
         if let Some(why) = self.rush.held().filter(|_| is_held) {
-            tracing::warn!(origin = %self.settings.origin, "what changes now waits for a person: {why}");
+            tracing::warn!(event = "held", origin = %self.settings.origin, "what changes now waits for a person: {why}");
         }
         is_held
     }

@@ -135,7 +135,7 @@ impl Pushes {
         why.map(|(holds, why)| {
             if holds {
                 let origin = &self.settings.origin;
-                tracing::warn!(%origin, "what was pushed waits for a person: {why}");
+                tracing::warn!(event = "held", %origin, "what was pushed waits for a person: {why}");
             }
             holds.then_some(why)
         })

@@ -21,6 +21,8 @@ use crate::web::concern::concerned;
 const COME_AGAIN: HeaderValue = HeaderValue::from_static("30");
 /// The most characters of a content type that are kept.
 const CONTENT_TYPE_KEPT: usize = 200;
+/// The word for a delivery that the database does not take.
+const UNWRITTEN: &str = "unwritten";
 
 /// Why a request is refused: the status is for the sender, the rest for the log.
 struct Refusal {
@@ -134,7 +136,7 @@ async fn take(
         why,
     };
     let (answer, written) = oneshot::channel();
-    let unwritten = || busy("unwritten", "it can't be written down");
+    let unwritten = || busy(UNWRITTEN, "it can't be written down");
     door.letters.send(Letter { delivery, room, answer }).await.map_err(|_| unwritten())?;
     written.await.map_err(|_| unwritten())
 }
@@ -148,8 +150,11 @@ fn content_type(headers: &HeaderMap) -> String {
     text.unwrap_or_default().chars().take(CONTENT_TYPE_KEPT).collect()
 }
 
-/// Says in the log why a request was refused, now and then.
+/// Says in the log why a request was refused, now and then. Of what can't be written down the clerk tells.
 fn tell(door: &Door, hook: &str, source: IpAddr, refusal: &Refusal) {
+    if refusal.word == UNWRITTEN {
+        return;
+    }
     if let Some(silent) = door.quiet.may_speak(hook, refusal.word) {
         let (status, why) = (refusal.status.as_u16(), foreign_text(&refusal.why));
         tracing::warn!(hook, %source, status, silent, "a request was refused: {why}");
