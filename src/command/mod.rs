@@ -13,6 +13,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::database::DatabaseError;
 use crate::journal::Decision;
 
+mod api;
 mod baseline;
 mod branches;
 mod check;
@@ -27,15 +28,19 @@ mod history;
 mod hook;
 mod hooks;
 mod index;
+mod intents;
 mod listen;
 mod pause;
 mod plan;
 mod printer;
+mod quota;
 mod reasons;
 mod run;
 mod sandbox;
 mod simulate;
 mod status;
+mod story;
+mod table;
 mod tasks;
 mod treasury;
 mod wait;
@@ -126,6 +131,18 @@ enum Command {
     Explain(explain::Args),
     /// Show what the running daemon watches, waits for and has spent.
     Status(status::Args),
+    /// List intents, the newest first: all, or those that wait, failed, belong to a deploy and so on.
+    List(intents::ListArgs),
+    /// Show all that is known of an intent or a deploy.
+    Show(story::ShowArgs),
+    /// Show what became of a URL or a path, step by step, or why nothing did.
+    Why(story::WhyArgs),
+    /// Ask once more for intents that failed or wait, now.
+    Retry(intents::RetryArgs),
+    /// Call pending intents off.
+    Cancel(intents::CancelArgs),
+    /// Show how the day of each account stands.
+    Quota(quota::Args),
     /// Let go out what is held of a deploy.
     Approve(decide::Args),
     /// Drop what is held of a deploy.
@@ -203,6 +220,12 @@ pub fn main() -> ExitCode {
             Command::Simulate(args) => simulate::run(&args, &mut printer),
             Command::Explain(args) => explain::run(&args, &mut printer).await,
             Command::Status(args) => status::run(args, &mut printer).await,
+            Command::List(args) => intents::list(args, &mut printer).await,
+            Command::Show(args) => story::show(args, &mut printer).await,
+            Command::Why(args) => story::why(args, &mut printer).await,
+            Command::Retry(args) => intents::retry(args, &mut printer).await,
+            Command::Cancel(args) => intents::cancel(args, &mut printer).await,
+            Command::Quota(args) => quota::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
             Command::Pause(args) => pause::run(args, true, &mut printer).await,
