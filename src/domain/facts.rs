@@ -25,6 +25,22 @@ pub enum OriginState {
     Unavailable,
 }
 
+impl OriginState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Baseline, Self::Watching, Self::Polling, Self::Unavailable];
+
+    /// Returns its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Watching => "watching",
+            Self::Polling => "polling",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// What is known of an origin.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct OriginFacts {
@@ -65,6 +81,8 @@ pub struct OriginFacts {
     pub held_open_until: Option<Timestamp>,
     /// Why it is unavailable, or what a person should know; empty when all is well.
     pub note: String,
+    /// That what was found can't be stored.
+    pub failing: Option<FailingFacts>,
     /// Paths that changed and could not be mapped to a URL, with the reason: the newest 100.
     pub unmapped: Vec<Unmapped>,
 }

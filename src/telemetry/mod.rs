@@ -1,6 +1,7 @@
-//! This room sets up logging, once, at start.
+//! This room sets up logging, once, at start, and holds what is counted and who still beats.
 //!
-//! Enters: [`Log`] and what stderr is. Leaves: nothing; from then on `tracing` writes to stderr.
+//! Enters: [`Log`] and what stderr is; counts and beats. Leaves: `tracing` writes to stderr from then on;
+//! numbers for who asks.
 //! **Invariant:** nothing else of the crate knows where log lines go.
 
 use std::io::IsTerminal as _;
@@ -9,6 +10,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub mod heart;
+pub mod meters;
 
 use crate::config::{Log, LogFormat, LogLevel};
 
