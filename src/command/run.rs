@@ -21,9 +21,12 @@ use crate::engine::{Engine, EngineError, Parts};
 use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
-use crate::store::{Store, StoreError};
+use crate::store::{DATABASE, Store, StoreError};
 use crate::telemetry::Form;
+use crate::telemetry::heart::Heart;
+use crate::telemetry::meters::Meters;
 use crate::web::announce::Announcements;
+use crate::web::health;
 use crate::web::hooks::HookDesk;
 use crate::web::{AccountDesk, Desk, Events, GateDesk, OriginDesk, Served};
 
@@ -38,8 +41,6 @@ pub(super) struct Args {
     config: ConfigArg,
 }
 
-/// The database of a state directory: index, outbox and journal.
-const DATABASE: &str = "refreshd.db";
 /// Where repositories tell of pushes, beside the control socket.
 const HOOK_SOCKET: &str = "hook.sock";
 
@@ -57,7 +58,7 @@ pub(super) async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
     // An access key may take a minute to be had.
     let mut daemon = tokio::select! {
-        daemon = Daemon::start(config, clock) => match daemon {
+        daemon = Daemon::start(config, clock.clone()) => match daemon {
             Ok(daemon) => daemon,
             Err(failed) => return told(failed, form),
         },
@@ -74,7 +75,7 @@ pub(super) async fn run(
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             _ = ping.tick() => {
-                if watchdog.is_some() {
+                if watchdog.is_some() && daemon.goes_on(&clock) {
                     let _ = sd_notify::notify(&[NotifyState::Watchdog]);
                 }
             }
@@ -125,6 +126,7 @@ fn ended_unasked(error: &EngineError) -> Failed {
 /// A running daemon: the engine, its control socket, and the lock that makes it the only one.
 pub(super) struct Daemon {
     engine: Engine,
+    heart: Heart,
     sockets: [PathBuf; 2],
     /// Held until the end.
     _lock: StateLock,
@@ -143,6 +145,8 @@ impl Daemon {
         let cdns = cdns(&config, &clock).await?;
         let database = Database::open(&config.state_dir.join(DATABASE))
             .map_err(|error| io(&error).because(&error))?;
+        let (meters, heart) = (Meters::default(), Heart::default());
+        database.show(clock.clone(), heart.clone(), meters.clone());
         let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
@@ -162,6 +166,8 @@ impl Daemon {
             store: store.clone(),
             journal: journal.clone(),
             cdns,
+            meters: meters.clone(),
+            heart: heart.clone(),
         })
         .await
         .map_err(io)?;
@@ -172,6 +178,7 @@ impl Daemon {
                 hooks,
                 settings: hook_settings,
                 wakes: engine.pushed(),
+                meters: meters.clone(),
             };
             engine.open_hooks(listener, desk);
         }
@@ -189,6 +196,10 @@ impl Daemon {
             state_dir: state_dir.clone(),
             events: Events::until(engine.stopping()),
             seen: Arc::default(),
+            meters,
+            heart: heart.clone(),
+            stopping: engine.stopping(),
+            told: health::Told::default(),
         };
         engine.open_door(listener, desk);
         if !announcements.repositories.is_empty() {
@@ -204,7 +215,16 @@ impl Daemon {
             control = %socket.display(),
             "refreshd started"
         );
-        Ok(Self { engine, sockets: [socket, hook_socket], _lock: lock })
+        Ok(Self { engine, heart, sockets: [socket, hook_socket], _lock: lock })
+    }
+
+    /// Returns whether loops and writer go on: else the service manager is to start the daemon anew.
+    fn goes_on(&self, clock: &SharedClock) -> bool {
+        let hung = self.heart.hung(clock.boot());
+        if !hung.is_empty() {
+            tracing::error!(?hung, "the daemon hangs; the watchdog is not told otherwise");
+        }
+        hung.is_empty()
     }
 
     /// Returns what the engine knows, as it changes.

@@ -268,12 +268,17 @@ impl Known<'_> {
     }
 
     fn of_daemon(&self, alarms: &mut Vec<Alarm>) {
-        for (task, failing) in &self.facts.failing {
+        let origins = self.facts.origins.iter();
+        let intakes = origins.filter_map(|(name, origin)| {
+            origin.failing.as_ref().map(|failing| (format!("intake {name}"), failing))
+        });
+        let loops = self.facts.failing.iter().map(|(task, failing)| (task.clone(), failing));
+        for (task, failing) in loops.chain(intakes) {
             let what = format!("{task}: {}", failing.why);
             let remedy = "make room on the disk of the state directory, or end who holds its database; \
                           it goes on by itself then";
             let since = Some(failing.since);
-            alarms.push(alarm(AlarmKind::DatabaseFailing, task, since, what, remedy));
+            alarms.push(alarm(AlarmKind::DatabaseFailing, &task, since, what, remedy));
         }
         if let Some(reload) = self.facts.reload.as_ref().filter(|reload| !reload.refused.is_empty())
         {

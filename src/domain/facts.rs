@@ -26,7 +26,10 @@ pub enum OriginState {
 }
 
 impl OriginState {
-    /// Returns the word used in JSON.
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Baseline, Self::Watching, Self::Polling, Self::Unavailable];
+
+    /// Returns its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,6 +81,8 @@ pub struct OriginFacts {
     pub held_open_until: Option<Timestamp>,
     /// Why it is unavailable, or what a person should know; empty when all is well.
     pub note: String,
+    /// That what was found can't be stored.
+    pub failing: Option<FailingFacts>,
     /// Paths that changed and could not be mapped to a URL, with the reason: the newest 100.
     pub unmapped: Vec<Unmapped>,
 }

@@ -12,6 +12,7 @@ use crate::domain::names::AccountName;
 use crate::domain::pace::{Errand, Gate, Heard, News, Pace};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Failure, Reached, Scope, Verdict};
+use crate::telemetry::meters::{Meter, Meters};
 
 /// The first wait where an operation is not allowed; it doubles up to an hour.
 const FORBIDDEN: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ pub struct AccountBoard {
     pace: Arc<Mutex<Pace>>,
     key: Arc<Notify>,
     refused: Arc<AtomicBool>,
+    meters: Meters,
 }
 
 impl AccountBoard {
@@ -55,7 +57,25 @@ impl AccountBoard {
             pace: Arc::new(Mutex::new(pace)),
             key: Arc::default(),
             refused: Arc::default(),
+            meters: Meters::default(),
         }
+    }
+
+    /// Has what the account's loops do counted.
+    #[must_use]
+    pub fn metered(self, meters: Meters) -> Self {
+        Self { meters, ..self }
+    }
+
+    /// Returns where the account's loops count.
+    pub(super) const fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// Counts that asks are made once more.
+    pub(super) fn again(&self, reason: &str, asks: usize) {
+        let of = [self.account.as_str(), reason];
+        self.meters.add(Meter::Retries, &of, asks as u64);
     }
 
     /// Returns whose board it is.

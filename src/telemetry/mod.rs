@@ -1,7 +1,7 @@
-//! This room sets up logging, once, at start.
+//! This room sets up logging, once, at start, and holds what is counted and who still beats.
 //!
-//! Enters: [`Log`], what stderr is, and from then on what the crate tells `tracing`. Leaves: lines on
-//! stderr, or entries of systemd's journal.
+//! Enters: [`Log`], what stderr is, and from then on what the crate tells `tracing`; counts and beats.
+//! Leaves: lines on stderr, or entries of systemd's journal; numbers for who asks.
 //! **Invariant:** nothing else of the crate knows where log lines go.
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -21,8 +21,10 @@ use crate::config::{Log, LogFormat, LogLevel};
 use line::Line;
 use repeats::Repeats;
 
+pub mod heart;
 mod line;
 mod message;
+pub mod meters;
 mod repeats;
 #[cfg(test)]
 mod tests;

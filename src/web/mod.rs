@@ -34,6 +34,8 @@ use crate::domain::quota::purse::Rules;
 use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
+use crate::telemetry::heart::Heart;
+use crate::telemetry::meters::Meters;
 
 pub mod alarms;
 pub mod announce;
@@ -44,8 +46,10 @@ pub mod decide;
 pub mod deliveries;
 pub mod deploy;
 pub mod gate;
+pub mod health;
 pub mod history;
 pub mod hooks;
+pub mod metrics;
 pub mod pause;
 pub mod report;
 pub mod status;
@@ -122,6 +126,14 @@ pub struct Desk {
     pub events: Events,
     /// Since when alarms stand.
     pub seen: Arc<Mutex<Seen>>,
+    /// What is counted.
+    pub meters: Meters,
+    /// Whether the daemon goes on.
+    pub heart: Heart,
+    /// Cancelled once the daemon stops.
+    pub stopping: CancellationToken,
+    /// What was last told of the daemon's health, for a moment.
+    pub told: health::Told,
 }
 
 impl Desk {
@@ -151,7 +163,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/deliveries", post(deliveries::answer))
         .route("/replay", post(deliveries::replay))
         .nest("/api/v1", api::router())
-        .with_state(desk)
+        .with_state(desk.clone())
+        .merge(metrics::routes(desk))
 }
 
 /// How long answers that were begun may take once the daemon stops: nobody's half a request may hold

@@ -10,7 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("config", &["domain"]),
     ("telemetry", &["config", "clock", "domain"]),
-    ("database", &["clock", "domain"]),
+    ("database", &["telemetry", "clock", "domain"]),
     ("store", &["database", "clock", "domain"]),
     ("journal", &["database", "clock", "domain"]),
     ("http", &["domain"]),
@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sandbox", &["cdn::wire", "cdn::sign", "clock", "domain"]),
     ("source", &["store", "telemetry", "clock", "domain"]),
     ("probe", &["http", "domain"]),
-    ("notice", &["store", "telemetry", "clock", "domain"]),
+    ("notice", &["store", "http", "telemetry", "clock", "domain"]),
     ("web", &["source", "journal", "store", "telemetry", "clock", "domain"]),
     (
         "engine",

@@ -51,6 +51,7 @@ impl Dispatch {
                 return self.take_apart(&batch, &again, why, now).await;
             }
             tracing::warn!(batch = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
+            self.board.again("doubt", batch.asks.len());
             return self.call(batch).await;
         }
         let is_blind = is_blind(&doubt, &self.board.pace(), now);

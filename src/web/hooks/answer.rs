@@ -15,6 +15,7 @@ use super::{Door, Guarded, body, source};
 use crate::domain::path::foreign_text;
 use crate::source::webhook::{Headers, must_have, told, verify};
 use crate::store::{Delivered, Delivery};
+use crate::telemetry::meters::Meter;
 use crate::web::concern::concerned;
 
 /// After how many seconds a sender may come again.
@@ -45,6 +46,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     rests: &mpsc::UnboundedSender<Incoming>,
 ) -> Response<Full<Bytes>> {
+    let began = door.clock.boot();
     let (head, mut body) = request.into_parts();
     let source = source::of(peer, &head.headers, &door.settings.trusted_proxies);
     let hook = door.hook(head.uri.path());
@@ -53,10 +55,17 @@ pub(super) async fn answer(
         None => Err(Refusal::new(StatusCode::NOT_FOUND, "unknown", "there is no such hook")),
     };
     place.is_answered(taken.is_ok());
+    let result = match &taken {
+        Ok(delivered) if delivered.repeated => "repeated",
+        Ok(_) => "taken",
+        Err(refusal) => refusal.word,
+    };
+    let name = hook.map_or("", |guarded| guarded.hook.name.as_str());
+    door.meters.count(Meter::HookRequests, &[name, result]);
+    door.meters.took(Meter::HookTime, &[], door.clock.boot().saturating_sub(began));
     match taken {
         Ok(delivered) => accepted(delivered),
         Err(refusal) => {
-            let name = hook.map_or("", |guarded| guarded.hook.name.as_str());
             tell(door, name, source, &refusal);
             // Who waits to be told to send its body sends none now.
             if !head.headers.contains_key(EXPECT) {
