@@ -7,15 +7,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::clock::{SharedClock, SystemClock};
+use crate::database::DatabaseError;
 use crate::journal::Decision;
 
 mod api;
 mod baseline;
 mod branches;
 mod check;
+mod completions;
 mod control;
 mod decide;
 mod demo;
@@ -29,6 +31,7 @@ mod hooks;
 mod index;
 mod intents;
 mod listen;
+mod man;
 mod pause;
 mod plan;
 mod printer;
@@ -78,12 +81,20 @@ pub struct Failed {
     pub exit: Exit,
     /// What went wrong and what to do about it; may have several lines.
     pub message: String,
+    /// The event that it is in the log, if it has a name there.
+    event: Option<&'static str>,
 }
 
 impl Failed {
     /// Makes a failure.
     pub fn new(exit: Exit, message: impl std::fmt::Display) -> Self {
-        Self { exit, message: message.to_string() }
+        Self { exit, message: message.to_string(), event: None }
+    }
+
+    /// Names its event in the log, if the database caused it.
+    fn because(self, error: &DatabaseError) -> Self {
+        let is_damage = matches!(error, DatabaseError::Corrupt(_));
+        Self { event: is_damage.then_some("database-damaged"), ..self }
     }
 }
 
@@ -166,6 +177,10 @@ enum Command {
     Refresh(wish::RefreshArgs),
     /// Ask for a prefetch by hand.
     Prefetch(wish::PrefetchArgs),
+    /// Write what a shell completes: `refreshd completions bash`.
+    Completions(completions::Args),
+    /// Write the manual, a page for each command.
+    Man(man::Args),
     /// Run a local stand-in for the CDN: its API and a caching edge in front of your web server.
     Sandbox(sandbox::Args),
     /// Show the whole way from a saved file to a fresh edge, on this machine, in seconds.
@@ -233,6 +248,8 @@ pub fn main() -> ExitCode {
             Command::Tasks(args) => tasks::run(args, clock, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
+            Command::Completions(args) => completions::run(&args, Cli::command(), &mut printer),
+            Command::Man(args) => man::run(&args, Cli::command(), &mut printer),
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,
             Command::Demo(args) => demo::run(args, clock, &mut printer).await,
         }
