@@ -6,7 +6,6 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -16,7 +15,6 @@ use std::time::Duration;
 use axum::Extension;
 use refreshd::clock::{Clock, SharedClock, SystemClock};
 use refreshd::database::Database;
-use refreshd::domain::facts::Facts;
 use refreshd::domain::limits::Limits;
 use refreshd::domain::names::AccountName;
 use refreshd::domain::quota::PerKind;
@@ -27,10 +25,8 @@ use refreshd::journal::Journal;
 use refreshd::journal::sqlite::SqliteJournal;
 use refreshd::store::Store;
 use refreshd::web::who::Who;
-use refreshd::web::{self, AccountDesk, Desk, Events};
+use refreshd::web::{self, AccountDesk, Desk};
 use rusqlite::{Connection, params};
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 const ACCOUNT: &str = "main";
 /// Intents of one deploy.
@@ -217,19 +213,10 @@ async fn serve(file: &Path, clock: SharedClock) -> SocketAddr {
         rules: Rules::default(),
         hosts: vec!["www.example.com".to_owned()],
     };
+    let store = Store::open(database, 1).await.expect("opens");
     let desk = Desk {
-        store: Store::open(database, 1).await.expect("opens"),
-        journal,
-        facts: watch::channel(Facts::default()).1,
-        clock,
-        recorded: Arc::new(Notify::new()),
-        dispatchers: Vec::new(),
-        pushed: BTreeMap::new(),
-        origins: BTreeMap::new(),
         accounts: [(AccountName::from(ACCOUNT), account)].into(),
-        gates: BTreeMap::new(),
-        state_dir: "/nowhere".into(),
-        events: Events::until(CancellationToken::new()),
+        ..Desk::bare(store, journal, clock)
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -26,9 +26,8 @@ use crate::telemetry::Form;
 use crate::telemetry::heart::Heart;
 use crate::telemetry::meters::Meters;
 use crate::web::announce::Announcements;
-use crate::web::health;
 use crate::web::hooks::HookDesk;
-use crate::web::{AccountDesk, Desk, Events, GateDesk, OriginDesk, Served};
+use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -183,10 +182,7 @@ impl Daemon {
             engine.open_hooks(listener, desk);
         }
         let desk = Desk {
-            store,
-            journal,
             facts: engine.facts(),
-            clock,
             recorded: engine.recorded(),
             dispatchers: engine.dispatchers(),
             pushed: engine.pushed(),
@@ -194,12 +190,10 @@ impl Daemon {
             accounts,
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
-            events: Events::until(engine.stopping()),
-            seen: Arc::default(),
             meters,
             heart: heart.clone(),
             stopping: engine.stopping(),
-            told: health::Told::default(),
+            ..Desk::bare(store, journal, clock)
         };
         engine.open_door(listener, desk);
         if !announcements.repositories.is_empty() {

@@ -137,6 +137,30 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// Makes a desk with no engine behind it, and no origins and accounts yet.
+    #[must_use]
+    pub fn bare(store: Store, journal: Arc<dyn Journal>, clock: SharedClock) -> Self {
+        Self {
+            store,
+            journal,
+            facts: watch::channel(Facts::default()).1,
+            clock,
+            recorded: Arc::default(),
+            dispatchers: Vec::new(),
+            pushed: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            state_dir: PathBuf::new(),
+            events: Events::default(),
+            seen: Arc::default(),
+            meters: Meters::default(),
+            heart: Heart::default(),
+            stopping: CancellationToken::new(),
+            told: health::Told::default(),
+        }
+    }
+
     /// Has every dispatcher look at what is due.
     fn wake_dispatchers(&self) {
         for dispatcher in &self.dispatchers {

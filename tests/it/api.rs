@@ -13,7 +13,6 @@ use refreshd::clock::SystemClock;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
 use refreshd::domain::deploy::DeployId;
-use refreshd::domain::facts::Facts;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use refreshd::domain::limits::Limits;
@@ -26,11 +25,9 @@ use refreshd::journal::Journal;
 use refreshd::journal::sqlite::SqliteJournal;
 use refreshd::store::Store;
 use refreshd::web::who::Who;
-use refreshd::web::{self, AccountDesk, Desk, Events};
+use refreshd::web::{self, AccountDesk, Desk};
 use serde_json::{Value, json};
-use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, listener};
 
@@ -114,19 +111,10 @@ impl Alone {
             rules: Rules::default(),
             hosts: vec!["www.example.com".to_owned()],
         };
+        let store = Store::open(database, 1).await.expect("opens");
         let desk = Desk {
-            store: Store::open(database, 1).await.expect("opens"),
-            journal: journal.clone(),
-            facts: watch::channel(Facts::default()).1,
-            clock: SystemClock::shared(),
-            recorded: Arc::new(Notify::new()),
-            dispatchers: Vec::new(),
-            pushed: std::collections::BTreeMap::new(),
-            origins: std::collections::BTreeMap::new(),
             accounts: [(AccountName::from("main"), account)].into(),
-            gates: std::collections::BTreeMap::new(),
-            state_dir: "/nowhere".into(),
-            events: Events::until(CancellationToken::new()),
+            ..Desk::bare(store, journal.clone(), SystemClock::shared())
         };
         let (listener, mut servers) = (listener().await, JoinSet::new());
         let address = listener.local_addr().expect("an address");
