@@ -61,6 +61,9 @@ pub struct OriginFacts {
     pub seen: u64,
     /// The open deploy.
     pub deploy: Option<DeployId>,
+    /// The open deploy, if its opening was recorded.
+    #[serde(skip)]
+    pub announced: Option<DeployId>,
     /// Until when at the latest a person or a script holds it open.
     pub held_open_until: Option<Timestamp>,
     /// Why it is unavailable, or what a person should know; empty when all is well.
@@ -139,6 +142,17 @@ pub struct GateFacts {
     pub alarmed: bool,
 }
 
+/// How the last reload of the configuration ended.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct ReloadFacts {
+    /// When.
+    pub at: Timestamp,
+    /// Why it was refused, so that the configuration before is in force; empty when it was applied.
+    pub refused: String,
+    /// What it changed, in a few words each.
+    pub changed: Vec<String>,
+}
+
 /// What the engine knows now and does not store.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Facts {
@@ -150,4 +164,6 @@ pub struct Facts {
     pub accounts: BTreeMap<AccountName, AccountFacts>,
     /// By origin, where something waits at a gate.
     pub gates: BTreeMap<OriginName, GateFacts>,
+    /// How the last reload ended; none since the start.
+    pub reload: Option<ReloadFacts>,
 }

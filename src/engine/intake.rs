@@ -291,6 +291,14 @@ impl Intake {
         }
     }
 
+    /// Goes on behind the door of the intake before and with its index, so that whoever knows them needs no
+    /// others.
+    #[must_use]
+    pub fn behind(self, door: HintSender, index: Arc<RwLock<Index>>) -> Self {
+        let inside = door.take_over();
+        Self { door: (door, inside), index, ..self }
+    }
+
     /// Returns whose intake this is.
     #[must_use]
     pub const fn origin(&self) -> &OriginName {

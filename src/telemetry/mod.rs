@@ -5,10 +5,10 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
@@ -32,8 +32,21 @@ enum Form {
     Json,
 }
 
+/// By which more or less is logged.
+#[derive(Clone, Debug)]
+pub struct Level(reload::Handle<Targets, Registry>);
+
+impl Level {
+    /// Logs from this level on.
+    pub fn set(&self, level: LogLevel) {
+        if let Err(error) = self.0.reload(targets(level)) {
+            tracing::warn!("the log level can't be changed: {error}");
+        }
+    }
+}
+
 /// Begins to log to stderr; a second call fails and changes nothing.
-pub fn start(log: &Log) -> Result<(), TelemetryError> {
+pub fn start(log: &Log) -> Result<Level, TelemetryError> {
     // systemd sets JOURNAL_STREAM when stderr is its journal, which stamps each line itself.
     let stderr = if std::env::var_os("JOURNAL_STREAM").is_some() {
         Stderr::SystemdJournal
@@ -48,8 +61,9 @@ pub fn start(log: &Log) -> Result<(), TelemetryError> {
         Form::Text { colour, time: true } => Box::new(lines.with_ansi(colour)),
         Form::Text { colour, time: false } => Box::new(lines.with_ansi(colour).without_time()),
     };
-    tracing_subscriber::registry().with(lines.with_filter(targets(log.level))).try_init()?;
-    Ok(())
+    let (heard, level) = reload::Layer::new(targets(log.level));
+    tracing_subscriber::registry().with(lines.with_filter(heard)).try_init()?;
+    Ok(Level(level))
 }
 
 fn form(format: LogFormat, stderr: Stderr) -> Form {

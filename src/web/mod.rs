@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::extract::connect_info::Connected;
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use concern::Served;
@@ -41,6 +42,7 @@ pub mod gate;
 pub mod history;
 pub mod hooks;
 pub mod pause;
+pub mod reload;
 pub mod report;
 pub mod status;
 pub mod treasury;
@@ -107,10 +109,22 @@ pub struct Desk {
     pub gates: BTreeMap<OriginName, GateDesk>,
     /// Whose daemon this is.
     pub state_dir: PathBuf,
+    /// Where another configuration is asked for.
+    pub reload: mpsc::Sender<reload::Asked>,
+}
+
+/// The desk as the configuration in force makes it: each request is answered by one.
+#[derive(Clone)]
+pub struct Desks(pub watch::Receiver<Desk>);
+
+impl FromRef<Desks> for Desk {
+    fn from_ref(desks: &Desks) -> Self {
+        desks.0.borrow().clone()
+    }
 }
 
 /// Returns the routes of the control socket.
-pub fn router(desk: Desk) -> Router {
+pub fn router(desks: Desks) -> Router {
     Router::new()
         .route("/status", get(status::answer))
         .route("/wishes", post(wishes::answer))
@@ -126,7 +140,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/history", post(history::answer))
         .route("/deliveries", post(deliveries::answer))
         .route("/replay", post(deliveries::replay))
-        .with_state(desk)
+        .route("/reload", post(reload::answer))
+        .with_state(desks)
 }
 
 /// How long answers that were begun may take once the daemon stops: nobody's half a request may hold
@@ -136,10 +151,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Serves the control socket until told to stop, then finishes what it has begun.
 pub async fn serve(
     listener: UnixListener,
-    desk: Desk,
+    desks: Desks,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    serve_router(listener, router(desk), stop).await
+    serve_router(listener, router(desks), stop).await
 }
 
 /// Serves routes on a unix socket until told to stop.

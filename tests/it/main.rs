@@ -35,6 +35,7 @@ mod plan;
 mod process;
 mod pushes;
 mod ready;
+mod reload;
 mod repositories;
 mod sdk;
 mod secrets;
