@@ -12,20 +12,21 @@ use crate::clock::SharedClock;
 use crate::config::{Config, Hooks, Listen};
 use crate::engine::Engine;
 use crate::web::Served;
-use crate::web::hooks::{Hook, Settings, Terms};
+use crate::web::hooks::{Force, Hook, Settings, Terms};
 
 /// Connections that the kernel keeps until they are let in, as far as `net.core.somaxconn` allows: where
 /// they are too few, whoever comes in a crowd waits for a second before it knocks again.
 const BACKLOG: u32 = 4096;
 
-/// Returns how deliveries are taken by the configuration in force.
-pub(super) fn terms(
+/// Returns where and how deliveries are taken by the configuration in force.
+pub(super) fn force(
     engine: &Engine,
     listener: Option<Arc<TcpListener>>,
     clock: &SharedClock,
-) -> Terms {
+) -> Force {
     let config = engine.config();
-    Terms::new(listener, hooks(config), settings(&config.hooks), engine.pushed(), clock)
+    let terms = Terms::new(hooks(config), settings(&config.hooks), engine.pushed(), clock);
+    Force { listener, terms: Arc::new(terms) }
 }
 
 /// Returns the hooks as the door knows them.

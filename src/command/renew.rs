@@ -156,7 +156,7 @@ impl Daemon {
                     who,
                     "the configuration was read again and is refused, the one before stays in force: {why}"
                 );
-                ReloadFacts { at, refused: refused.line.clone(), changed: Vec::new() }
+                ReloadFacts { at, refused: refused.line.replace('\n', "; "), changed: Vec::new() }
             }
         };
         self.engine.publisher().send_modify(|known| known.reload = Some(facts));

@@ -27,7 +27,7 @@ use crate::source::HintSender;
 use crate::store::Store;
 use crate::telemetry::Level;
 use crate::web::announce::Announcements;
-use crate::web::hooks::{HookDesk, Terms};
+use crate::web::hooks::{Force, HookDesk};
 use crate::web::reload::Asked;
 use crate::web::{AccountDesk, Desk, Desks, GateDesk, OriginDesk, Served};
 
@@ -154,7 +154,7 @@ pub(super) struct Daemon {
     sockets: [PathBuf; 2],
     /// What the doors go by; all of it follows the configuration in force.
     desk: watch::Sender<Desk>,
-    terms: watch::Sender<Arc<Terms>>,
+    hooks: watch::Sender<Force>,
     announcements: watch::Sender<Announcements>,
     /// Whether repositories are listened to.
     hears: bool,
@@ -201,10 +201,10 @@ impl Daemon {
         .await
         .map_err(io)?;
         let (asks, asked) = mpsc::channel(1);
-        let terms = Arc::new(listen::terms(&engine, hooks.clone(), &clock));
+        let force = listen::force(&engine, hooks.clone(), &clock);
         let mut daemon = Self {
             desk: watch::channel(desk(&engine, &store, &journal, &clock, asks)).0,
-            terms: watch::channel(terms).0,
+            hooks: watch::channel(force).0,
             announcements: watch::channel(announcements).0,
             clock,
             store,
@@ -218,8 +218,8 @@ impl Daemon {
             _lock: lock,
         };
         let (store, clock) = (daemon.store.clone(), daemon.clock.clone());
-        let terms = daemon.terms.subscribe();
-        daemon.engine.open_hooks(HookDesk { store, clock, terms });
+        let force = daemon.hooks.subscribe();
+        daemon.engine.open_hooks(HookDesk { store, clock, force });
         daemon.engine.open_door(listener, Desks(daemon.desk.subscribe()));
         let hook_listener = daemon.bind_hook_socket(daemon.engine.config())?;
         daemon.refit(hooks, hook_listener);
@@ -243,7 +243,7 @@ impl Daemon {
 
     /// Returns where deliveries are taken now.
     pub(super) fn listens(&self) -> Option<Arc<TcpListener>> {
-        self.terms.borrow().listener()
+        self.hooks.borrow().listener.clone()
     }
 
     /// Returns the listener of `[hooks]` for another configuration: the one there is, where it is the same.
@@ -271,7 +271,7 @@ impl Daemon {
         if config.hooks.listen == Listen::Systemd {
             self.handed_over.clone_from(&hooks);
         }
-        self.terms.send_replace(Arc::new(listen::terms(&self.engine, hooks, &self.clock)));
+        self.hooks.send_replace(listen::force(&self.engine, hooks, &self.clock));
         let asks = self.desk.borrow().reload.clone();
         let desk = desk(&self.engine, &self.store, &self.journal, &self.clock, asks);
         self.desk.send_replace(desk);
@@ -294,7 +294,10 @@ impl Daemon {
     }
 
     /// Closes the door, lets every loop finish its turn, and ends.
-    pub(super) async fn shut_down(self) {
+    pub(super) async fn shut_down(mut self) {
+        // Who waits for a reload is told that none comes.
+        self.asked.close();
+        while self.asked.try_recv().is_ok() {}
         self.engine.shut_down().await;
         for socket in &self.sockets {
             let _ = std::fs::remove_file(socket);

@@ -152,9 +152,11 @@ state_dir = "/var/lib/refreshd"
 [log]
 level = "info"
 [account.main]
+endpoint = "https://cdn.aliyuncs.com"
 access_key_id_file = "/etc/id"
 access_key_secret_file = "/etc/secret"
 [account.other]
+endpoint = "https://cdn.aliyuncs.com"
 access_key_id_file = "/etc/id"
 access_key_secret_file = "/etc/secret"
 [origin.www]

@@ -3,6 +3,8 @@
 mod load;
 mod mutated;
 
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::Output;
 
@@ -40,6 +42,13 @@ fn origin(world: &World, name: &str, more: &str) -> String {
     )
 }
 
+/// Writes the configuration of `www` as [`World::configure`] does, with other sections after it.
+fn configure(world: &World, account: &str, www: &str, others: &str) {
+    world.configure(account, www);
+    let text = std::fs::read_to_string(world.config()).expect("it is read");
+    std::fs::write(world.config(), format!("{text}\n{others}")).expect("written");
+}
+
 fn write(world: &World, origin: &str, name: &str, text: &str) {
     std::fs::write(world.path(origin).join(name), text).expect("written");
 }
@@ -48,7 +57,7 @@ fn write(world: &World, origin: &str, name: &str, text: &str) {
 async fn origins_come_go_and_change_and_the_others_are_not_disturbed() {
     let world = World::new().await;
     let [gone, changed] = ["gone", "changed"].map(|name| origin(&world, name, ""));
-    world.configure("", &format!("{gone}{changed}"));
+    configure(&world, "", "", &format!("{gone}{changed}"));
     world.write("a/b/c.html", "one");
     for name in ["gone", "changed"] {
         write(&world, name, "a.html", "one");
@@ -59,7 +68,7 @@ async fn origins_come_go_and_change_and_the_others_are_not_disturbed() {
     let (new, changed) =
         (origin(&world, "new", ""), origin(&world, "changed", "reconcile_every = \"2h\""));
     write(&world, "new", "a.html", "one");
-    world.configure("", &format!("{new}{changed}"));
+    configure(&world, "", "", &format!("{new}{changed}"));
     reloads(&world, "in force: origin new is new, origin gone is gone, origin changed is changed");
     let after = world.wait_quiet();
     assert_eq!(after["pid"], pid);
@@ -97,7 +106,7 @@ async fn what_cannot_be_put_in_force_is_refused_whole_and_the_old_one_goes_on() 
     let cases = [
         (78, changed.replace("domains =", "domain ="), "unknown key"),
         (78, format!("{changed}\n[["), "this is not TOML"),
-        (77, changed.replace(&secret, &other), "access key"),
+        (77, changed.replace(&secret, &other), "cannot read"),
         (74, format!("{changed}\n[hooks]\nlisten = \"{taken}\""), "hooks can't be taken at"),
         (1, format!("{changed}\n[log]\nformat = \"json\""), "systemctl restart refreshd"),
         (1, format!("control_socket = \"{state}/control.sock\"\n{changed}"), "`control_socket`"),
@@ -162,7 +171,7 @@ async fn what_a_new_mapping_gives_waits_for_a_person() {
     assert_eq!(targets, both);
     let deploy = held["deploy"].as_str().expect("a deploy");
     assert_eq!(world.command(&["approve", deploy]).status.code(), Some(0));
-    let last = format!("https://m.example.com/docs/index.html");
+    let last = "https://m.example.com/docs/index.html".to_owned();
     wait_for("the rest", || world.targets().contains(&last).then_some(())).expect("accepted");
     world.wait_quiet();
     let mapped = world.targets().into_iter().filter(|url| url.contains("//m.")).skip(1);
@@ -172,10 +181,12 @@ async fn what_a_new_mapping_gives_waits_for_a_person() {
     assert_eq!(world.status().expect("it answers")["held"], serde_json::json!([]));
 }
 
-/// Where the daemon took hooks the nth time it said so.
-fn push(door: std::net::SocketAddr, key: &str, secret: &str) -> u16 {
-    let body = b"{\"zen\":\"calm\"}".to_vec();
-    Request::signed(secret, key, "ping", body).send(door).status
+fn ping(key: &str, secret: &str) -> Request {
+    Request::signed(secret, key, "ping", b"{\"zen\":\"calm\"}".to_vec())
+}
+
+fn push(door: SocketAddr, key: &str, secret: &str) -> u16 {
+    ping(key, secret).send(door).status
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,13 +198,15 @@ async fn hooks_move_change_their_secrets_and_keep_who_is_connected() {
     world.wait_ready();
     assert_eq!(push(first, "one", SECRET), 202);
     let mut kept = connect(first).expect("a connection");
+    kept.write_all(&ping("kept", SECRET).bytes()).expect("sent");
+    assert_eq!(sender::read(&mut kept).expect("an answer").status, 202);
     write_secret(&world, "hook_forge", "another one of them");
     reloads(&world, "nothing is different");
     assert_eq!(push(first, "two", "another one of them"), 202, "it is read at once");
     assert_eq!(push(first, "three", SECRET), 401);
     let text = std::fs::read_to_string(world.config()).expect("it is read");
     let text =
-        text.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.2:0\"\nbody_bytes = 1000");
+        text.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.2:0\"\nbody_bytes = 1024");
     std::fs::write(world.config(), text).expect("written");
     reloads(&world, "hooks are taken elsewhere");
     let second = sender::door(&world, 2);
@@ -201,13 +214,39 @@ async fn hooks_move_change_their_secrets_and_keep_who_is_connected() {
     assert_eq!(push(second, "four", "another one of them"), 202);
     let refused = wait_for("the old one to close", || connect(first).err());
     assert!(refused.is_some(), "nobody listens there any more");
-    let long = Request::signed("another one of them", "five", "ping", vec![b' '; 1_001]);
+    let long = Request::signed("another one of them", "five", "ping", vec![b' '; 1_025]);
     assert_eq!(long.send(second).status, 413, "its settings are in force, too");
-    use std::io::Write as _;
-    let body = b"{\"zen\":\"calm\"}".to_vec();
-    let last = Request::signed("another one of them", "six", "ping", body);
-    kept.write_all(&last.bytes()).expect("sent");
+    kept.write_all(&ping("six", "another one of them").bytes()).expect("sent");
     assert_eq!(sender::read(&mut kept).expect("an answer").status, 202, "who was in stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_deploy_closes_with_its_origin_and_outlasts_a_change_of_it_while_it_is_held_open() {
+    let world = World::new().await;
+    let [gone, stays] = ["gone", "stays"].map(|name| origin(&world, name, ""));
+    configure(&world, "", "", &format!("{gone}{stays}"));
+    let _daemon = world.start();
+    world.wait_ready();
+    for name in ["gone", "stays"] {
+        let begun = world.command(&["deploy", "begin", name]);
+        assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
+        write(&world, name, "a.html", "one");
+    }
+    world.wait_status("both changes", |status| status["intents"]["pending"] == 2);
+    assert!(world.targets().is_empty(), "they are held open");
+    configure(&world, "", "", &origin(&world, "stays", "reconcile_every = \"2h\""));
+    reloads(&world, "in force: origin gone is gone, origin stays is changed");
+    wait_for("what waited", || (world.targets().len() == 1).then_some(())).expect("accepted");
+    assert_eq!(world.targets(), ["https://gone.example.com/a.html"]);
+    let held = |status: &Value| status["origins"]["stays"]["held_open_until"].is_i64();
+    world.wait_status("the bracket", held);
+    write(&world, "stays", "b.html", "one");
+    world.wait_status("another change", |status| status["intents"]["pending"] == 2);
+    assert_eq!(world.command(&["deploy", "end", "stays"]).status.code(), Some(0));
+    world.wait_quiet();
+    let mut targets = world.targets().split_off(1);
+    targets.sort();
+    assert_eq!(targets, ["a", "b"].map(|name| format!("https://stays.example.com/{name}.html")));
 }
 
 fn hang_up(daemon: &Daemon) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::Terms;
+use super::Force;
 use super::quiet::Quiet;
 use crate::domain::names::OriginName;
 use crate::store::{Delivered, Delivery, Store, StoreError};
@@ -30,7 +30,7 @@ pub(super) struct Letter {
 pub(super) async fn write_down(
     store: Store,
     mut letters: mpsc::Receiver<Letter>,
-    terms: watch::Receiver<Arc<Terms>>,
+    force: watch::Receiver<Force>,
     quiet: Arc<Quiet>,
 ) -> Result<(), StoreError> {
     while let Some(letter) = letters.recv().await {
@@ -59,7 +59,7 @@ pub(super) async fn write_down(
                     // Whoever asked may have gone; the delivery is there all the same.
                     let _ = answer.send(delivered);
                 }
-                let terms = terms.borrow().clone();
+                let terms = force.borrow().terms.clone();
                 for wake in concerned.iter().filter_map(|origin| terms.wakes.get(origin)) {
                     wake.notify_one();
                 }

@@ -82,13 +82,20 @@ pub struct HookDesk {
     /// The time.
     pub clock: SharedClock,
     /// What is in force.
-    pub terms: watch::Receiver<Arc<Terms>>,
+    pub force: watch::Receiver<Force>,
 }
 
-/// How deliveries are taken, as the configuration in force has it.
+/// Where and how deliveries are taken, as the configuration in force has it.
+#[derive(Clone)]
+pub struct Force {
+    /// Where; nowhere without one. It closes once another takes its place.
+    pub listener: Option<Arc<TcpListener>>,
+    /// How.
+    pub terms: Arc<Terms>,
+}
+
+/// How deliveries are taken. A request goes by those that were in force when it came.
 pub struct Terms {
-    /// Where; nowhere without one.
-    listener: Option<Arc<TcpListener>>,
     hooks: BTreeMap<String, Arc<Guarded>>,
     settings: Settings,
     /// Wake whoever looks at an origin's pushes.
@@ -99,7 +106,6 @@ impl Terms {
     /// Makes the terms, and reads the secrets of the hooks.
     #[must_use]
     pub fn new(
-        listener: Option<Arc<TcpListener>>,
         hooks: Vec<Hook>,
         settings: Settings,
         wakes: BTreeMap<OriginName, Arc<Notify>>,
@@ -110,13 +116,7 @@ impl Terms {
             keys.of(&hook, clock.boot());
             (hook.name.to_string(), Arc::new(Guarded { hook, keys }))
         };
-        Self { listener, hooks: hooks.into_iter().map(guarded).collect(), settings, wakes }
-    }
-
-    /// Returns where deliveries are taken.
-    #[must_use]
-    pub fn listener(&self) -> Option<Arc<TcpListener>> {
-        self.listener.clone()
+        Self { hooks: hooks.into_iter().map(guarded).collect(), settings, wakes }
     }
 
     fn hook(&self, path: &str) -> Option<Arc<Guarded>> {
@@ -132,7 +132,7 @@ struct Guarded {
 
 /// What every request is judged with.
 struct Door {
-    terms: watch::Receiver<Arc<Terms>>,
+    force: watch::Receiver<Force>,
     clock: SharedClock,
     guests: Arc<Guests>,
     room: Arc<Semaphore>,
@@ -144,18 +144,18 @@ struct Door {
 impl Door {
     /// Returns what is in force now.
     fn terms(&self) -> Arc<Terms> {
-        self.terms.borrow().clone()
+        self.force.borrow().terms.clone()
     }
 }
 
 /// Takes deliveries until told to stop, then answers what was begun. Ends with an error when nothing can
 /// be written down any more.
 pub async fn serve(desk: HookDesk, stop: CancellationToken) -> Result<(), StoreError> {
-    let HookDesk { store, clock, terms } = desk;
+    let HookDesk { store, clock, force } = desk;
     let (letters, letters_in) = mpsc::channel(QUEUE);
     let quiet = Arc::new(Quiet::new(clock.clone()));
     let door = Arc::new(Door {
-        terms: terms.clone(),
+        force: force.clone(),
         guests: Guests::new(),
         room: Arc::new(Semaphore::new(body::ROOM)),
         letters,
@@ -167,34 +167,34 @@ pub async fn serve(desk: HookDesk, stop: CancellationToken) -> Result<(), StoreE
         open(door).await;
         Ok(())
     };
-    tokio::try_join!(take, clerk::write_down(store, letters_in, terms, quiet)).map(|_| ())
+    tokio::try_join!(take, clerk::write_down(store, letters_in, force, quiet)).map(|_| ())
 }
 
 /// Lets connections in until told to stop, and gives those that are in a farewell. Where another listener
 /// takes the place of this one, who is in stays.
 async fn open(door: Arc<Door>) {
-    let (stop, mut terms) = (door.stop.clone(), door.terms.clone());
+    let (stop, mut force) = (door.stop.clone(), door.force.clone());
     // They end with this: the engine's task is theirs.
     let mut connections = JoinSet::new();
     while !stop.is_cancelled() {
-        let now = terms.borrow_and_update().clone();
-        hold_to(&door, &now);
+        let Force { listener, terms } = force.borrow_and_update().clone();
+        hold_to(&door, &terms);
         let comes = async {
-            match &now.listener {
+            match &listener {
                 Some(listener) => listener.accept().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = stop.cancelled() => break,
-            Ok(()) = terms.changed() => {}
+            Ok(()) = force.changed() => {}
             Some(_) = connections.join_next() => {}
             accepted = comes => match accepted {
                 Ok((stream, peer)) => {
                     let peer = peer.ip().to_canonical();
-                    let is_proxy = source::is_in(&now.settings.trusted_proxies, peer);
+                    let is_proxy = source::is_in(&terms.settings.trusted_proxies, peer);
                     let place = tokio::select! {
-                        place = enter(&door, (!is_proxy).then_some(peer), &mut terms) => place,
+                        place = enter(&door, (!is_proxy).then_some(peer), &mut force) => place,
                         () = stop.cancelled() => break,
                     };
                     let (door, stop) = (door.clone(), stop.clone());
@@ -215,16 +215,12 @@ fn hold_to(door: &Door, terms: &Terms) {
 }
 
 /// Lets a connection in, as soon as there is a place for it by then.
-async fn enter(
-    door: &Door,
-    source: Option<IpAddr>,
-    terms: &mut watch::Receiver<Arc<Terms>>,
-) -> Place {
+async fn enter(door: &Door, source: Option<IpAddr>, force: &mut watch::Receiver<Force>) -> Place {
     let mut place = pin!(door.guests.enter(source));
     loop {
         tokio::select! {
             place = place.as_mut() => return place,
-            Ok(()) = terms.changed() => hold_to(door, &door.terms()),
+            Ok(()) = force.changed() => hold_to(door, &door.terms()),
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{origin, reloads};
+use super::{configure, origin, reloads};
 use crate::world::{Daemon, World, wait_for};
 
 const RELOADS: usize = 100;
+/// The writer ends with these though nobody tells it to.
+const FILES: usize = 10_000;
 
 /// How many there are of what a process holds: `fd` or `task`.
 fn held(daemon: &Daemon, what: &str) -> usize {
@@ -17,14 +19,14 @@ fn held(daemon: &Daemon, what: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_reloads_under_load_lose_nothing_repeat_nothing_and_leave_nothing_behind() {
     let world = World::new().await;
-    let configure = |number: usize| {
+    let configured = |number: usize| {
         // By turns the origin, the account, both and an origin beside change.
         let (settle, batch) = (50 + number % 2 * 10, 50 + number / 2 % 2 * 10);
         let beside = if number % 4 < 2 { String::new() } else { origin(&world, "beside", "") };
-        let of_origin = format!("settle = \"{settle}ms\"\n{beside}");
-        world.configure(&format!("batch = {batch}"), &of_origin);
+        let (account, www) = (format!("batch = {batch}"), format!("settle = \"{settle}ms\""));
+        configure(&world, &account, &www, &beside);
     };
-    configure(0);
+    configured(0);
     for directory in 0..10 {
         world.write(&format!("{directory}/old.html"), "one");
     }
@@ -36,16 +38,19 @@ async fn a_hundred_reloads_under_load_lose_nothing_repeat_nothing_and_leave_noth
     let (done, written) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
+            while !done.load(Ordering::SeqCst) && written.load(Ordering::SeqCst) < FILES {
                 let number = written.fetch_add(1, Ordering::SeqCst);
                 world.write(&format!("{}/page{number}.html", number % 10), "one");
                 std::thread::park_timeout(std::time::Duration::from_millis(10));
             }
         });
+        let waiting = scope.spawn(|| world.command(&["wait", "--timeout", "100s"]));
         for number in 1..=RELOADS {
-            configure(number);
+            configured(number);
             reloads(&world, "in force: ");
         }
+        let waited = waiting.join().expect("it ends");
+        assert_eq!(waited.status.code(), Some(0), "who called is answered after all: {waited:?}");
         done.store(true, Ordering::SeqCst);
     });
     let written = written.into_inner();
