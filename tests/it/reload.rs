@@ -277,7 +277,10 @@ async fn sighup_reloads_and_systemd_is_told() {
     assert_eq!(status["reload"]["changed"], serde_json::json!(["account main is changed"]));
     world.configure("batch = 0", "");
     hang_up(&daemon);
-    world.wait_status("the refusal", |status| status["reload"]["refused"] != "");
+    assert!(heard().starts_with("RELOADING=1") && heard().trim_end() == "READY=1");
+    world.configure("batch = 7", "");
+    let refused = world.status().expect("it answers")["reload"]["refused"].clone();
+    assert!(refused.as_str().is_some_and(|why| why.contains("`batch` can't be 0")), "{refused}");
     let log = world.log();
     assert!(
         log.contains("who=\"SIGHUP\"") && log.contains("the one before stays in force"),
