@@ -147,12 +147,13 @@ impl Daemon {
             Ok(reloaded) => {
                 let changed = reloaded.changed.join(", ");
                 let changed = if changed.is_empty() { "nothing" } else { changed.as_str() };
-                tracing::info!(who, changed, "the configuration was read again and is in force");
+                tracing::info!(event = "reload-applied", who, changed, "the configuration was read again and is in force");
                 ReloadFacts { at, refused: String::new(), changed: reloaded.changed.clone() }
             }
             Err(refused) => {
                 let why = foreign_text(&refused.line);
                 tracing::error!(
+                    event = "reload-refused",
                     who,
                     "the configuration was read again and is refused, the one before stays in force: {why}"
                 );

@@ -21,15 +21,18 @@ use crate::database::{Database, LockError, StateLock};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::names::{AccountName, OriginName};
 use crate::engine::{Engine, EngineError, Parts};
-use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
+use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
-use crate::store::Store;
-use crate::telemetry::Level;
+use crate::store::{DATABASE, Store, StoreError};
+use crate::telemetry::heart::Heart;
+use crate::telemetry::meters::Meters;
+use crate::telemetry::{Form, Level};
 use crate::web::announce::Announcements;
+use crate::web::health;
 use crate::web::hooks::{Force, HookDesk};
 use crate::web::reload::Asked;
-use crate::web::{AccountDesk, Desk, Desks, GateDesk, OriginDesk, Served};
+use crate::web::{AccountDesk, Desk, Desks, Events, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -42,8 +45,6 @@ pub(super) struct Args {
     config: ConfigArg,
 }
 
-/// The database of a state directory: index, outbox and journal.
-const DATABASE: &str = "refreshd.db";
 /// Where repositories tell of pushes, beside the control socket.
 const HOOK_SOCKET: &str = "hook.sock";
 
@@ -54,7 +55,7 @@ pub(super) async fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
-    let level = crate::telemetry::start(&config.log).map_err(io)?;
+    let (form, level) = crate::telemetry::start(&config.log, clock.clone()).map_err(io)?;
     leave_no_core();
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
@@ -62,7 +63,10 @@ pub(super) async fn run(
     let mut hangup = signal(SignalKind::hangup()).map_err(io)?;
     // An access key may take a minute to be had.
     let mut daemon = tokio::select! {
-        daemon = Daemon::start(config, clock) => daemon?,
+        daemon = Daemon::start(config, clock) => match daemon {
+            Ok(daemon) => daemon,
+            Err(failed) => return told(failed, form),
+        },
         _ = terminate.recv() => return Ok(Exit::Ok),
         _ = interrupt.recv() => return Ok(Exit::Ok),
     };
@@ -79,7 +83,7 @@ pub(super) async fn run(
             _ = hangup.recv() => None,
             Some(asked) = daemon.asked.recv() => Some(asked),
             _ = ping.tick() => {
-                beat();
+                beat(&daemon.heart, &daemon.clock);
                 continue;
             }
         };
@@ -87,43 +91,63 @@ pub(super) async fn run(
         let since = NotifyState::monotonic_usec_now().ok();
         let reloading: Vec<_> = [NotifyState::Reloading].into_iter().chain(since).collect();
         let _ = sd_notify::notify(&reloading);
+        let (heart, clock) = (daemon.heart.clone(), daemon.clock.clone());
         let meant = asked.as_ref().map(|asked| asked.path.as_path());
         let prepared = tokio::select! {
-            prepared = beating(&mut ping, daemon.prepare(meant)) => prepared,
+            prepared = beating(&mut ping, &heart, &clock, daemon.prepare(meant)) => prepared,
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
         };
-        let renewed = beating(&mut ping, daemon.renew(asked, prepared)).await;
+        let renewed = beating(&mut ping, &heart, &clock, daemon.renew(asked, prepared)).await;
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         if let Err(error) = renewed {
             break Some(error);
         }
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    daemon.shut_down().await;
-    match ended {
-        None => {
-            tracing::info!("stopped as asked; what was open goes on at the next start");
-            Ok(Exit::Ok)
-        }
-        Some(error) => Err(ended_unasked(&error)),
+    if ended.is_none() {
+        tracing::info!(
+            event = "stopping",
+            "stopping as asked; what is open goes on at the next start"
+        );
     }
+    daemon.shut_down().await;
+    ended.map_or(Ok(Exit::Ok), |error| told(ended_unasked(&error), form))
 }
 
-/// Tells systemd that the daemon lives, if it wants to know.
-fn beat() {
-    if sd_notify::watchdog_enabled().is_some() {
+/// Tells of a failure once: where people read along as it is, else as a line of the log.
+fn told(failed: Failed, form: Form) -> Result<Exit, Failed> {
+    if matches!(form, Form::Text { .. }) {
+        return Err(failed);
+    }
+    let message: Vec<&str> = failed.message.lines().map(str::trim).collect();
+    tracing::error!(event = failed.event, exit = failed.exit as u8, "{}", message.join("; "));
+    Ok(failed.exit)
+}
+
+/// Tells systemd that the daemon lives, if it wants to know and loops and writer go on: else it is to start
+/// the daemon anew.
+fn beat(heart: &Heart, clock: &SharedClock) {
+    let hung = heart.hung(clock.boot());
+    if !hung.is_empty() {
+        tracing::error!(?hung, "the daemon hangs; the watchdog is not told otherwise");
+    } else if sd_notify::watchdog_enabled().is_some() {
         let _ = sd_notify::notify(&[NotifyState::Watchdog]);
     }
 }
 
 /// Does something that may last, and tells systemd meanwhile that the daemon lives.
-async fn beating<T>(ping: &mut Interval, work: impl Future<Output = T>) -> T {
+async fn beating<T>(
+    ping: &mut Interval,
+    heart: &Heart,
+    clock: &SharedClock,
+    work: impl Future<Output = T>,
+) -> T {
     let mut work = pin!(work);
     loop {
         tokio::select! {
             done = work.as_mut() => return done,
-            _ = ping.tick() => beat(),
+            _ = ping.tick() => beat(heart, clock),
         }
     }
 }
@@ -141,16 +165,20 @@ fn ended_unasked(error: &EngineError) -> Failed {
     let message = format!(
         "refreshd stopped by itself: {error}\nwhat was recorded is kept and goes on at the next start"
     );
-    tracing::error!("{error}");
-    Failed::new(Exit::Software, message)
+    let failed = Failed::new(Exit::Software, message);
+    match error {
+        EngineError::Store(StoreError::Database(error))
+        | EngineError::Journal(JournalError::Database(error)) => failed.because(error),
+        _ => failed,
+    }
 }
 
 /// A running daemon: the engine, its doors, and the lock that makes it the only one.
 pub(super) struct Daemon {
     pub(super) engine: Engine,
     pub(super) clock: SharedClock,
+    heart: Heart,
     store: Store,
-    journal: Arc<dyn Journal>,
     sockets: [PathBuf; 2],
     /// What the doors go by; all of it follows the configuration in force.
     desk: watch::Sender<Desk>,
@@ -179,7 +207,10 @@ impl Daemon {
             Failed::new(exit, error)
         })?;
         let cdns = cdns(config.accounts.values(), &clock).await?;
-        let database = Database::open(&config.state_dir.join(DATABASE)).map_err(io)?;
+        let database = Database::open(&config.state_dir.join(DATABASE))
+            .map_err(|error| io(&error).because(&error))?;
+        let (meters, heart) = (Meters::default(), Heart::default());
+        database.show(clock.clone(), heart.clone(), meters.clone());
         let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
@@ -197,18 +228,40 @@ impl Daemon {
             store: store.clone(),
             journal: journal.clone(),
             cdns,
+            meters: meters.clone(),
+            heart: heart.clone(),
         })
         .await
         .map_err(io)?;
         let (asks, asked) = mpsc::channel(1);
         let force = listen::force(&engine, hooks.clone(), &clock);
+        let desk = Desk {
+            store: store.clone(),
+            journal,
+            facts: engine.facts(),
+            clock: clock.clone(),
+            recorded: engine.recorded(),
+            dispatchers: Vec::new(),
+            pushed: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            state_dir: state_dir.clone(),
+            events: Events::until(engine.stopping()),
+            seen: Arc::default(),
+            meters: meters.clone(),
+            heart: heart.clone(),
+            stopping: engine.stopping(),
+            told: health::Told::default(),
+            reload: asks,
+        };
         let mut daemon = Self {
-            desk: watch::channel(desk(&engine, &store, &journal, &clock, asks)).0,
+            desk: watch::channel(desk).0,
             hooks: watch::channel(force).0,
             announcements: watch::channel(announcements).0,
             clock,
+            heart,
             store,
-            journal,
             engine,
             sockets: [socket, hook_socket],
             hears: false,
@@ -219,11 +272,12 @@ impl Daemon {
         };
         let (store, clock) = (daemon.store.clone(), daemon.clock.clone());
         let force = daemon.hooks.subscribe();
-        daemon.engine.open_hooks(HookDesk { store, clock, force });
-        daemon.engine.open_door(listener, Desks(daemon.desk.subscribe()));
+        daemon.engine.open_hooks(HookDesk { store, clock, force, meters });
         let hook_listener = daemon.bind_hook_socket(daemon.engine.config())?;
         daemon.refit(hooks, hook_listener);
+        daemon.engine.open_door(listener, Desks(daemon.desk.subscribe()));
         tracing::info!(
+            event = "started",
             version = env!("CARGO_PKG_VERSION"),
             origins,
             state_dir = %state_dir.display(),
@@ -272,9 +326,13 @@ impl Daemon {
             self.handed_over.clone_from(&hooks);
         }
         self.hooks.send_replace(listen::force(&self.engine, hooks, &self.clock));
-        let asks = self.desk.borrow().reload.clone();
-        let desk = desk(&self.engine, &self.store, &self.journal, &self.clock, asks);
-        self.desk.send_replace(desk);
+        self.desk.send_modify(|desk| {
+            desk.dispatchers = self.engine.dispatchers();
+            desk.pushed = self.engine.pushed();
+            desk.origins = origin_desks(config, &self.engine.doors());
+            desk.accounts = desks(config);
+            desk.gates = gate_desks(config, self.engine.gates());
+        });
         let announcements = announcements(config, &self.store, &self.clock);
         let pushed = self.engine.pushed();
         self.announcements.send_replace(Announcements { pushed, ..announcements });
@@ -389,31 +447,6 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
         .collect()
 }
 
-/// Returns what the control socket answers from.
-fn desk(
-    engine: &Engine,
-    store: &Store,
-    journal: &Arc<dyn Journal>,
-    clock: &SharedClock,
-    reload: mpsc::Sender<Asked>,
-) -> Desk {
-    let config = engine.config();
-    Desk {
-        store: store.clone(),
-        journal: journal.clone(),
-        facts: engine.facts(),
-        clock: clock.clone(),
-        recorded: engine.recorded(),
-        dispatchers: engine.dispatchers(),
-        pushed: engine.pushed(),
-        origins: origin_desks(config, &engine.doors()),
-        accounts: desks(config),
-        gates: gate_desks(config, engine.gates()),
-        state_dir: config.state_dir.clone(),
-        reload,
-    }
-}
-
 /// Returns what the control socket knows of each origin.
 fn origin_desks(
     config: &Config,
@@ -424,7 +457,10 @@ fn origin_desks(
         let bases = bases.map(|base| Target::new(Kind::Directory, base.url().as_str())).collect();
         let (account, door) = (origin.account.clone(), doors.get(&origin.name)?.clone());
         let is_pushed = origin.repository().is_some();
-        Some((origin.name.clone(), OriginDesk { account, bases, door, is_pushed }))
+        let (mapping, root) =
+            (Arc::new(origin.mapping.clone()), origin.root().map(Path::to_path_buf));
+        let desk = OriginDesk { account, bases, door, is_pushed, mapping, root };
+        Some((origin.name.clone(), desk))
     };
     config.origins.values().filter_map(desk).collect()
 }

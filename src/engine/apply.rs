@@ -5,7 +5,6 @@ use std::sync::{Arc, RwLock};
 
 use tokio::task::spawn_blocking;
 
-use super::account::AccountBoard;
 use super::crew::Part;
 use super::gate::Gates;
 use super::remap::{Remap, Remapped};
@@ -96,7 +95,7 @@ impl Engine {
         let places: BTreeMap<OriginName, Place> =
             stopped.iter().filter_map(|name| self.places.remove_entry(name)).collect();
         self.cdns.retain(|name, _| !accounts.contains(name));
-        self.cdns.extend(cdns);
+        self.boards.send_modify(|boards| boards.retain(|name, _| !accounts.contains(name)));
         self.facts.send_modify(|facts| {
             for name in &stopped {
                 facts.origins.remove(name);
@@ -107,13 +106,8 @@ impl Engine {
             facts.origins.extend(started.iter().map(unknown));
             facts.ready = is_ready(facts);
         });
-        let mut boards = self.boards.borrow().clone();
-        boards.retain(|name, _| !accounts.contains(name));
-        for account in config.accounts.values().filter(|account| anew.contains(&account.name)) {
-            let board = AccountBoard::new(account, self.facts.clone());
-            boards.insert(account.name.clone(), board);
-        }
-        self.boards.send_replace(boards);
+        let come = config.accounts.values().filter(|account| anew.contains(&account.name));
+        self.take_in(come, &cdns);
         self.config = config.clone();
         passing(self.forget_others().await)?;
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{EngineError, Turn, run};
 use crate::clock::SharedClock;
+use crate::domain::facts::Facts;
 use crate::domain::names::{AccountName, OriginName};
 
 /// What is started and stopped as one.
@@ -44,12 +45,19 @@ pub(super) struct Crew {
     tasks: JoinSet<Ended>,
     parts: BTreeMap<Part, Running>,
     stop: CancellationToken,
+    /// Where it is told whose turns fail.
+    told: watch::Sender<Facts>,
 }
 
 impl Crew {
-    pub(super) fn new(clock: SharedClock) -> Self {
+    pub(super) fn new(clock: SharedClock, told: watch::Sender<Facts>) -> Self {
         let (tasks, stop) = (JoinSet::new(), CancellationToken::new());
-        Self { clock, tasks, parts: BTreeMap::new(), stop }
+        Self { clock, tasks, parts: BTreeMap::new(), stop, told }
+    }
+
+    /// Returns what is cancelled once all is to end.
+    pub(super) fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
     }
 
     fn part(&mut self, part: &Part) -> &mut Running {
@@ -80,10 +88,10 @@ impl Crew {
 
     /// Starts a loop that takes turns.
     pub(super) fn loops<T: Turn>(&mut self, part: Part, name: String, work: T, wake: Arc<Notify>) {
-        let (clock, of) = (self.clock.clone(), name.clone());
+        let (clock, told, of) = (self.clock.clone(), self.told.clone(), name.clone());
         self.task(part, name, |stop| async move {
             tokio::select! {
-                result = run(&of, work, &wake, &clock, &stop) => result,
+                result = run(&of, work, &wake, &clock, &stop, &told) => result,
                 () = stop.cancelled(), if T::MAY_BE_CUT => Ok(()),
             }
         });
@@ -108,6 +116,7 @@ impl Crew {
                 return Err(unasked(Some(Ok(ended))));
             }
             self.part(&ended.part).tasks -= 1;
+            self.told.send_if_modified(|facts| facts.failing.remove(&ended.name).is_some());
         }
         self.parts.retain(|part, _| !parts.contains(part));
         Ok(())

@@ -9,6 +9,7 @@ use crate::clock::SharedClock;
 use crate::domain::names::AccountName;
 use crate::journal::Journal;
 use crate::store::Store;
+use crate::telemetry::meters::{Meter, Meters};
 
 use super::EngineError;
 use super::account::AccountBoard;
@@ -23,6 +24,7 @@ pub struct Forward {
     journal: Arc<dyn Journal>,
     clock: SharedClock,
     boards: watch::Receiver<BTreeMap<AccountName, AccountBoard>>,
+    meters: Meters,
 }
 
 impl Forward {
@@ -34,7 +36,13 @@ impl Forward {
         clock: SharedClock,
         boards: watch::Receiver<BTreeMap<AccountName, AccountBoard>>,
     ) -> Self {
-        Self { store, journal, clock, boards }
+        Self { store, journal, clock, boards, meters: Meters::default() }
+    }
+
+    /// Has intents counted.
+    #[must_use]
+    pub fn metered(self, meters: Meters) -> Self {
+        Self { meters, ..self }
     }
 
     /// Carries the oldest rows. A crash between accepting and acknowledging repeats the acceptance,
@@ -47,6 +55,8 @@ impl Forward {
         }
         let accepted =
             self.journal.accept(self.store.node(), &rows, self.clock.server_now()).await?;
+        self.meters.add(Meter::Created, &[], accepted.created);
+        self.meters.add(Meter::Absorbed, &[], accepted.absorbed);
         self.store.acknowledge(accepted.through).await?;
         tracing::debug!(
             intents.created = accepted.created,

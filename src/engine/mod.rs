@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
@@ -23,6 +24,8 @@ use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
+use crate::telemetry::heart::{self, Heart};
+use crate::telemetry::meters::Meters;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
 use crate::web::{self, Desks};
@@ -38,6 +41,7 @@ pub mod forward;
 pub mod gate;
 pub mod intake;
 pub mod keys;
+pub mod metered;
 pub mod poll;
 pub mod pushes;
 mod remap;
@@ -55,6 +59,7 @@ use forward::Forward;
 use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
+use metered::Metered;
 use poll::Poll;
 use pushes::Pushes;
 use pushes::told::ToldPushes;
@@ -108,6 +113,10 @@ pub struct Parts {
     pub journal: Arc<dyn Journal>,
     /// The CDN, by account.
     pub cdns: BTreeMap<AccountName, Arc<dyn Cdn>>,
+    /// Where it is counted what happens.
+    pub meters: Meters,
+    /// Where it is told that the loops go on.
+    pub heart: Heart,
 }
 
 /// What others need to know of an origin that runs.
@@ -132,6 +141,7 @@ pub struct Engine {
     store: Store,
     journal: Arc<dyn Journal>,
     cdns: BTreeMap<AccountName, Arc<dyn Cdn>>,
+    meters: Meters,
     facts: watch::Sender<Facts>,
     recorded: Arc<Notify>,
     boards: watch::Sender<BTreeMap<AccountName, AccountBoard>>,
@@ -141,19 +151,22 @@ pub struct Engine {
 impl Engine {
     /// Starts every loop.
     pub async fn start(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { config, clock, store, journal, cdns } = parts;
+        let Parts { config, clock, store, journal, cdns, meters, heart } = parts;
+        let facts = watch::channel(Facts::default()).0;
         let mut engine = Self {
-            crew: Crew::new(clock.clone()),
+            crew: Crew::new(clock.clone(), facts.clone()),
             config,
             clock: clock.clone(),
             store: store.clone(),
             journal: journal.clone(),
-            cdns,
-            facts: watch::channel(Facts::default()).0,
+            cdns: BTreeMap::new(),
+            meters: meters.clone(),
+            facts,
             recorded: Arc::default(),
             boards: watch::channel(BTreeMap::new()).0,
             places: BTreeMap::new(),
         };
+        engine.start_heart(heart);
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
@@ -161,11 +174,7 @@ impl Engine {
         let config = engine.config.clone();
         let mut gates = engine.make_gates(config.origins.values())?;
         engine.forget_others().await?;
-        let boards = config.accounts.values().map(|account| {
-            (account.name.clone(), AccountBoard::new(account, engine.facts.clone()))
-        });
-        let boards = boards.collect();
-        engine.boards.send_replace(boards);
+        engine.take_in(config.accounts.values(), &cdns);
         engine.facts.send_modify(|facts| {
             let unknown = |name: &OriginName| (name.clone(), OriginFacts::default());
             facts.origins.extend(config.origins.keys().map(unknown));
@@ -177,9 +186,44 @@ impl Engine {
             engine.start_account(account);
             engine.start_dispatch(account);
         }
-        let forward = Forward::new(store, journal, clock, engine.boards.subscribe());
+        let boards = engine.boards.subscribe();
+        let forward = Forward::new(store, journal, clock, boards).metered(meters);
         engine.crew.loops(Part::House, "forward".to_owned(), forward, engine.recorded.clone());
         Ok(engine)
+    }
+
+    /// Gives accounts their boards and their way to the CDN.
+    fn take_in<'a>(
+        &mut self,
+        accounts: impl Iterator<Item = &'a Account>,
+        cdns: &BTreeMap<AccountName, Arc<dyn Cdn>>,
+    ) {
+        let mut boards = self.boards.borrow().clone();
+        for account in accounts {
+            let Some(cdn) = cdns.get(&account.name).cloned() else { continue };
+            let (clock, meters) = (self.clock.clone(), self.meters.clone());
+            let cdn = Metered::new(cdn, account.clone(), clock, meters.clone());
+            self.cdns.insert(account.name.clone(), cdn);
+            let board = AccountBoard::new(account, self.facts.clone()).metered(meters);
+            boards.insert(account.name.clone(), board);
+        }
+        self.boards.send_replace(boards);
+    }
+
+    /// Lets the loops beat, and the database's writer with them.
+    fn start_heart(&mut self, heart: Heart) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        self.crew.task(Part::House, "heart".to_owned(), |stop| async move {
+            while !stop.is_cancelled() {
+                heart.beat(heart::Part::Loops, clock.boot());
+                store.knock();
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(heart::EVERY) => {}
+                }
+            }
+            Ok(())
+        });
     }
 
     /// Makes the gates of origins that have one; they do nothing yet.
@@ -211,6 +255,7 @@ impl Engine {
         if let Some(settings) = pushes::Settings::of(origin) {
             let stop = self.crew.stop_of(&part);
             let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop);
+            let of = of.metered(self.meters.clone());
             let of = match before.filter(|before| before.is_pushed) {
                 Some(before) => of.behind(before.door.clone(), before.index.clone()),
                 None => of,
@@ -229,6 +274,7 @@ impl Engine {
         let backend = auto::choose(origin.watch);
         let intake =
             Intake::new(settings, mapping.clone(), store.clone(), clock.clone(), backend, recorded);
+        let intake = intake.metered(self.meters.clone());
         let intake = match before.filter(|before| !before.is_pushed) {
             Some(before) => intake.behind(before.door.clone(), before.index.clone()),
             None => intake,
@@ -342,6 +388,12 @@ impl Engine {
         self.crew.task(Part::House, "hook socket".to_owned(), |stop| async move {
             web::announce::serve(listener, announcements, stop).await.map_err(EngineError::Door)
         });
+    }
+
+    /// Returns what is cancelled once the daemon stops.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.crew.stopping()
     }
 
     /// Returns what the engine knows, as it changes.

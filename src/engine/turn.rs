@@ -22,7 +22,7 @@ use super::{EngineError, publish};
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
 use crate::config::Account;
-use crate::domain::facts::Facts;
+use crate::domain::facts::{Facts, FailingFacts};
 use crate::domain::guard::Guard;
 use crate::domain::names::OriginName;
 use crate::domain::prefetch::PrefetchByHost;
@@ -157,21 +157,29 @@ pub(super) async fn run(
     wake: &Notify,
     clock: &SharedClock,
     stop: &CancellationToken,
+    told: &watch::Sender<Facts>,
 ) -> Result<(), EngineError> {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
         let mut woken = std::pin::pin!(wake.notified());
         woken.as_mut().enable();
-        let rest = match work.turn().await {
-            Ok(Step::Worked) => {
-                failures = 0;
-                continue;
-            }
+        let turn = work.turn().await;
+        if failures > 0 && turn.is_ok() {
+            failures = 0;
+            told.send_modify(|facts| drop(facts.failing.remove(name)));
+        }
+        let rest = match turn {
+            Ok(Step::Worked) => continue,
             Ok(Step::Idle { until }) => until
                 .map_or(LONGEST_SLEEP, |until| until.since(clock.server_now()))
                 .min(LONGEST_SLEEP),
             Err(error) if error.may_pass() => {
                 failures = failures.saturating_add(1);
+                let (since, why) = (clock.server_now(), error.to_string());
+                told.send_modify(|facts| {
+                    let failing = facts.failing.entry(name.to_owned());
+                    failing.or_insert(FailingFacts { since, why: String::new() }).why = why;
+                });
                 tracing::error!(task = name, failures, "{error}");
                 Duration::from_secs(u64::from(failures.min(30)))
             }

@@ -4,6 +4,7 @@
 //! **Invariant:** one verb is one transaction, and a verb that finds the world otherwise than its
 //! caller thought changes nothing and says so.
 
+pub mod browse;
 pub mod check;
 mod fate;
 mod order;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::database::DatabaseError;
+use crate::domain::alarm::Troubles;
 use crate::domain::ask::Target;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
@@ -67,10 +69,13 @@ pub enum JournalError {
     Inconsistent(String),
 }
 
+/// Why a batch that was being sent when its process ended is in doubt.
+const ORPHANED: &str = "the process that sent it ended before the answer was written down";
+
 /// The memory of one or more accounts. Every verb is one transaction; every time is handed in, as
 /// the CDN's clock has it.
 #[async_trait]
-pub trait Journal: Send + Sync + 'static {
+pub trait Journal: browse::Browse {
     /// Takes the lead for an account: raises its fencing number. Batches that were being submitted
     /// when the last lead died become unknown, and what waited for quota is planned anew: the
     /// configuration may allow more by now.
@@ -307,6 +312,16 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns when the oldest intent that has not ended was created.
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError>;
+
+    /// Returns what is wrong, of all accounts.
+    async fn troubles(&self, now: Timestamp) -> Result<Troubles, JournalError>;
+
+    /// Returns of the intents that a batch carries, when the oldest cause that is kept came and, if it is
+    /// done, when it ended.
+    async fn carried(
+        &self,
+        key: &BatchKey,
+    ) -> Result<Vec<(Timestamp, Option<Timestamp>)>, JournalError>;
 
     /// Returns waiting and failed intents, newest first, at most `limit`; what [`held`](Self::held)
     /// shows is not among them.

@@ -6,6 +6,9 @@ INSERT INTO node (one, id) VALUES (1, ?1) ON CONFLICT DO NOTHING";
 pub(super) const NODE: &str = "-- store.node
 SELECT id FROM node";
 
+pub(super) const TRY_TO_WRITE: &str = "-- store.try_to_write
+UPDATE node SET id = id";
+
 pub(super) const ORIGIN: &str = "-- store.origin
 SELECT root, device, baseline_at, baseline_done, files FROM origin WHERE name = ?1";
 
@@ -15,6 +18,10 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 pub(super) const CHUNKS: &str = "-- store.chunks
 SELECT directory, first, data FROM chunk WHERE origin = ?1 ORDER BY directory, first";
+
+pub(super) const CHUNK: &str = "-- store.chunk
+SELECT directory, first, data FROM chunk WHERE origin = ?1 AND directory = ?2 AND first <= ?3
+ORDER BY first DESC LIMIT 1";
 
 pub(super) const FORGET: &str = "-- store.forget
 DELETE FROM chunk WHERE origin = ?1";

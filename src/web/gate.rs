@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::connect_info::ConnectInfo;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{GatedDeploy, StoreError};
 
 use super::Desk;
-use super::decide::Peer;
+use super::who::Changer;
 use super::wishes::Refused;
 
 /// Why a gate is closed for a deploy whose changes are still being collected.
@@ -48,9 +47,9 @@ pub struct Request {
 
 /// What went.
 #[derive(Debug, Serialize)]
-struct Opened {
-    deploys: Vec<DeployId>,
-    wishes: u64,
+pub(super) struct Opened {
+    pub(super) deploys: Vec<DeployId>,
+    pub(super) wishes: u64,
 }
 
 fn unwritten(error: &StoreError) -> Response {
@@ -74,16 +73,13 @@ pub async fn tell(State(desk): State<Desk>) -> Response {
 /// written down.
 pub async fn answer(
     State(desk): State<Desk>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Changer(who): Changer,
     Json(request): Json<Request>,
 ) -> Response {
-    let who = peer.name();
     match open(&desk, &request.what, &who).await {
         Ok(opened) if opened.deploys.is_empty() => {
             let what = &request.what;
-            let problem = format!(
-                "nothing complete of `{what}` waits at a gate; `refreshd gate` shows what does"
-            );
+            let problem = nothing_waits(what);
             (StatusCode::NOT_FOUND, Json(Refused { problems: vec![problem] })).into_response()
         }
         Ok(opened) => Json(opened).into_response(),
@@ -91,8 +87,13 @@ pub async fn answer(
     }
 }
 
+/// Says that nothing of that name can be let go.
+pub(super) fn nothing_waits(what: &str) -> String {
+    format!("nothing complete of `{what}` waits at a gate; `refreshd gate` shows what does")
+}
+
 /// Lets go what is complete of an origin, or a deploy.
-async fn open(desk: &Desk, what: &str, who: &str) -> Result<Opened, StoreError> {
+pub(super) async fn open(desk: &Desk, what: &str, who: &str) -> Result<Opened, StoreError> {
     let mut opened = Opened { deploys: Vec::new(), wishes: 0 };
     for (origin, gated) in waiting(desk).await? {
         let now = desk.clock.server_now();

@@ -7,46 +7,57 @@
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
 use axum::extract::connect_info::Connected;
+use axum::middleware;
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use api::events::Events;
 pub use concern::Served;
 
 use crate::clock::SharedClock;
+use crate::domain::alarm::Seen;
 use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
 use crate::domain::limits::Limits;
+use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
 use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
+use crate::telemetry::heart::Heart;
+use crate::telemetry::meters::Meters;
 
+pub mod alarms;
 pub mod announce;
+pub mod api;
 pub mod baseline;
 mod concern;
 pub mod decide;
 pub mod deliveries;
 pub mod deploy;
 pub mod gate;
+pub mod health;
 pub mod history;
 pub mod hooks;
+pub mod metrics;
 pub mod pause;
 pub mod reload;
 pub mod report;
 pub mod status;
 pub mod treasury;
 pub mod wait;
+pub mod who;
 pub mod wishes;
 
 /// What the daemon knows of an account when it answers for it.
@@ -73,6 +84,10 @@ pub struct OriginDesk {
     pub door: HintSender,
     /// Whether each push is a deploy of it, because a repository holds its files.
     pub is_pushed: bool,
+    /// Which URLs its paths have.
+    pub mapping: Arc<Mapping>,
+    /// The directory that it is, where it is one.
+    pub root: Option<PathBuf>,
 }
 
 /// What the daemon knows of a gate when it answers for it.
@@ -109,8 +124,29 @@ pub struct Desk {
     pub gates: BTreeMap<OriginName, GateDesk>,
     /// Whose daemon this is.
     pub state_dir: PathBuf,
+    /// What listeners to events share.
+    pub events: Events,
+    /// Since when alarms stand.
+    pub seen: Arc<Mutex<Seen>>,
+    /// What is counted.
+    pub meters: Meters,
+    /// Whether the daemon goes on.
+    pub heart: Heart,
+    /// Cancelled once the daemon stops.
+    pub stopping: CancellationToken,
+    /// What was last told of the daemon's health, for a moment.
+    pub told: health::Told,
     /// Where another configuration is asked for.
     pub reload: mpsc::Sender<reload::Asked>,
+}
+
+impl Desk {
+    /// Has every dispatcher look at what is due.
+    fn wake_dispatchers(&self) {
+        for dispatcher in &self.dispatchers {
+            dispatcher.notify_one();
+        }
+    }
 }
 
 /// The desk as the configuration in force makes it: each request is answered by one.
@@ -123,7 +159,7 @@ impl FromRef<Desks> for Desk {
     }
 }
 
-/// Returns the routes of the control socket.
+/// Returns the routes of the control socket. Whoever serves them says who asks ([`who::Who`]).
 pub fn router(desks: Desks) -> Router {
     Router::new()
         .route("/status", get(status::answer))
@@ -141,7 +177,9 @@ pub fn router(desks: Desks) -> Router {
         .route("/deliveries", post(deliveries::answer))
         .route("/replay", post(deliveries::replay))
         .route("/reload", post(reload::answer))
-        .with_state(desks)
+        .nest("/api/v1", api::router())
+        .with_state(desks.clone())
+        .merge(metrics::routes(desks))
 }
 
 /// How long answers that were begun may take once the daemon stops: nobody's half a request may hold
@@ -154,7 +192,8 @@ pub async fn serve(
     desks: Desks,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    serve_router(listener, router(desks), stop).await
+    let router = router(desks).layer(middleware::from_fn(who::by_peer));
+    serve_router(listener, router, stop).await
 }
 
 /// Serves routes on a unix socket until told to stop.
@@ -165,9 +204,9 @@ async fn serve_router<L>(
 ) -> std::io::Result<()>
 where
     L: Listener<Addr: std::fmt::Debug>,
-    decide::Peer: for<'a> Connected<IncomingStream<'a, L>>,
+    who::Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
-    let service = router.into_make_service_with_connect_info::<decide::Peer>();
+    let service = router.into_make_service_with_connect_info::<who::Peer>();
     let served =
         axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {

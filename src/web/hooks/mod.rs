@@ -35,6 +35,7 @@ use crate::clock::SharedClock;
 use crate::domain::hook::{Network, Provider};
 use crate::domain::names::{HookName, OriginName};
 use crate::store::{Store, StoreError};
+use crate::telemetry::meters::Meters;
 
 /// Deliveries that wait for the clerk before their requests wait too.
 const QUEUE: usize = 256;
@@ -83,6 +84,8 @@ pub struct HookDesk {
     pub clock: SharedClock,
     /// What is in force.
     pub force: watch::Receiver<Force>,
+    /// Where requests are counted.
+    pub meters: Meters,
 }
 
 /// Where and how deliveries are taken, as the configuration in force has it.
@@ -138,6 +141,7 @@ struct Door {
     room: Arc<Semaphore>,
     letters: mpsc::Sender<Letter>,
     quiet: Arc<Quiet>,
+    meters: Meters,
     stop: CancellationToken,
 }
 
@@ -151,7 +155,7 @@ impl Door {
 /// Takes deliveries until told to stop, then answers what was begun. Ends with an error when nothing can
 /// be written down any more.
 pub async fn serve(desk: HookDesk, stop: CancellationToken) -> Result<(), StoreError> {
-    let HookDesk { store, clock, force } = desk;
+    let HookDesk { store, clock, force, meters } = desk;
     let (letters, letters_in) = mpsc::channel(QUEUE);
     let quiet = Arc::new(Quiet::new(clock.clone()));
     let door = Arc::new(Door {
@@ -160,6 +164,7 @@ pub async fn serve(desk: HookDesk, stop: CancellationToken) -> Result<(), StoreE
         room: Arc::new(Semaphore::new(body::ROOM)),
         letters,
         quiet: quiet.clone(),
+        meters,
         stop,
         clock,
     });
