@@ -147,7 +147,12 @@ impl Daemon {
             Ok(reloaded) => {
                 let changed = reloaded.changed.join(", ");
                 let changed = if changed.is_empty() { "nothing" } else { changed.as_str() };
-                tracing::info!(event = "reload-applied", who, changed, "the configuration was read again and is in force");
+                tracing::info!(
+                    event = "reload-applied",
+                    who,
+                    changed,
+                    "the configuration was read again and is in force"
+                );
                 ReloadFacts { at, refused: String::new(), changed: reloaded.changed.clone() }
             }
             Err(refused) => {

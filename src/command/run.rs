@@ -356,6 +356,9 @@ impl Daemon {
         // Who waits for a reload is told that none comes.
         self.asked.close();
         while self.asked.try_recv().is_ok() {}
+        // Nobody else is let in.
+        self.handed_over = None;
+        self.hooks.send_modify(|force| force.listener = None);
         self.engine.shut_down().await;
         for socket in &self.sockets {
             let _ = std::fs::remove_file(socket);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::Desk;
-use super::decide::Peer;
+use super::who::{Changer, Peer};
 use super::wishes::Refused;
 use crate::domain::deploy::DeployId;
 use crate::domain::names::OriginName;
@@ -91,6 +91,7 @@ pub struct Problem {
 pub async fn answer(
     State(desk): State<Desk>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Changer(who): Changer,
     Json(request): Json<Request>,
 ) -> Response {
     let refuse = |code: StatusCode, problem: &str| {
@@ -102,7 +103,7 @@ pub async fn answer(
         return refuse(StatusCode::FORBIDDEN, problem);
     }
     let (answer, end) = oneshot::channel();
-    let asked = Asked { who: peer.name(), path: request.path, dry_run: request.dry_run, answer };
+    let asked = Asked { who, path: request.path, dry_run: request.dry_run, answer };
     let stopping = || refuse(StatusCode::SERVICE_UNAVAILABLE, "the daemon ends");
     if desk.reload.send(asked).await.is_err() {
         return stopping();

@@ -62,7 +62,7 @@ pub(super) async fn answer(
         Ok(_) => "taken",
         Err(refusal) => refusal.word,
     };
-    let name = hook.map_or("", |guarded| guarded.hook.name.as_str());
+    let name = hook.as_ref().map_or("", |guarded| guarded.hook.name.as_str());
     door.meters.count(Meter::HookRequests, &[name, result]);
     door.meters.took(Meter::HookTime, &[], door.clock.boot().saturating_sub(began));
     match taken {
