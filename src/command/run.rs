@@ -29,10 +29,9 @@ use crate::telemetry::heart::Heart;
 use crate::telemetry::meters::Meters;
 use crate::telemetry::{Form, Level};
 use crate::web::announce::Announcements;
-use crate::web::health;
 use crate::web::hooks::{Force, HookDesk};
 use crate::web::reload::Asked;
-use crate::web::{AccountDesk, Desk, Desks, Events, GateDesk, OriginDesk, Served};
+use crate::web::{AccountDesk, Desk, Desks, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -236,24 +235,14 @@ impl Daemon {
         let (asks, asked) = mpsc::channel(1);
         let force = listen::force(&engine, hooks.clone(), &clock);
         let desk = Desk {
-            store: store.clone(),
-            journal,
             facts: engine.facts(),
-            clock: clock.clone(),
             recorded: engine.recorded(),
-            dispatchers: Vec::new(),
-            pushed: BTreeMap::new(),
-            origins: BTreeMap::new(),
-            accounts: BTreeMap::new(),
-            gates: BTreeMap::new(),
             state_dir: state_dir.clone(),
-            events: Events::until(engine.stopping()),
-            seen: Arc::default(),
             meters: meters.clone(),
             heart: heart.clone(),
             stopping: engine.stopping(),
-            told: health::Told::default(),
             reload: asks,
+            ..Desk::bare(store.clone(), journal, clock.clone())
         };
         let mut daemon = Self {
             desk: watch::channel(desk).0,

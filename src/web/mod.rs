@@ -141,6 +141,31 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// Makes a desk with no engine behind it, and no origins and accounts yet.
+    #[must_use]
+    pub fn bare(store: Store, journal: Arc<dyn Journal>, clock: SharedClock) -> Self {
+        Self {
+            store,
+            journal,
+            facts: watch::channel(Facts::default()).1,
+            clock,
+            recorded: Arc::default(),
+            dispatchers: Vec::new(),
+            pushed: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            state_dir: PathBuf::new(),
+            events: Events::default(),
+            seen: Arc::default(),
+            meters: Meters::default(),
+            heart: Heart::default(),
+            stopping: CancellationToken::new(),
+            told: health::Told::default(),
+            reload: mpsc::channel(1).0,
+        }
+    }
+
     /// Has every dispatcher look at what is due.
     fn wake_dispatchers(&self) {
         for dispatcher in &self.dispatchers {
@@ -153,6 +178,13 @@ impl Desk {
 #[derive(Clone)]
 pub struct Desks(pub watch::Receiver<Desk>);
 
+impl From<Desk> for Desks {
+    /// Makes a desk of all that stays as it is.
+    fn from(desk: Desk) -> Self {
+        Self(watch::channel(desk).1)
+    }
+}
+
 impl FromRef<Desks> for Desk {
     fn from_ref(desks: &Desks) -> Self {
         desks.0.borrow().clone()
@@ -160,7 +192,8 @@ impl FromRef<Desks> for Desk {
 }
 
 /// Returns the routes of the control socket. Whoever serves them says who asks ([`who::Who`]).
-pub fn router(desks: Desks) -> Router {
+pub fn router(desks: impl Into<Desks>) -> Router {
+    let desks = desks.into();
     Router::new()
         .route("/status", get(status::answer))
         .route("/wishes", post(wishes::answer))
