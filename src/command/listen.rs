@@ -2,21 +2,35 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
 
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{Exit, Failed};
+use crate::clock::SharedClock;
 use crate::config::{Config, Hooks, Listen};
+use crate::engine::Engine;
 use crate::web::Served;
-use crate::web::hooks::{Hook, Settings};
+use crate::web::hooks::{Force, Hook, Settings, Terms};
 
 /// Connections that the kernel keeps until they are let in, as far as `net.core.somaxconn` allows: where
 /// they are too few, whoever comes in a crowd waits for a second before it knocks again.
 const BACKLOG: u32 = 4096;
 
+/// Returns where and how deliveries are taken by the configuration in force.
+pub(super) fn force(
+    engine: &Engine,
+    listener: Option<Arc<TcpListener>>,
+    clock: &SharedClock,
+) -> Force {
+    let config = engine.config();
+    let terms = Terms::new(hooks(config), settings(&config.hooks), engine.pushed(), clock);
+    Force { listener, terms: Arc::new(terms) }
+}
+
 /// Returns the hooks as the door knows them.
-pub(super) fn hooks(config: &Config) -> Vec<Hook> {
+fn hooks(config: &Config) -> Vec<Hook> {
     let hook = |hook: &crate::config::Hook| {
         let origins = hook.origins.iter().filter_map(|name| config.origins.get(name));
         let served = |origin: &crate::config::Origin| Served {
@@ -35,7 +49,7 @@ pub(super) fn hooks(config: &Config) -> Vec<Hook> {
 }
 
 /// Returns what clients may cost.
-pub(super) fn settings(hooks: &Hooks) -> Settings {
+fn settings(hooks: &Hooks) -> Settings {
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Settings {
         body_bytes: number(hooks.body_bytes),

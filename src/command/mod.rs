@@ -37,6 +37,8 @@ mod plan;
 mod printer;
 mod quota;
 mod reasons;
+mod reload;
+mod renew;
 mod run;
 mod sandbox;
 mod simulate;
@@ -169,6 +171,8 @@ enum Command {
     Index(index::Args),
     /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
     Baseline(baseline::Args),
+    /// Have the running daemon read its configuration again: what is the same runs on undisturbed.
+    Reload(reload::Args),
     /// Look for what is wrong: what it costs, and the command that repairs it.
     Doctor(doctor::Args),
     /// Show what the CDN itself knows of the tasks of the last three days, whoever asked for them.
@@ -244,6 +248,7 @@ pub fn main() -> ExitCode {
             Command::Hooks(args) => hooks::run(args, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
+            Command::Reload(args) => reload::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,
             Command::Tasks(args) => tasks::run(args, clock, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,

@@ -40,11 +40,30 @@ pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Faile
     Ok(if status["ready"] == true { Exit::Ok } else { Exit::No })
 }
 
+/// Writes how deliveries of hooks stand, where any is open or failed.
+fn deliveries(text: &mut String, status: &Value, config: &Config) {
+    let (open, failed) = (&status["deliveries"]["open"], &status["deliveries"]["failed"]);
+    if [open, failed].iter().any(|number| number.as_u64().is_some_and(|number| number > 0)) {
+        let (open, failed) = (number(open), number(failed));
+        let option = config_option(&config.path);
+        let _ = writeln!(
+            text,
+            "deliveries of hooks: {open} open, {failed} failed; which: refreshd hooks list --open{option}"
+        );
+    }
+}
+
 /// Writes the status for a person: what is wrong comes last, where the eye rests.
 fn render(status: &Value, config: &Config) -> String {
     let mut text = String::new();
     let ready = if status["ready"] == true { "ready" } else { "not ready yet" };
     let _ = writeln!(text, "refreshd {}: {ready}", word(&status["version"]));
+    if let Some(why) = status["reload"]["refused"].as_str().filter(|why| !why.is_empty()) {
+        let _ = writeln!(
+            text,
+            "the configuration before is in force, for the last reload was refused: {why}"
+        );
+    }
     for (name, origin) in entries(&status["origins"]) {
         let _ = writeln!(
             text,
@@ -69,15 +88,7 @@ fn render(status: &Value, config: &Config) -> String {
             let _ = writeln!(text, "  note: {note}");
         }
     }
-    let (open, failed) = (&status["deliveries"]["open"], &status["deliveries"]["failed"]);
-    if [open, failed].iter().any(|number| number.as_u64().is_some_and(|number| number > 0)) {
-        let (open, failed) = (number(open), number(failed));
-        let option = config_option(&config.path);
-        let _ = writeln!(
-            text,
-            "deliveries of hooks: {open} open, {failed} failed; which: refreshd hooks list --open{option}"
-        );
-    }
+    deliveries(&mut text, status, config);
     let intents = &status["intents"];
     let _ = writeln!(
         text,

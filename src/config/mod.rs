@@ -28,6 +28,7 @@ use crate::domain::stage::Stages;
 use crate::domain::verdict::Verdicts;
 use crate::domain::watch::{Links, Means};
 
+mod change;
 mod credentials;
 mod duration;
 mod gate;
@@ -42,6 +43,7 @@ mod section;
 mod timed;
 mod value;
 
+pub use change::{Difference, Parts};
 pub use duration::parse as read_duration;
 pub use problem::{ProblemRow, Problems};
 

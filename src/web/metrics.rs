@@ -22,7 +22,7 @@ use prometheus_client::registry::Registry;
 use crate::domain::time::Timestamp;
 use crate::telemetry::meters::{Labels, Meter, Meters, Sort};
 
-use super::{Desk, health};
+use super::{Desk, Desks, health};
 
 mod process;
 mod read;
@@ -33,13 +33,13 @@ const KEPT: Duration = Duration::from_secs(1);
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// Returns the routes for who looks after the daemon: metrics and health.
-pub fn routes(desk: Desk) -> Router {
+pub fn routes(desks: Desks) -> Router {
     Router::new()
         .route("/metrics", get(answer))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::answer))
-        .with_state(desk)
+        .with_state(desks)
 }
 
 /// Answers `GET /metrics`: in `OpenMetrics` for who takes that, else in Prometheus' older text; 503 when

@@ -36,6 +36,7 @@ mod plan;
 mod process;
 mod pushes;
 mod ready;
+mod reload;
 mod repositories;
 mod sdk;
 mod secrets;
