@@ -133,7 +133,8 @@ fn written(meters: &Meters, reading: Reading) -> Result<String, std::fmt::Error>
     }
     let mut text = String::new();
     encode(&mut text, &registry)?;
-    Ok(text)
+    // The encoder writes braces around no labels; no value of ours has any.
+    Ok(text.replace("{} ", " "))
 }
 
 /// Turns `OpenMetrics` into the older form: there a counter's name ends in `_total` where it is described,

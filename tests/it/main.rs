@@ -29,6 +29,7 @@ mod judge;
 mod keys;
 mod limits;
 mod mapping;
+mod metrics;
 mod mounts;
 mod odd;
 mod overflow;
