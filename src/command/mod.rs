@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::journal::Decision;
@@ -22,10 +22,12 @@ mod deploy;
 mod doctor;
 mod explain;
 mod gate;
+mod help;
 mod history;
 mod hook;
 mod hooks;
 mod index;
+mod init;
 mod listen;
 mod pause;
 mod plan;
@@ -36,6 +38,7 @@ mod sandbox;
 mod simulate;
 mod status;
 mod tasks;
+mod terminal;
 mod treasury;
 mod wait;
 mod wish;
@@ -84,28 +87,18 @@ impl Failed {
 
 /// Keeps Alibaba Cloud CDN fresh: watches an origin's files and refreshes exactly what changed.
 #[derive(Debug, Parser)]
-#[command(name = "refreshd", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "refreshd", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-   0  all is as asked
-   1  what was asked about isn't so (not ready yet, a step failed, a target was refused)
-  64  the command line is wrong
-  69  no daemon answers
-  70  the daemon stopped by itself
-  74  a file, socket or database could not be read or written
-  75  another daemon uses the state directory
-  77  the credentials could not be read
-  78  the configuration is wrong";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT.
     Run(run::Args),
+    /// Write a configuration: asks what it needs, and tries key and mapping before.
+    Init(init::Args),
     /// Check a configuration file: all problems at once, with their places and remedies.
     Check(check::Args),
     /// Show what would be asked of the CDN if these paths changed, and why. Asks nothing of it.
@@ -153,6 +146,10 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Show the whole way from a saved file to a fresh edge, on this machine, in seconds.
     Demo(demo::Args),
+    /// Write what completes command lines in a shell.
+    Completions(help::CompletionsArgs),
+    /// Write a manual page, or all of them into a directory.
+    Man(help::ManArgs),
 }
 
 /// The configuration of a daemon that nobody told otherwise.
@@ -170,7 +167,9 @@ pub struct ConfigArg {
 #[must_use]
 pub fn main() -> ExitCode {
     let mut printer = Printer::standard();
-    let cli = match Cli::try_parse() {
+    let parsed =
+        help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -189,6 +188,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args, clock, &mut printer).await,
+            Command::Init(args) => init::run(args, clock, &mut printer).await,
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,
             Command::Simulate(args) => simulate::run(&args, &mut printer),
@@ -212,6 +212,8 @@ pub fn main() -> ExitCode {
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,
             Command::Demo(args) => demo::run(args, clock, &mut printer).await,
+            Command::Completions(args) => Ok(help::completions(&args, &mut printer)),
+            Command::Man(args) => help::man(&args, &mut printer),
         }
     });
     // Work on blocking threads is durable or repeatable: don't wait for it.
@@ -227,10 +229,8 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        super::help::command().debug_assert();
     }
 }
