@@ -55,6 +55,10 @@ pub(super) async fn run(
 ) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
     let (form, level) = crate::telemetry::start(&config.log, clock.clone()).map_err(io)?;
+    for risk in check::risks(&config).iter().flat_map(crate::config::Problems::rows) {
+        let at = format!("{}:{}", risk.file, risk.line.unwrap_or_default());
+        tracing::warn!("risky setting at {at}: {}; {}", risk.message, risk.help);
+    }
     leave_no_core();
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
@@ -381,6 +385,15 @@ pub(super) async fn cdns(
 
 /// Makes the client of an account, without an access key yet.
 pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, Failed> {
+    client_around(account, Surroundings::of_process(), clock)
+}
+
+/// Makes the client of an account that finds its key in these surroundings.
+pub(super) fn client_around(
+    account: &Account,
+    around: Surroundings,
+    clock: &SharedClock,
+) -> Result<Client, Failed> {
     let client = ClientConfig {
         trusted: account.endpoint_is_trusted.clone(),
         proxy: account.proxy.clone(),
@@ -388,11 +401,8 @@ pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, F
         limits: account.limits,
         ..ClientConfig::new(account.endpoint.clone())
     };
-    let (source, around) = (
-        account.credentials.clone(),
-        Surroundings { proxy: account.proxy.clone(), ..Surroundings::of_process() },
-    );
-    let keyring = Keyring::new(source, around, clock.clone());
+    let around = Surroundings { proxy: account.proxy.clone(), ..around };
+    let keyring = Keyring::new(account.credentials.clone(), around, clock.clone());
     Client::new(&client, keyring, clock.clone()).map_err(|error| {
         let exit = match error {
             ClientError::Endpoint { .. } => Exit::Config,
