@@ -1,4 +1,4 @@
-//! Where deliveries of hooks are taken, and whose.
+//! Where deliveries of hooks are taken, and whose; where the page is served, and to whom.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -7,9 +7,10 @@ use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{Exit, Failed};
-use crate::config::{Config, Hooks, Listen};
+use crate::config::{Config, Hooks, Listen, Readers, Web};
 use crate::web::Served;
 use crate::web::hooks::{Hook, Settings};
+use crate::web::page;
 
 /// Connections that the kernel keeps until they are let in, as far as `net.core.somaxconn` allows: where
 /// they are too few, whoever comes in a crowd waits for a second before it knocks again.
@@ -48,8 +49,65 @@ pub(super) fn settings(hooks: &Hooks) -> Settings {
     }
 }
 
+/// Returns who may read and change what on the page.
+pub(super) fn page(web: &Web) -> page::Settings {
+    page::Settings {
+        token_files: web.token_files.clone(),
+        is_private: web.read == Readers::Token,
+        hosts: web.hosts.clone(),
+    }
+}
+
+/// The sockets that systemd hands over, each under its name.
+pub(super) struct Sockets {
+    sockets: ListenFd,
+    names: Vec<String>,
+}
+
+impl Sockets {
+    /// Takes them from the environment: once, for they leave it.
+    pub(super) fn of_process() -> Self {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Self {
+            sockets: ListenFd::from_env(),
+            names: names.split(':').map(str::to_owned).collect(),
+        }
+    }
+
+    /// Takes the one socket of a name.
+    fn take(&mut self, name: &str, unit: &str) -> Result<TcpListener, Failed> {
+        let problem = |why: &str| {
+            let section = if name == "web" { "[web]" } else { "[hooks]" };
+            let message = format!(
+                "`listen = \"systemd\"` in `{section}`: {why}\nenable {unit}, and start refreshd as a \
+                 service; or set `listen` to an address"
+            );
+            Failed::new(Exit::Io, message)
+        };
+        let named = (0..self.sockets.len()).filter(|at| self.names.get(*at).is_some_and(|it| it == name));
+        let named: Vec<usize> = named.collect();
+        let [at] = named.as_slice() else {
+            let why = match named.len() {
+                0 => format!("systemd handed over no socket named `{name}`"),
+                sockets => format!("systemd handed over {sockets} sockets named `{name}`, not one"),
+            };
+            return Err(problem(&why));
+        };
+        let socket: StdListener = self
+            .sockets
+            .take_tcp_listener(*at)
+            .map_err(|error| problem(&format!("what systemd handed over is no TCP socket: {error}")))?
+            .ok_or_else(|| problem("systemd's socket is taken already"))?;
+        let ready = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        ready.map_err(|error| problem(&error.to_string()))
+    }
+}
+
 /// Returns the listener of `[hooks]`, if it has one.
-pub(super) fn listener(config: &Config) -> Result<Option<TcpListener>, Failed> {
+pub(super) fn hooks_listener(
+    config: &Config,
+    sockets: &mut Sockets,
+) -> Result<Option<TcpListener>, Failed> {
     let listener = match config.hooks.listen {
         Listen::Nowhere => {
             if !config.senders.is_empty() {
@@ -66,10 +124,38 @@ pub(super) fn listener(config: &Config) -> Result<Option<TcpListener>, Failed> {
             );
             Failed::new(Exit::Io, message)
         })?,
-        Listen::Systemd => handed_over()?,
+        Listen::Systemd => sockets.take("hooks", "refreshd.socket")?,
     };
     let address = listener.local_addr().map_err(|error| Failed::new(Exit::Io, error))?;
     tracing::info!(hooks = config.senders.len(), "hooks are taken at {address}");
+    Ok(Some(listener))
+}
+
+/// Returns the listener of `[web]`, if it has one.
+pub(super) fn page_listener(
+    config: &Config,
+    sockets: &mut Sockets,
+) -> Result<Option<TcpListener>, Failed> {
+    let listener = match config.web.listen {
+        Listen::Nowhere => return Ok(None),
+        Listen::At(address) => bind(address).map_err(|error| {
+            let message = format!(
+                "the page can't be served at {address}: {error}\nset `listen` in `[web]` to an address of \
+                 this machine that is free"
+            );
+            Failed::new(Exit::Io, message)
+        })?,
+        Listen::Systemd => sockets.take("web", "refreshd-web.socket")?,
+    };
+    let address = listener.local_addr().map_err(|error| Failed::new(Exit::Io, error))?;
+    tracing::info!("the page is served at http://{address}/");
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "the page is served to other machines without TLS, and tokens with it: have a web server in \
+             front of it, and set `listen` in `[web]` to \"127.0.0.1:{}\"",
+            address.port()
+        );
+    }
     Ok(Some(listener))
 }
 
@@ -79,25 +165,4 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// Takes the one socket that systemd hands over.
-fn handed_over() -> Result<TcpListener, Failed> {
-    let problem = |why: &str| {
-        let message = format!(
-            "`listen = \"systemd\"` in `[hooks]`: {why}\nenable refreshd.socket, and start refreshd as a \
-             service; or set `listen` to an address"
-        );
-        Failed::new(Exit::Io, message)
-    };
-    let mut sockets = ListenFd::from_env();
-    if sockets.len() > 1 {
-        return Err(problem(&format!("systemd handed over {} sockets, not one", sockets.len())));
-    }
-    let socket: StdListener = sockets
-        .take_tcp_listener(0)
-        .map_err(|error| problem(&format!("what systemd handed over is no TCP socket: {error}")))?
-        .ok_or_else(|| problem("systemd handed over no socket"))?;
-    let ready = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
-    ready.map_err(|error| problem(&error.to_string()))
 }

@@ -24,6 +24,7 @@ use crate::source::HintSender;
 use crate::store::Store;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
+use crate::web::page::PageDesk;
 use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
@@ -130,7 +131,10 @@ impl Daemon {
         let listener = bind(&socket, control_mode())?;
         let accounts = desks(&config);
         let (hooks, hook_settings) = (listen::hooks(&config), listen::settings(&config.hooks));
-        let hooks_listener = listen::listener(&config)?;
+        let mut sockets = listen::Sockets::of_process();
+        let hooks_listener = listen::hooks_listener(&config, &mut sockets)?;
+        let page = listen::page(&config.web);
+        let page_listener = listen::page_listener(&config, &mut sockets)?;
         let origins: Vec<Origin> = config.origins.values().cloned().collect();
         let state_dir = config.state_dir.clone();
         let mut announcements = announcements(&config, &store, &clock);
@@ -169,6 +173,9 @@ impl Daemon {
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
         };
+        if let Some(listener) = page_listener {
+            engine.open_page(listener, PageDesk { desk: desk.clone(), settings: page });
+        }
         engine.open_door(listener, desk);
         if !announcements.repositories.is_empty() {
             announcements.pushed = engine.pushed();

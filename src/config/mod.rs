@@ -41,6 +41,7 @@ mod read;
 mod section;
 mod timed;
 mod value;
+mod web;
 
 pub use duration::parse as read_duration;
 pub use problem::{ProblemRow, Problems};
@@ -64,6 +65,31 @@ pub struct Config {
     pub hooks: Hooks,
     /// Who may tell of pushes over HTTP.
     pub senders: BTreeMap<HookName, Hook>,
+    /// Where the page is served.
+    pub web: Web,
+}
+
+/// Where the page, `/api/v1` and `/metrics` are served: `[web]`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Web {
+    /// Where.
+    pub listen: Listen,
+    /// Files that hold a token each: whoever sends one may change things, under the file's name.
+    pub token_files: Vec<PathBuf>,
+    /// Who may read.
+    pub read: Readers,
+    /// Names under which it may be asked besides its address and `localhost`.
+    pub hosts: Vec<String>,
+}
+
+/// Who may read the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Readers {
+    /// Whoever reaches it.
+    #[default]
+    Anyone,
+    /// Whoever has a token.
+    Token,
 }
 
 /// Where pushes are told of: `[hooks]`.
@@ -92,9 +118,10 @@ pub struct Hooks {
 }
 
 /// Where a listener listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Listen {
     /// Nowhere.
+    #[default]
     Nowhere,
     /// At this address.
     At(SocketAddr),

@@ -27,6 +27,7 @@ use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
+use crate::web::page::PageDesk;
 use crate::web::{self, Desk};
 
 pub mod account;
@@ -387,6 +388,15 @@ impl Engine {
         self.tasks.spawn(async move {
             let served = web::hooks::serve(listener, desk, stop).await;
             ("hooks".to_owned(), served.map_err(EngineError::Store))
+        });
+    }
+
+    /// Serves the page on a listener until the end.
+    pub fn open_page(&mut self, listener: TcpListener, page: PageDesk) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            web::page::serve(listener, page, stop).await;
+            ("page".to_owned(), Ok(()))
         });
     }
 

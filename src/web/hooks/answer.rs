@@ -10,12 +10,12 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clerk::Letter;
-use super::guests::Place;
 use super::{Door, Guarded, body, source};
 use crate::domain::path::foreign_text;
 use crate::source::webhook::{Headers, must_have, told, verify};
 use crate::store::{Delivered, Delivery};
 use crate::web::concern::concerned;
+use crate::web::guests::Place;
 
 /// After how many seconds a sender may come again.
 const COME_AGAIN: HeaderValue = HeaderValue::from_static("30");

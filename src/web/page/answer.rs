@@ -1,0 +1,121 @@
+//! One request and its answer: who asks, under which name, and what a browser may do with the answer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use futures_util::StreamExt as _;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::service::Service as _;
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper_util::service::TowerToHyperService;
+
+use super::{Door, host};
+use crate::web::who::Who;
+use crate::web::wishes::Refused;
+
+/// How long a body may be, in bytes: a filter, or some hundred targets.
+const BODY: usize = 64 << 10;
+/// How long a client may take for its body: the threat model's figure for slow clients.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What needs no token although reading does: the page, which asks for it, and whether the daemon lives.
+const OPEN: [&str; 5] = ["/", "/page.css", "/page.js", "/livez", "/readyz"];
+
+/// What every answer says to a browser: nothing from elsewhere, nobody around it, no word to others.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Answers a request that came to `address`.
+pub(super) async fn answer(
+    door: &Door,
+    address: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let mut response = match judge(door, address, request).await {
+        Ok(request) => {
+            let Ok(response) = TowerToHyperService::new(door.router.clone()).call(request).await;
+            response
+        }
+        Err(refused) => refused,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if !is_events(headers) {
+        return response;
+    }
+    // nginx would keep events back until it had a buffer full of them.
+    let (unbuffered, no) = (HeaderName::from_static("x-accel-buffering"), "no");
+    headers.insert(unbuffered, HeaderValue::from_static(no));
+    let stop = door.stop.clone().cancelled_owned();
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)))
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+}
+
+/// Returns the request with its body and with who asks, or what it is refused with.
+async fn judge(
+    door: &Door,
+    address: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Request<Body>, Response<Body>> {
+    let (mut head, body) = request.into_parts();
+    host::check(&head, address, &door.settings.hosts).map_err(|(status, problem)| {
+        let problems = vec![problem.to_owned()];
+        (status, Json(Refused { problems })).into_response()
+    })?;
+    let who = who(door, &head.headers);
+    if door.settings.is_private && !OPEN.contains(&head.uri.path()) {
+        who.may_change().map_err(axum::response::IntoResponse::into_response)?;
+    }
+    head.extensions.insert(who);
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY).collect());
+    let refuse = |status: StatusCode, problem: &str| {
+        let problems = vec![problem.to_owned()];
+        (status, Json(Refused { problems })).into_response()
+    };
+    match read.await {
+        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB"))
+        }
+        Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body came too slowly")),
+    }
+}
+
+/// Tells from its headers whose a request is.
+fn who(door: &Door, headers: &HeaderMap) -> Who {
+    let mut shown = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = shown.next() else {
+        return Who::anyone();
+    };
+    let token = match (shown.next(), value.as_bytes().split_first_chunk::<7>()) {
+        (None, Some((scheme, token))) if scheme.eq_ignore_ascii_case(b"bearer ") => token,
+        _ => return Who::refused(),
+    };
+    let tokens = door.tokens.of(&door.settings, door.clock.boot());
+    let name = tokens.as_deref().and_then(|tokens| tokens.name_of(token.trim_ascii()));
+    name.map_or_else(Who::refused, |name| Who::trusted(&format!("token {name}")))
+}
