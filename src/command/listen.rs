@@ -68,10 +68,7 @@ impl Sockets {
     /// Takes them from the environment: once, for they leave it.
     pub(super) fn of_process() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        Self {
-            sockets: ListenFd::from_env(),
-            names: names.split(':').map(str::to_owned).collect(),
-        }
+        Self { sockets: ListenFd::from_env(), names: names.split(':').map(str::to_owned).collect() }
     }
 
     /// Takes the one socket of a name.
@@ -84,7 +81,8 @@ impl Sockets {
             );
             Failed::new(Exit::Io, message)
         };
-        let named = (0..self.sockets.len()).filter(|at| self.names.get(*at).is_some_and(|it| it == name));
+        let named =
+            (0..self.sockets.len()).filter(|at| self.names.get(*at).is_some_and(|it| it == name));
         let named: Vec<usize> = named.collect();
         let [at] = named.as_slice() else {
             let why = match named.len() {
@@ -96,7 +94,9 @@ impl Sockets {
         let socket: StdListener = self
             .sockets
             .take_tcp_listener(*at)
-            .map_err(|error| problem(&format!("what systemd handed over is no TCP socket: {error}")))?
+            .map_err(|error| {
+                problem(&format!("what systemd handed over is no TCP socket: {error}"))
+            })?
             .ok_or_else(|| problem("systemd's socket is taken already"))?;
         let ready = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
         ready.map_err(|error| problem(&error.to_string()))

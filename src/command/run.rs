@@ -25,7 +25,7 @@ use crate::store::Store;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
 use crate::web::page::PageDesk;
-use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk, Served};
+use crate::web::{AccountDesk, Desk, Events, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -172,6 +172,7 @@ impl Daemon {
             accounts,
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
+            events: Events::until(engine.stopping()),
         };
         if let Some(listener) = page_listener {
             engine.open_page(listener, PageDesk { desk: desk.clone(), settings: page });

@@ -412,6 +412,12 @@ impl Engine {
         });
     }
 
+    /// Returns what is cancelled once the daemon stops.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Returns what the engine knows, as it changes.
     #[must_use]
     pub fn facts(&self) -> watch::Receiver<Facts> {

@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::concern::{Served, concerned};
-use super::decide::{NOBODY, Peer};
+use super::who::{NOBODY, Peer};
 use super::wishes::Refused;
 
 mod shares;

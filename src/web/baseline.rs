@@ -14,6 +14,7 @@ use crate::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use crate::domain::names::OriginName;
 use crate::domain::time::Timestamp;
 
+use super::who::Changer;
 use super::wishes::{Recorded, Refused};
 use super::{Desk, OriginDesk};
 
@@ -34,7 +35,11 @@ pub struct Request {
 
 /// Answers `POST /baseline`: 202 once the refreshes are durable and the intake is told, 404 for an
 /// unknown origin, or 503 when the refreshes could not be written down; then nothing was done.
-pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> Response {
+pub async fn answer(
+    State(desk): State<Desk>,
+    Changer(who): Changer,
+    Json(request): Json<Request>,
+) -> Response {
     let Some(origin) = desk.origins.get(&request.origin) else {
         let known: Vec<&str> = desk.origins.keys().map(OriginName::as_str).collect();
         let (name, known) = (&request.origin, known.join(", "));
@@ -51,7 +56,8 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
     }
     desk.recorded.notify_one();
     origin.door.begin_anew(wishes);
-    tracing::info!(origin = %request.origin, refresh = request.refresh, "a baseline is asked for");
+    let (name, refresh) = (&request.origin, request.refresh);
+    tracing::info!(origin = %name, refresh, %who, "a baseline is asked for");
     (StatusCode::ACCEPTED, Json(Recorded { recorded, notes: Vec::new() })).into_response()
 }
 

@@ -2,12 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::serve::IncomingStream;
 use serde::{Deserialize, Serialize};
-use tokio::net::{UnixListener, UnixStream};
 
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::IntentId;
@@ -16,41 +13,8 @@ use crate::domain::time::Timestamp;
 use crate::journal::{Decision, HeldSet, JournalError, MAX_DECIDED};
 
 use super::Desk;
+use super::who::Changer;
 use super::wishes::Refused;
-
-/// The uid that a user namespace shows for users it does not know (`user_namespaces(7)`).
-pub(super) const NOBODY: u32 = 65_534;
-
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(Option<u32>);
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self::of(stream.io())
-    }
-}
-
-impl Peer {
-    /// Asks the kernel who is at the other end.
-    pub(super) fn of(stream: &UnixStream) -> Self {
-        Self(stream.peer_cred().ok().map(|peer| peer.uid()))
-    }
-
-    /// Returns the user who asks, if that can be told.
-    pub(super) const fn uid(self) -> Option<u32> {
-        self.0
-    }
-
-    /// Names who asks, for the record.
-    pub(super) fn name(self) -> String {
-        match self.0 {
-            Some(0) => "root".to_owned(),
-            Some(uid) if uid != NOBODY => format!("uid {uid}"),
-            _ => "an operator".to_owned(),
-        }
-    }
-}
 
 /// What a person decides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,10 +73,10 @@ impl From<HeldSet> for Held {
 /// deploy, or 503 when the decision could not be written down.
 pub async fn answer(
     State(desk): State<Desk>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Changer(who): Changer,
     Json(request): Json<Request>,
 ) -> Response {
-    let (deploy, who) = (&request.deploy, peer.name());
+    let deploy = &request.deploy;
     match decide(&desk, &request, &who).await {
         Ok(0) => {
             let problems = vec![format!("nothing is held of `{deploy}`")];

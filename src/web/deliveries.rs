@@ -2,13 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::connect_info::ConnectInfo;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Desk;
-use super::decide::Peer;
+use super::who::Changer;
 use super::wishes::Refused;
 use crate::domain::deploy::DeployId;
 use crate::domain::names::{HookName, OriginName};
@@ -179,7 +178,7 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
 /// Answers `POST /replay`: 200 with how many pushes are looked at once more, 404 when that is none.
 pub async fn replay(
     State(desk): State<Desk>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Changer(who): Changer,
     Json(request): Json<Replay>,
 ) -> Response {
     let id = request.delivery;
@@ -192,7 +191,7 @@ pub async fn replay(
             refuse(StatusCode::NOT_FOUND, problem)
         }
         Ok(pushes) => {
-            tracing::info!(delivery = id.0, who = %peer.name(), pushes, "a delivery is done once more");
+            tracing::info!(delivery = id.0, %who, pushes, "a delivery is done once more");
             for pushed in desk.pushed.values() {
                 pushed.notify_one();
             }

@@ -14,6 +14,7 @@ use crate::store::StoreError;
 
 use super::report::Report;
 use super::wait::unknown;
+use super::who::Changer;
 use super::wishes::Refused;
 use super::{Desk, OriginDesk};
 
@@ -56,7 +57,11 @@ fn refuse(code: StatusCode, problem: &impl ToString) -> Response {
 
 /// Answers `POST /deploy`: 202 with the deploy once it is durable, 404 for an unknown origin, 409 when
 /// a deploy is held open already or none is, 503 when it could not be written down.
-pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> Response {
+pub async fn answer(
+    State(desk): State<Desk>,
+    Changer(who): Changer,
+    Json(request): Json<Request>,
+) -> Response {
     let name = &request.origin;
     let Some(origin) = desk.origins.get(name) else {
         return refuse(StatusCode::NOT_FOUND, &unknown(&desk, name));
@@ -68,7 +73,8 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
     match written {
         Ok(Ok(bracket)) => {
             let (deploy, until) = (bracket.deploy.clone(), bracket.until());
-            tracing::info!(origin = %name, %deploy, bound = ?request.bound, "a deploy's bound was set");
+            let bound = request.bound;
+            tracing::info!(origin = %name, %deploy, ?bound, %who, "a deploy's bound was set");
             (StatusCode::ACCEPTED, Json(Written { deploy, until })).into_response()
         }
         Ok(Err(problem)) => refuse(StatusCode::CONFLICT, &problem),

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::connect_info::ConnectInfo;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{GatedDeploy, StoreError};
 
 use super::Desk;
-use super::decide::Peer;
+use super::who::Changer;
 use super::wishes::Refused;
 
 /// Why a gate is closed for a deploy whose changes are still being collected.
@@ -74,10 +73,9 @@ pub async fn tell(State(desk): State<Desk>) -> Response {
 /// written down.
 pub async fn answer(
     State(desk): State<Desk>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Changer(who): Changer,
     Json(request): Json<Request>,
 ) -> Response {
-    let who = peer.name();
     match open(&desk, &request.what, &who).await {
         Ok(opened) if opened.deploys.is_empty() => {
             let what = &request.what;

@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
+use axum::middleware;
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use api::events::Events;
 pub use concern::Served;
 
 use crate::clock::SharedClock;
@@ -32,6 +34,7 @@ use crate::source::HintSender;
 use crate::store::Store;
 
 pub mod announce;
+pub mod api;
 pub mod baseline;
 mod concern;
 pub mod decide;
@@ -48,6 +51,7 @@ mod secret_files;
 pub mod status;
 pub mod treasury;
 pub mod wait;
+pub mod who;
 pub mod wishes;
 
 /// What the daemon knows of an account when it answers for it.
@@ -110,9 +114,11 @@ pub struct Desk {
     pub gates: BTreeMap<OriginName, GateDesk>,
     /// Whose daemon this is.
     pub state_dir: PathBuf,
+    /// What listeners to events share.
+    pub events: Events,
 }
 
-/// Returns the routes of the control socket.
+/// Returns the routes of the control socket. Whoever serves them says who asks ([`who::Who`]).
 pub fn router(desk: Desk) -> Router {
     Router::new()
         .route("/status", get(status::answer))
@@ -129,6 +135,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/history", post(history::answer))
         .route("/deliveries", post(deliveries::answer))
         .route("/replay", post(deliveries::replay))
+        .nest("/api/v1", api::router())
         .with_state(desk)
 }
 
@@ -142,7 +149,8 @@ pub async fn serve(
     desk: Desk,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    serve_router(listener, router(desk), stop).await
+    let router = router(desk).layer(middleware::from_fn(who::by_peer));
+    serve_router(listener, router, stop).await
 }
 
 /// Serves routes on a unix socket until told to stop.
@@ -153,9 +161,9 @@ async fn serve_router<L>(
 ) -> std::io::Result<()>
 where
     L: Listener<Addr: std::fmt::Debug>,
-    decide::Peer: for<'a> Connected<IncomingStream<'a, L>>,
+    who::Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
-    let service = router.into_make_service_with_connect_info::<decide::Peer>();
+    let service = router.into_make_service_with_connect_info::<who::Peer>();
     let served =
         axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::connect_info::ConnectInfo;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{JournalError, Pause};
 
 use super::Desk;
-use super::decide::Peer;
+use super::who::Changer;
 use super::wishes::Refused;
 
 /// What an operator asks for. Without origin and account it is about everything.
@@ -42,10 +41,10 @@ type Scope = (AccountName, Option<OriginName>);
 /// when it could not be written down.
 pub async fn answer(
     State(desk): State<Desk>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Changer(who): Changer,
     Json(request): Json<Request>,
 ) -> Response {
-    match change(&desk, &request, &peer.name()).await {
+    match change(&desk, &request, &who).await {
         Ok(Ok(paused)) => Json(paused).into_response(),
         Ok(Err(problem)) => {
             (StatusCode::NOT_FOUND, Json(Refused { problems: vec![problem] })).into_response()

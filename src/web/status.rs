@@ -101,7 +101,8 @@ pub async fn answer(State(desk): State<Desk>) -> Response {
     }
 }
 
-async fn status(desk: &Desk) -> Result<Status, JournalError> {
+/// Gathers what the daemon knows.
+pub(super) async fn status(desk: &Desk) -> Result<Status, JournalError> {
     let now = desk.clock.server_now();
     let facts = desk.facts.borrow().clone();
     let mut quota = BTreeMap::new();

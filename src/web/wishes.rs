@@ -16,6 +16,7 @@ use crate::domain::names::AccountName;
 use crate::domain::url::canonical_target;
 
 use super::Desk;
+use super::who::Changer;
 
 /// What an operator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,7 +59,11 @@ pub struct Refused {
 
 /// Answers `POST /wishes`: 202 once the wishes are durable, 422 with every problem, or 503 when they
 /// could not be written down.
-pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> Response {
+pub async fn answer(
+    State(desk): State<Desk>,
+    Changer(who): Changer,
+    Json(request): Json<Request>,
+) -> Response {
     let outgoing = match wishes(&desk, &request) {
         Ok(outgoing) => outgoing,
         Err(problems) => {
@@ -71,6 +76,8 @@ pub async fn answer(State(desk): State<Desk>, Json(request): Json<Request>) -> R
     let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
     match desk.store.record_operator(outgoing).await {
         Ok(_) => {
+            let (action, targets) = (request.action, request.targets.len());
+            tracing::info!(%who, %action, targets, "a person asked");
             desk.recorded.notify_one();
             let notes = notes(&desk, &accounts).await;
             (StatusCode::ACCEPTED, Json(Recorded { recorded, notes })).into_response()

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::web::decide::Peer;
+use crate::web::who::Peer;
 
 /// The most connections of one user at once: a push opens one, for a moment.
 const MOST: usize = 16;

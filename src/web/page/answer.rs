@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
-use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
@@ -18,7 +17,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
 
 use super::{Door, host};
-use crate::web::who::Who;
+use crate::web::who::{Denied, Who};
 use crate::web::wishes::Refused;
 
 /// How long a body may be, in bytes: a filter, or some hundred targets.
@@ -59,19 +58,12 @@ pub(super) async fn answer(
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if !is_events(headers) {
-        return response;
+    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
+        // nginx would keep events back until it had a buffer full of them.
+        let unbuffered = HeaderName::from_static("x-accel-buffering");
+        headers.insert(unbuffered, HeaderValue::from_static("no"));
     }
-    // nginx would keep events back until it had a buffer full of them.
-    let (unbuffered, no) = (HeaderName::from_static("x-accel-buffering"), "no");
-    headers.insert(unbuffered, HeaderValue::from_static(no));
-    let stop = door.stop.clone().cancelled_owned();
-    response.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)))
-}
-
-fn is_events(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+    response
 }
 
 /// Returns the request with its body and with who asks, or what it is refused with.
@@ -81,20 +73,20 @@ async fn judge(
     request: Request<Incoming>,
 ) -> Result<Request<Body>, Response<Body>> {
     let (mut head, body) = request.into_parts();
-    host::check(&head, address, &door.settings.hosts).map_err(|(status, problem)| {
-        let problems = vec![problem.to_owned()];
-        (status, Json(Refused { problems })).into_response()
-    })?;
+    let ours = host::check(&head, address, &door.settings.hosts);
+    ours.map_err(|(status, problem)| refuse(status, problem))?;
     let who = who(door, &head.headers);
-    if door.settings.is_private && !OPEN.contains(&head.uri.path()) {
-        who.may_change().map_err(axum::response::IntoResponse::into_response)?;
+    match who.may_change() {
+        // Whoever shows a token that is none any more learns of it at once.
+        Err(denied) if door.settings.is_private || denied == Denied::Forbidden => {
+            if !OPEN.contains(&head.uri.path()) {
+                return Err(denied.into_response());
+            }
+        }
+        _ => {}
     }
     head.extensions.insert(who);
     let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY).collect());
-    let refuse = |status: StatusCode, problem: &str| {
-        let problems = vec![problem.to_owned()];
-        (status, Json(Refused { problems })).into_response()
-    };
     match read.await {
         Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -103,6 +95,10 @@ async fn judge(
         Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
         Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body came too slowly")),
     }
+}
+
+fn refuse(status: StatusCode, problem: &str) -> Response<Body> {
+    (status, Json(Refused { problems: vec![problem.to_owned()] })).into_response()
 }
 
 /// Tells from its headers whose a request is.

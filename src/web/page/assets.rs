@@ -21,9 +21,9 @@ const ASSETS: [(&str, &str, &str); 3] = [
 
 /// Returns the routes of the page's own files.
 pub(super) fn routes() -> Router<Desk> {
-    ASSETS.into_iter().fold(Router::new(), |router, (path, kind, text)| {
-        router.route(path, asset(kind, text))
-    })
+    ASSETS
+        .into_iter()
+        .fold(Router::new(), |router, (path, kind, text)| router.route(path, asset(kind, text)))
 }
 
 /// Answers with a file, or with 304 where the browser has this very one.
@@ -31,7 +31,9 @@ fn asset(kind: &'static str, text: &'static str) -> MethodRouter<Desk> {
     let digest = Sha256::digest(text);
     let tag = digest.iter().take(16).fold("\"".to_owned(), |tag, byte| format!("{tag}{byte:02x}"));
     let tag: Arc<str> = format!("{tag}\"").into();
-    get(move |State(_): State<Desk>, headers: HeaderMap| async move { tell(kind, text, &tag, &headers) })
+    get(
+        move |State(_): State<Desk>, headers: HeaderMap| async move { tell(kind, text, &tag, &headers) },
+    )
 }
 
 fn tell(kind: &'static str, text: &'static str, tag: &str, headers: &HeaderMap) -> Response {
@@ -55,7 +57,9 @@ mod tests {
         let all: usize = ASSETS.iter().map(|(_, _, text)| text.len()).sum();
         assert!(all <= 60 << 10, "{all} bytes");
         for (path, _, text) in ASSETS {
-            for word in ["http://", "https://", "innerHTML", "insertAdjacentHTML", "@import", "eval("] {
+            for word in
+                ["http://", "https://", "innerHTML", "insertAdjacentHTML", "@import", "eval("]
+            {
                 let allowed = text.matches("http://www.w3.org/2000/svg").count();
                 let allowed = if word == "http://" { allowed } else { 0 };
                 assert_eq!(text.matches(word).count(), allowed, "{word} in {path}");

@@ -60,7 +60,8 @@ mod tests {
             let ours = ["status.example.com".to_owned()];
             check(&head, address, &ours).map_err(|(status, _)| status.as_u16())
         };
-        for host in ["127.0.0.1:8378", "127.0.0.1", "localhost:1", "LOCALHOST.", "Status.Example.com"]
+        for host in
+            ["127.0.0.1:8378", "127.0.0.1", "localhost:1", "LOCALHOST.", "Status.Example.com"]
         {
             assert_eq!(status("/", &[host], "127.0.0.1"), Ok(()), "{host}");
         }

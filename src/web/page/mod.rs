@@ -1,8 +1,8 @@
 //! The page's listener: the page itself, and the same answers as on the control socket, over HTTP.
 //!
 //! Enters: connections of anybody. Leaves: answers; what changes something needs a token.
-//! **Invariant:** nothing is answered that was asked under a name that is not ours, and no listener to
-//! events holds up the end of the daemon.
+//! **Invariant:** nothing is answered that was asked under a name that is not ours, and nothing is changed
+//! without a token.
 
 use std::io;
 use std::path::PathBuf;

@@ -46,7 +46,8 @@ impl Known {
             known.iter().zip(token).fold(0, |differs, (known, byte)| differs | (known ^ byte))
         };
         let found = self.0.iter().map(|(name, known)| (name, differs(known)));
-        let same = found.fold(None, |same, (name, differs)| if differs == 0 { Some(name) } else { same });
+        let same =
+            found.fold(None, |same, (name, differs)| if differs == 0 { Some(name) } else { same });
         same.map(String::as_str)
     }
 }
