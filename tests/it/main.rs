@@ -31,6 +31,7 @@ mod mapping;
 mod mounts;
 mod odd;
 mod overflow;
+mod page;
 mod plan;
 mod process;
 mod pushes;

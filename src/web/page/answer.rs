@@ -16,7 +16,7 @@ use hyper::service::Service as _;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
 
-use super::{Door, host};
+use super::{Door, assets, host};
 use crate::web::who::{Denied, Who};
 use crate::web::wishes::Refused;
 
@@ -24,8 +24,8 @@ use crate::web::wishes::Refused;
 const BODY: usize = 64 << 10;
 /// How long a client may take for its body: the threat model's figure for slow clients.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// What needs no token although reading does: the page, which asks for it, and whether the daemon lives.
-const OPEN: [&str; 5] = ["/", "/page.css", "/page.js", "/livez", "/readyz"];
+/// What needs no token although reading does, besides the page, which asks for it: whether the daemon lives.
+const OPEN: [&str; 2] = ["/livez", "/readyz"];
 
 /// What every answer says to a browser: nothing from elsewhere, nobody around it, no word to others.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -79,7 +79,8 @@ async fn judge(
     match who.may_change() {
         // Whoever shows a token that is none any more learns of it at once.
         Err(denied) if door.settings.is_private || denied == Denied::Forbidden => {
-            if !OPEN.contains(&head.uri.path()) {
+            let path = head.uri.path();
+            if !OPEN.contains(&path) && !assets::is_at(path) {
                 return Err(denied.into_response());
             }
         }
