@@ -155,7 +155,8 @@ CREATE TABLE deploy (
     closed_at INTEGER
 ) STRICT;
 CREATE INDEX deploy_closed ON deploy (closed_at) WHERE closed_at IS NOT NULL;
-CREATE INDEX deploy_origin ON deploy (origin, opened_at);
+CREATE INDEX deploy_origin ON deploy (origin, opened_at, id);
+CREATE INDEX deploy_opened ON deploy (opened_at, id);
 
 CREATE TABLE intent (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -208,7 +209,12 @@ CREATE INDEX intent_staged ON intent (account, deploy, stage_complete)
 CREATE INDEX intent_target ON intent (target);
 CREATE INDEX intent_attention ON intent (id)
     WHERE (wait IS NOT NULL AND (wait <> 'hold' OR deploy IS NULL)) OR outcome = 'failed';
-CREATE INDEX intent_ended ON intent (ended_at) WHERE state = 'ended';
+-- Whole in itself for how long refreshes took.
+CREATE INDEX intent_ended ON intent (ended_at, id, created_at, action, outcome)
+    WHERE state = 'ended';
+-- In the order of a list: what is open, and what ended otherwise than most does.
+CREATE INDEX intent_listed ON intent (id) WHERE state <> 'ended';
+CREATE INDEX intent_outcome ON intent (outcome, id) WHERE outcome <> 'done';
 
 -- What an operator paused: an origin, or with '' the whole account. Pausing marks no intent, so that
 -- resuming has none to mend.

@@ -302,7 +302,10 @@ fn origin_desks(
         let bases = bases.map(|base| Target::new(Kind::Directory, base.url().as_str())).collect();
         let (account, door) = (origin.account.clone(), doors.get(&origin.name)?.clone());
         let is_pushed = origin.repository().is_some();
-        Some((origin.name.clone(), OriginDesk { account, bases, door, is_pushed }))
+        let (mapping, root) =
+            (Arc::new(origin.mapping.clone()), origin.root().map(Path::to_path_buf));
+        let desk = OriginDesk { account, bases, door, is_pushed, mapping, root };
+        Some((origin.name.clone(), desk))
     };
     origins.iter().filter_map(desk).collect()
 }

@@ -25,6 +25,19 @@ pub enum OriginState {
     Unavailable,
 }
 
+impl OriginState {
+    /// Returns the word used in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Watching => "watching",
+            Self::Polling => "polling",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// What is known of an origin.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct OriginFacts {

@@ -20,6 +20,20 @@ pub enum Witness {
     Schedule,
 }
 
+impl Witness {
+    /// Returns the word used in code, CLI and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::Scan => "scan",
+            Self::Webhook => "webhook",
+            Self::Operator => "operator",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
 /// How far a hint reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {

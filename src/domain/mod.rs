@@ -17,6 +17,7 @@ pub mod hint;
 pub mod hook;
 pub mod index;
 pub mod intent;
+pub mod lag;
 pub mod limits;
 pub mod mapping;
 pub mod names;

@@ -66,6 +66,13 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|instant| Self(instant.as_microsecond()))
     }
 
+    /// Writes the instant as RFC 3339 text in UTC, to the microsecond.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        jiff::Timestamp::from_microsecond(self.0)
+            .map_or_else(|_| self.0.to_string(), |instant| format!("{instant:.6}"))
+    }
+
     /// Writes `yyyy-MM-ddTHH:mm:ssZ`, the form of the CDN's API, dropping the fraction.
     #[must_use]
     pub fn to_api(self) -> String {

@@ -22,6 +22,19 @@ pub enum BatchState {
     Refused,
 }
 
+impl BatchState {
+    /// Returns the word used in SQL and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Staged => "staged",
+            Self::Unknown => "unknown",
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Where an ask stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskState {
@@ -31,6 +44,24 @@ pub enum AskState {
     Accepted,
     /// Refused, complete, failed or given up.
     Ended,
+}
+
+impl AskState {
+    /// Returns the word used in SQL and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Accepted => "accepted",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str) back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Open, Self::Accepted, Self::Ended].into_iter().find(|state| state.as_str() == text)
+    }
 }
 
 /// A batch as the checks see it.

@@ -4,6 +4,7 @@
 //! **Invariant:** one verb is one transaction, and a verb that finds the world otherwise than its
 //! caller thought changes nothing and says so.
 
+pub mod browse;
 pub mod check;
 mod fate;
 mod order;
@@ -67,10 +68,13 @@ pub enum JournalError {
     Inconsistent(String),
 }
 
+/// Why a batch that was being sent when its process ended is in doubt.
+const ORPHANED: &str = "the process that sent it ended before the answer was written down";
+
 /// The memory of one or more accounts. Every verb is one transaction; every time is handed in, as
 /// the CDN's clock has it.
 #[async_trait]
-pub trait Journal: Send + Sync + 'static {
+pub trait Journal: browse::Browse {
     /// Takes the lead for an account: raises its fencing number. Batches that were being submitted
     /// when the last lead died become unknown, and what waited for quota is planned anew: the
     /// configuration may allow more by now.

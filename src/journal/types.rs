@@ -212,6 +212,8 @@ pub struct Counts {
     pub superseded: u64,
     /// Ended rejected by a person.
     pub rejected: u64,
+    /// Ended cancelled by a person.
+    pub cancelled: u64,
     /// Batches in doubt.
     pub unknown: u64,
     /// Batches sent again after a doubt: each may have doubled its asks.

@@ -24,7 +24,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::database::{Database, DatabaseError};
 use crate::domain::deploy::DeployId;
-use crate::domain::index::{Chunk, ChunkWrite};
+use crate::domain::index::{Chunk, ChunkWrite, Index};
 use crate::domain::intent::Outgoing;
 use crate::domain::names::{NodeId, OriginName};
 use crate::domain::path::RelPath;
@@ -157,15 +157,30 @@ impl Store {
                 let mut rows = statement.query([origin.as_str()])?;
                 let mut chunks = Vec::new();
                 while let Some(row) = rows.next()? {
-                    let directory: Vec<u8> = row.get(0)?;
-                    chunks.push(Chunk {
-                        directory: RelPath::new(directory)
-                            .map_err(|error| StoreError::Inconsistent(error.to_string()))?,
-                        first: row.get(1)?,
-                        data: row.get(2)?,
-                    });
+                    chunks.push(read_chunk(row)?);
                 }
                 Ok(chunks)
+            })
+            .await
+    }
+
+    /// Returns whether the stored index of an origin holds a file.
+    pub async fn knows(&self, origin: &OriginName, path: &RelPath) -> Result<bool, StoreError> {
+        let (origin, path) = (origin.clone(), path.clone());
+        self.database
+            .call("store.knows", move |tx| {
+                let Some(directory) = path.parent() else {
+                    return Ok(false);
+                };
+                let mut statement = tx.prepare_cached(sql::CHUNK)?;
+                let row = params![origin.as_str(), directory.as_bytes(), path.name()];
+                let mut rows = statement.query(row)?;
+                let Some(row) = rows.next()? else {
+                    return Ok(false);
+                };
+                let index = Index::load([read_chunk(row)?]);
+                let index = index.map_err(|error| StoreError::Inconsistent(error.to_string()))?;
+                Ok(index.get(&path).is_some())
             })
             .await
     }
@@ -233,6 +248,16 @@ impl Store {
             })
             .await
     }
+}
+
+fn read_chunk(row: &Row<'_>) -> Result<Chunk, StoreError> {
+    let directory: Vec<u8> = row.get(0)?;
+    Ok(Chunk {
+        directory: RelPath::new(directory)
+            .map_err(|error| StoreError::Inconsistent(error.to_string()))?,
+        first: row.get(1)?,
+        data: row.get(2)?,
+    })
 }
 
 fn read_origin(row: &Row<'_>) -> rusqlite::Result<OriginRecord> {

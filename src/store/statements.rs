@@ -16,6 +16,10 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const CHUNKS: &str = "-- store.chunks
 SELECT directory, first, data FROM chunk WHERE origin = ?1 ORDER BY directory, first";
 
+pub(super) const CHUNK: &str = "-- store.chunk
+SELECT directory, first, data FROM chunk WHERE origin = ?1 AND directory = ?2 AND first <= ?3
+ORDER BY first DESC LIMIT 1";
+
 pub(super) const FORGET: &str = "-- store.forget
 DELETE FROM chunk WHERE origin = ?1";
 

@@ -76,23 +76,12 @@ pub async fn answer(
     Changer(who): Changer,
     Json(request): Json<Request>,
 ) -> Response {
-    let deploy = &request.deploy;
     match decide(&desk, &request, &who).await {
         Ok(0) => {
-            let problems = vec![format!("nothing is held of `{deploy}`")];
+            let problems = vec![nothing_held(&request.deploy)];
             (StatusCode::NOT_FOUND, Json(Refused { problems })).into_response()
         }
-        Ok(decided) => {
-            let decision = match request.decision {
-                Decision::Approve => "approve",
-                Decision::Reject => "reject",
-            };
-            tracing::info!(%deploy, decision, %who, intents = decided, "a person decided");
-            for dispatcher in &desk.dispatchers {
-                dispatcher.notify_one();
-            }
-            Json(Decided { decided }).into_response()
-        }
+        Ok(decided) => Json(Decided { decided }).into_response(),
         Err(error) => {
             let problems = vec![error.to_string()];
             (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response()
@@ -100,9 +89,14 @@ pub async fn answer(
     }
 }
 
+/// Says that nothing of a deploy waits for a person.
+pub(super) fn nothing_held(deploy: &DeployId) -> String {
+    format!("nothing is held of `{deploy}`")
+}
+
 /// Decides on all that is held of a deploy; returns how many intents that were. After a failure the
 /// rest is still held, and shown.
-async fn decide(desk: &Desk, request: &Request, who: &str) -> Result<u64, JournalError> {
+pub(super) async fn decide(desk: &Desk, request: &Request, who: &str) -> Result<u64, JournalError> {
     let mut all = 0;
     loop {
         let now = desk.clock.server_now();
@@ -110,7 +104,13 @@ async fn decide(desk: &Desk, request: &Request, who: &str) -> Result<u64, Journa
         let decided = desk.journal.decide(deploy, through, request.decision, who, now).await?;
         all += decided;
         if decided < MAX_DECIDED as u64 {
-            return Ok(all);
+            break;
         }
     }
+    if all > 0 {
+        let (deploy, decision) = (&request.deploy, request.decision);
+        tracing::info!(%deploy, ?decision, %who, intents = all, "a person decided");
+        desk.wake_dispatchers();
+    }
+    Ok(all)
 }

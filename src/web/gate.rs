@@ -47,9 +47,9 @@ pub struct Request {
 
 /// What went.
 #[derive(Debug, Serialize)]
-struct Opened {
-    deploys: Vec<DeployId>,
-    wishes: u64,
+pub(super) struct Opened {
+    pub(super) deploys: Vec<DeployId>,
+    pub(super) wishes: u64,
 }
 
 fn unwritten(error: &StoreError) -> Response {
@@ -79,9 +79,7 @@ pub async fn answer(
     match open(&desk, &request.what, &who).await {
         Ok(opened) if opened.deploys.is_empty() => {
             let what = &request.what;
-            let problem = format!(
-                "nothing complete of `{what}` waits at a gate; `refreshd gate` shows what does"
-            );
+            let problem = nothing_waits(what);
             (StatusCode::NOT_FOUND, Json(Refused { problems: vec![problem] })).into_response()
         }
         Ok(opened) => Json(opened).into_response(),
@@ -89,8 +87,13 @@ pub async fn answer(
     }
 }
 
+/// Says that nothing of that name can be let go.
+pub(super) fn nothing_waits(what: &str) -> String {
+    format!("nothing complete of `{what}` waits at a gate; `refreshd gate` shows what does")
+}
+
 /// Lets go what is complete of an origin, or a deploy.
-async fn open(desk: &Desk, what: &str, who: &str) -> Result<Opened, StoreError> {
+pub(super) async fn open(desk: &Desk, what: &str, who: &str) -> Result<Opened, StoreError> {
     let mut opened = Opened { deploys: Vec::new(), wishes: 0 };
     for (origin, gated) in waiting(desk).await? {
         let now = desk.clock.server_now();

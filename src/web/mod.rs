@@ -26,6 +26,7 @@ use crate::clock::SharedClock;
 use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
 use crate::domain::limits::Limits;
+use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::PerKind;
 use crate::domain::quota::purse::Rules;
@@ -78,6 +79,10 @@ pub struct OriginDesk {
     pub door: HintSender,
     /// Whether each push is a deploy of it, because a repository holds its files.
     pub is_pushed: bool,
+    /// Which URLs its paths have.
+    pub mapping: Arc<Mapping>,
+    /// The directory that it is, where it is one.
+    pub root: Option<PathBuf>,
 }
 
 /// What the daemon knows of a gate when it answers for it.
@@ -116,6 +121,15 @@ pub struct Desk {
     pub state_dir: PathBuf,
     /// What listeners to events share.
     pub events: Events,
+}
+
+impl Desk {
+    /// Has every dispatcher look at what is due.
+    fn wake_dispatchers(&self) {
+        for dispatcher in &self.dispatchers {
+            dispatcher.notify_one();
+        }
+    }
 }
 
 /// Returns the routes of the control socket. Whoever serves them says who asks ([`who::Who`]).

@@ -56,7 +56,8 @@ pub async fn answer(
     }
 }
 
-async fn change(
+/// Freezes or lets go; the inner error names what is not known.
+pub(super) async fn change(
     desk: &Desk,
     request: &Request,
     who: &str,
@@ -81,9 +82,7 @@ async fn change(
         let account = request.account.as_ref().map(AccountName::as_str);
         tracing::info!(origin, account, %who, "{what}");
     }
-    for dispatcher in &desk.dispatchers {
-        dispatcher.notify_one();
-    }
+    desk.wake_dispatchers();
     Ok(Ok(Paused { changed, paused: desk.journal.pauses().await? }))
 }
 

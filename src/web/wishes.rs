@@ -14,6 +14,7 @@ use crate::domain::hint::Witness;
 use crate::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use crate::domain::names::AccountName;
 use crate::domain::url::canonical_target;
+use crate::store::StoreError;
 
 use super::Desk;
 use super::who::Changer;
@@ -64,29 +65,37 @@ pub async fn answer(
     Changer(who): Changer,
     Json(request): Json<Request>,
 ) -> Response {
-    let outgoing = match wishes(&desk, &request) {
-        Ok(outgoing) => outgoing,
-        Err(problems) => {
-            return (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused { problems })).into_response();
-        }
-    };
-    let recorded = outgoing.iter().map(|wish| wish.target.text.clone()).collect();
-    let accounts: BTreeSet<AccountName> =
-        outgoing.iter().map(|wish| wish.account.clone()).collect();
-    let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
-    match desk.store.record_operator(outgoing).await {
-        Ok(_) => {
-            let (action, targets) = (request.action, request.targets.len());
-            tracing::info!(%who, %action, targets, "a person asked");
-            desk.recorded.notify_one();
-            let notes = notes(&desk, &accounts).await;
-            (StatusCode::ACCEPTED, Json(Recorded { recorded, notes })).into_response()
+    match record(&desk, &request, &who).await {
+        Ok(Ok(recorded)) => (StatusCode::ACCEPTED, Json(recorded)).into_response(),
+        Ok(Err(problems)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused { problems })).into_response()
         }
         Err(error) => {
             let problems = vec![error.to_string()];
             (StatusCode::SERVICE_UNAVAILABLE, Json(Refused { problems })).into_response()
         }
     }
+}
+
+/// Writes down what a person asks for; the inner error says all that is wrong with it.
+pub(super) async fn record(
+    desk: &Desk,
+    request: &Request,
+    who: &str,
+) -> Result<Result<Recorded, Vec<String>>, StoreError> {
+    let outgoing = match wishes(desk, request) {
+        Ok(outgoing) => outgoing,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    let recorded = outgoing.iter().map(|wish| wish.target.text.clone()).collect();
+    let accounts: BTreeSet<AccountName> =
+        outgoing.iter().map(|wish| wish.account.clone()).collect();
+    let outgoing = outgoing.into_iter().map(Outgoing::Wish).collect();
+    desk.store.record_operator(outgoing).await?;
+    let (action, targets) = (request.action, request.targets.len());
+    tracing::info!(%who, %action, targets, "a person asked");
+    desk.recorded.notify_one();
+    Ok(Ok(Recorded { recorded, notes: notes(desk, &accounts).await }))
 }
 
 /// Says which accounts are paused. They are recorded all the same, so that a failure here is not theirs.
@@ -170,7 +179,7 @@ fn wishes(desk: &Desk, request: &Request) -> Result<Vec<Wish>, Vec<String>> {
 }
 
 /// Finds whose CDN serves a target.
-fn account_of(
+pub(super) fn account_of(
     desk: &Desk,
     named: Option<&AccountName>,
     target: &Target,

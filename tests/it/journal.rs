@@ -1,6 +1,7 @@
 //! The journal's contract: scripted cases that every journal must pass, and random histories in
 //! which `SQLite` must answer like the reference.
 
+mod browse;
 mod cases;
 mod held;
 mod ordered;
@@ -101,6 +102,15 @@ contract!(
     what_changes_again_waits_with_its_last_deploy,
     a_report_tells_what_became_of_all_that_a_deploy_caused,
     an_open_deploy_closes_the_one_whose_closing_was_lost,
+    a_list_shows_what_is_wanted_newest_first,
+    a_list_in_pages_is_whole_and_repeats_nothing,
+    a_story_tells_causes_and_asks_with_their_times,
+    deploys_are_counted_in_pages,
+    targets_are_found_by_their_beginning,
+    what_ended_lately_is_known,
+    what_ended_badly_is_asked_for_again_as_a_persons_wish,
+    what_waits_in_vain_is_due_and_what_needs_no_retry_says_why,
+    what_is_pending_is_called_off_and_counted,
 );
 
 #[tokio::test]

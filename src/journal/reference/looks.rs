@@ -163,6 +163,7 @@ impl Memory {
             failed: sum("failed"),
             superseded: sum("superseded"),
             rejected: sum("rejected"),
+            cancelled: sum("cancelled"),
             resent: sum("resent"),
             overlapped: sum("overlapped"),
             ..Counts::default()

@@ -62,6 +62,8 @@ pub(super) struct Kept {
     pub(super) payers: Vec<(Priority, Option<OriginName>)>,
     pub(super) debits: Vec<Debit>,
     pub(super) job: Option<KeptJob>,
+    pub(super) request_id: Option<String>,
+    pub(super) why: Option<String>,
 }
 
 /// What one ask was charged by one sending.
@@ -81,6 +83,7 @@ pub(super) struct KeptJob {
     pub(super) accepted_at: Timestamp,
     pub(super) polls: u32,
     pub(super) next_poll: Timestamp,
+    pub(super) ended_at: Option<Timestamp>,
 }
 
 impl Row {
@@ -387,6 +390,7 @@ impl Memory {
             accepted_at: now,
             polls: 0,
             next_poll: first_poll,
+            ended_at: None,
         });
         if !kept.asks.iter().any(|(state, _)| *state == AskState::Accepted) {
             job.next_poll = first_poll;
@@ -394,6 +398,7 @@ impl Memory {
         job.next_poll = job.next_poll.min(first_poll);
         job.accepted_at = now;
         job.polls = 0;
+        job.ended_at = None;
         for task in tasks {
             if !job.tasks.contains(task) {
                 job.tasks.push(task.clone());

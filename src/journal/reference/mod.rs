@@ -1,6 +1,7 @@
 //! The journal in plain vectors: slow, obviously right, and gone with the process. The contract
 //! suite holds every other journal against it.
 
+mod browse;
 mod decide;
 mod deploys;
 mod looks;

@@ -15,7 +15,8 @@ use crate::domain::verdict::Verdict;
 use crate::journal::check::{AskState, BatchState};
 use crate::journal::fate::Fate;
 use crate::journal::{
-    AcceptedWishes, Doubt, Due, Job, JobAsk, JournalError, Observation, Retry, Staged, fate,
+    AcceptedWishes, Doubt, Due, Job, JobAsk, JournalError, ORPHANED, Observation, Retry, Staged,
+    fate,
 };
 
 type Answer<T> = Result<T, JournalError>;
@@ -80,6 +81,7 @@ impl Memory {
         for kept in self.batches.values_mut() {
             if kept.batch.account == *account && kept.state == BatchState::Staged {
                 kept.state = BatchState::Unknown;
+                kept.why = Some(ORPHANED.to_owned());
                 kept.look_at = now;
                 kept.negatives = 0;
                 kept.last_negative = None;
@@ -261,6 +263,8 @@ impl Memory {
             payers,
             debits: Vec::new(),
             job: None,
+            request_id: None,
+            why: None,
         };
         kept.charge(now);
         self.batches.insert(batch.key.clone(), kept);
@@ -272,13 +276,15 @@ impl Memory {
         key: &BatchKey,
         fence: Fence,
         tasks: &[TaskId],
-        _request_id: &str,
+        request_id: &str,
         now: Timestamp,
         first_poll: Timestamp,
     ) -> Answer<()> {
         let kept = self.turn(key, fence, BatchState::Staged)?;
         kept.state = BatchState::Accepted;
         kept.settled_at = Some(now);
+        kept.request_id = Some(request_id.to_owned());
+        kept.why = None;
         let places = kept.places(AskState::Open);
         self.adopt(key, &places, tasks, first_poll, now)
     }
@@ -298,6 +304,7 @@ impl Memory {
         }
         kept.state = BatchState::Refused;
         kept.settled_at = Some(now);
+        kept.why = Some(why.to_owned());
         let sends = kept.sends;
         kept.debits.retain(|debit| debit.send != sends);
         let open = kept.asks_in(AskState::Open);
@@ -320,13 +327,14 @@ impl Memory {
         &mut self,
         key: &BatchKey,
         fence: Fence,
-        _why: &str,
+        why: &str,
         look_at: Timestamp,
         now: Timestamp,
     ) -> Answer<()> {
         let kept = self.turn(key, fence, BatchState::Staged)?;
         kept.charge(now);
         kept.state = BatchState::Unknown;
+        kept.why = Some(why.to_owned());
         kept.look_at = look_at;
         kept.negatives = 0;
         kept.last_negative = None;
@@ -376,6 +384,7 @@ impl Memory {
         if ours.len() == open.len() {
             kept.state = BatchState::Accepted;
             kept.settled_at = Some(now);
+            kept.why = None;
         } else {
             kept.look_at = look_at;
         }
@@ -467,6 +476,11 @@ impl Memory {
             for target in &left {
                 self.hear((key, target), &status, fate::of_expiry, retry, now)?;
             }
+        }
+        if let Some(kept) = self.batches.get_mut(key).filter(|kept| !kept.has_job())
+            && let Some(job) = &mut kept.job
+        {
+            job.ended_at = Some(now);
         }
         Ok(())
     }

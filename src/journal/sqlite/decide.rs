@@ -15,7 +15,8 @@ const HELD: &str = "-- journal.held_of_deploy
 SELECT id, account, action, kind, target, attempt, overlapped FROM intent
 WHERE wait = 'hold' AND deploy = ?1 AND id <= ?3 ORDER BY id LIMIT ?2";
 
-const FREE: &str = "-- journal.free
+/// Lets a pending intent be planned at the next turn.
+pub(super) const FREE: &str = "-- journal.free
 UPDATE intent SET wait = NULL, wait_why = NULL, wait_until = NULL, not_before = ?2 WHERE id = ?1";
 
 const APPROVE: &str = "-- journal.approve

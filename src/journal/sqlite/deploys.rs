@@ -123,7 +123,7 @@ pub(super) fn stand_for(
     run(tx, STAND_FOR, [superseded, by]).map(drop)
 }
 
-fn read(row: &Row<'_>) -> Result<Deploy, JournalError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Deploy, JournalError> {
     Ok(Deploy {
         id: DeployId::from_text(row.get(0)?),
         origin: OriginName::from(row.get::<_, String>(1)?.as_str()),

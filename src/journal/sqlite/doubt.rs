@@ -10,15 +10,14 @@ use crate::domain::names::AccountName;
 use crate::domain::task::{BatchKey, Fence, TaskId};
 use crate::domain::time::Timestamp;
 use crate::journal::check::BatchState;
-use crate::journal::{Doubt, JournalError};
+use crate::journal::{Doubt, JournalError, ORPHANED};
 
 const RAISE: &str = "-- journal.raise_fence
 INSERT INTO lead (account, fence) VALUES (?1, 1)
 ON CONFLICT DO UPDATE SET fence = fence + 1 RETURNING fence";
 
 const ORPHANS: &str = "-- journal.orphans
-UPDATE batch SET state = 'unknown', look_at = ?2, negatives = 0, last_negative = NULL,
-why = 'the process that sent it ended before the answer was written down'
+UPDATE batch SET state = 'unknown', look_at = ?2, negatives = 0, last_negative = NULL, why = ?3
 WHERE account = ?1 AND state = 'staged'";
 
 const UNKNOWN: &str = "-- journal.unknown
@@ -50,7 +49,7 @@ pub(super) fn lead(
     now: Timestamp,
 ) -> Result<Fence, JournalError> {
     let fence = first(tx, RAISE, [account.as_str()], |row| Ok(Fence(row.get(0)?)))?;
-    run(tx, ORPHANS, params![account.as_str(), now.as_micros()])?;
+    run(tx, ORPHANS, params![account.as_str(), now.as_micros(), ORPHANED])?;
     run(tx, RELEASE_ALL, params![account.as_str(), now.as_micros()])?;
     fence.ok_or_else(|| JournalError::Inconsistent("no fencing number".to_owned()))
 }

@@ -39,7 +39,7 @@ const HISTORY: &str = intents!(
     ORDER BY i.id DESC LIMIT ?5"
 );
 
-const CAUSES: &str = "-- journal.causes_newest_first
+pub(super) const CAUSES: &str = "-- journal.causes_newest_first
 SELECT payload FROM cause WHERE intent = ?1 ORDER BY ordinal DESC";
 
 const WAITING: &str = "-- journal.waiting
@@ -87,6 +87,7 @@ pub(super) fn counts(tx: &Transaction<'_>) -> Result<Counts, JournalError> {
             "failed" => counts.failed = number,
             "superseded" => counts.superseded = number,
             "rejected" => counts.rejected = number,
+            "cancelled" => counts.cancelled = number,
             ".resent" => counts.resent = number,
             ".overlapped" => counts.overlapped = number,
             _ => {}
@@ -152,11 +153,7 @@ pub(super) fn snapshot(tx: &Transaction<'_>) -> Result<Snapshot, JournalError> {
     for batch in &mut batches {
         let key = batch.key.as_str();
         let asks = all(tx, EVERY_ASK, [key], |row| {
-            let state = match row.get::<_, String>(3)?.as_str() {
-                "open" => AskState::Open,
-                "accepted" => AskState::Accepted,
-                _ => AskState::Ended,
-            };
+            let state = word(&row.get::<_, String>(3)?, AskState::parse)?;
             Ok((row.get::<_, i64>(0)?, target(row, 1)?, state))
         })?;
         for (ordinal, target, state) in asks {

@@ -6,6 +6,7 @@
 mod accept;
 mod answers;
 mod batches;
+mod browse;
 mod debit;
 mod decide;
 mod deploys;

@@ -51,7 +51,12 @@ impl Events {
     }
 }
 
-/// Answers `GET events`: `event: status` with the status as JSON, until the daemon stops.
+/// Tells the status at once and whenever it changed, once a second at most: `event: status`, with what
+/// `GET status` answers as data.
+#[utoipa::path(
+    get, path = "/events", tag = "looking",
+    responses((status = 200, body = String, content_type = "text/event-stream"))
+)]
 pub(super) async fn answer(
     State(desk): State<Desk>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

@@ -16,6 +16,16 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Makes a 400: the request names what it can't.
+    pub(super) fn bad(problem: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, problem)
+    }
+
+    /// Makes a 400 of several sentences.
+    pub(super) fn all_bad(problems: Vec<String>) -> Self {
+        Self { code: StatusCode::BAD_REQUEST, problems }
+    }
+
     /// Makes a 404.
     pub(super) fn unknown(problem: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, problem)

@@ -8,6 +8,7 @@ use refreshd::domain::time::{Day, Timestamp};
 use refreshd::domain::verdict::Verdict;
 use refreshd::journal::{JournalError, MAX_ATTEMPTS, Observation, Staged};
 
+pub(crate) use super::browse::*;
 pub(crate) use super::held::*;
 pub(crate) use super::ordered::*;
 pub(crate) use super::pause::*;

@@ -14,6 +14,7 @@ use refreshd::domain::stage::{After, Order, Stage};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::Timestamp;
 use refreshd::domain::verdict::Verdict;
+use refreshd::journal::browse::{Browse, Filter, StateWord};
 use refreshd::journal::check::{BatchState, Snapshot};
 use refreshd::journal::reference::ReferenceJournal;
 use refreshd::journal::sqlite::SqliteJournal;
@@ -59,7 +60,7 @@ fn target(number: u8) -> Target {
 
 impl Pair {
     async fn step(&mut self, (verb, a, b, c): Step) {
-        match verb % 20 {
+        match verb % 22 {
             0..=2 => self.accept(a, b, c).await,
             3..=5 => self.stage(a, b, c).await,
             6..=8 => self.answer(a, b).await,
@@ -76,6 +77,14 @@ impl Pair {
             18 => {
                 let deploy = DeployId::new(Timestamp::EPOCH, u64::from(a % 3));
                 let _ = both!(self.hold(&deploy, "a guard holds it"));
+            }
+            20 => {
+                let ids = [i64::from(a % 32), i64::from(b % 32)].map(IntentId);
+                let _ = both!(self.retry(&ids, self.now));
+            }
+            21 => {
+                let ids = [i64::from(a % 32), i64::from(b % 32)].map(IntentId);
+                let _ = both!(self.cancel(&ids[..usize::from(b % 3).min(2)], "alice", self.now));
             }
             _ if a < 40 => {
                 self.fence = both!(self.lead(&self.account, self.now)).expect("leads");
@@ -303,6 +312,26 @@ impl Pair {
         let _ = both!(self.spending(&self.account, self.now));
         let _ = both!(self.past(&self.account, self.now));
         let _ = both!(self.history(&self.account, Action::Refresh, &target(2), 9));
+        let _ = both!(self.spent_today(&self.account, self.now));
+        let _ = both!(self.targets("https://a.example/", 3));
+        let _ = both!(self.ended(self.now.minus(HOUR), 4));
+        let _ = both!(self.counted_deploys(None, None, 2));
+        let deploy = deploys.first().cloned();
+        let wanted =
+            |state, outcome, deploy| Filter { state, outcome, deploy, ..Filter::default() };
+        for filter in [
+            wanted(None, None, None),
+            wanted(Some(StateWord::Pending), None, None),
+            wanted(None, Some("failed"), None),
+            wanted(Some(StateWord::Ended), Some("superseded"), None),
+            wanted(None, None, deploy),
+        ] {
+            let page = both!(self.list(&filter, None, 3)).expect("a page");
+            let _ = both!(self.list(&filter, page.next, 3));
+            if let Some(intent) = page.intents.first() {
+                let _ = both!(self.story(intent.id));
+            }
+        }
         let real = plain(self.real.snapshot().await.expect("a snapshot"));
         let model = plain(self.model.snapshot().await.expect("a snapshot"));
         same("snapshot", &real, &model);
