@@ -1,13 +1,20 @@
 //! The page's own files: they are part of the binary.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName,
+    IF_NONE_MATCH, VARY,
+};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
 use crate::web::Desk;
@@ -41,34 +48,54 @@ pub(super) fn routes() -> Router<Desk> {
 /// Answers with a file, or with 304 where the browser has this very one.
 fn asset(kind: &'static str, text: &'static str) -> MethodRouter<Desk> {
     let digest = Sha256::digest(text);
-    let tag = digest.iter().take(16).fold("\"".to_owned(), |tag, byte| format!("{tag}{byte:02x}"));
-    let tag: Arc<str> = format!("{tag}\"").into();
+    let tag = digest.iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
+    let plain = Form { tag: format!("\"{tag}\""), bytes: Bytes::from_static(text.as_bytes()) };
+    let small = Form { tag: format!("\"{tag}-gzip\""), bytes: compressed(text).into() };
+    let forms = Arc::new([plain, small]);
     get(
-        move |State(_): State<Desk>, headers: HeaderMap| async move { tell(kind, text, &tag, &headers) },
+        move |State(_): State<Desk>, headers: HeaderMap| async move { tell(kind, &forms, &headers) },
     )
 }
 
-fn tell(kind: &'static str, text: &'static str, tag: &str, headers: &HeaderMap) -> Response {
-    // A proxy that compresses makes the tag a weak one.
-    let has = |value: &str| value.split(',').any(|had| had.trim().trim_start_matches("W/") == tag);
-    let has_it = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(has);
-    let cached = [(ETAG, tag), (CACHE_CONTROL, "no-cache")];
-    if has_it {
+/// A file as it is sent.
+struct Form {
+    tag: String,
+    bytes: Bytes,
+}
+
+fn compressed(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Memory takes all that is written to it.
+    let _ = encoder.write_all(text.as_bytes());
+    encoder.finish().unwrap_or_default()
+}
+
+fn tell(kind: &'static str, [plain, small]: &[Form; 2], headers: &HeaderMap) -> Response {
+    let says = |name: HeaderName, word: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim() == word)
+    };
+    let takes_small = says(ACCEPT_ENCODING, "gzip");
+    let form = if takes_small { small } else { plain };
+    let cached =
+        [(ETAG, form.tag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "accept-encoding")];
+    if says(IF_NONE_MATCH, &form.tag) {
         return (StatusCode::NOT_MODIFIED, cached).into_response();
     }
-    (cached, [(CONTENT_TYPE, kind)], text).into_response()
+    let encoded = takes_small.then_some([(CONTENT_ENCODING, "gzip")]);
+    (cached, [(CONTENT_TYPE, kind)], encoded.map(AppendHeaders), form.bytes.clone()).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The budget: it is loaded over slow lines when something is wrong.
-    const BUDGET: usize = 60 << 10;
+    /// The budget as it is sent: it is loaded over slow lines when something is wrong.
+    const BUDGET: usize = 30 << 10;
 
     #[test]
     fn the_page_is_small_asks_nobody_else_and_takes_no_text_for_markup() {
-        let all: usize = ASSETS.iter().map(|(_, _, text)| text.len()).sum();
+        let all: usize = ASSETS.iter().map(|(_, _, text)| compressed(text).len()).sum();
         assert!(all <= BUDGET, "{all} bytes");
         for (name, _, text) in ASSETS {
             // Names of XML are no addresses.

@@ -40,18 +40,12 @@ const deployOf = (told) => ({
   id: told.id, origin: told.origin, opened: told.opened_at, closed: told.closed_at, intents: told.intents,
 });
 
-function lagOf(told) {
-  return told.points.map((point) => ({ at: date(point.at), median: point.median_seconds ?? null, worst: point.worst_seconds ?? null }));
-}
+const pointOf = (told) => ({ at: date(told.at), median: told.median_seconds, worst: told.worst_seconds });
 
-function quotaOf(told) {
-  return Object.entries(told.accounts).map(([name, account]) => ({
-    name,
-    kinds: Object.entries(account.kinds).map(([kind, day]) => ({
-      ...day, kind, hours: day.hours, start: date(account.day_began_at), turns: date(account.day_turns_at).getTime(), out: date(day.runs_out),
-    })),
-  }));
-}
+const quotaOf = ({ account, turns_at, kinds }) => ({
+  name: account, turns: date(turns_at),
+  kinds: kinds.map((kind) => ({ ...kind, turns: date(turns_at), out: date(kind.runs_out) })),
+});
 
 // Asking.
 
@@ -111,28 +105,26 @@ async function askLatest() {
 
 async function askLag() {
   const told = await get("lag");
-  if (told) state.lag = lagOf(told);
+  if (told) state.lag = told.points.map(pointOf);
 }
 
 async function askQuota() {
   const told = await get("quota");
-  if (told) state.quota = quotaOf(told);
+  if (told) state.quota = told.items.map(quotaOf);
 }
 
 async function askDetail(id) {
   const at = encodeURIComponent(id);
-  const [report, list] = await Promise.all([get(`deploys/${at}`), get(`intents?deploy=${at}&limit=${SHOWN}`)]);
-  if (!report || !list) return;
+  const [told, list] = await Promise.all([get(`deploys/${at}`), get(`intents?deploy=${at}&limit=${SHOWN}`)]);
+  if (!told || !list) return;
   // A part may be short, though others follow.
   for (let { next } = list; next && list.items.length < SHOWN;) {
     const rest = await get(`intents?deploy=${at}&limit=${SHOWN}&after=${encodeURIComponent(next)}`);
     list.items.push(...(rest?.items ?? []));
     next = rest?.next;
   }
-  state.details.set(id, {
-    seconds: report.seconds, asks: report.asks, reasons: report.reasons,
-    changes: report.changes?.items ?? [], intents: list.items.map(intentOf),
-  });
+  const { seconds, asks, reasons } = told.report;
+  state.details.set(id, { seconds, asks, reasons, changes: told.changes, changed: told.changed, intents: list.items.map(intentOf) });
 }
 
 /** Asks for the story of an intent, until it has ended. */
@@ -408,31 +400,23 @@ const doing = {
   },
 };
 
-/** Asks for the whole story of a URL or path, or for what it may have meant. */
+/** Asks for the whole story of a URL or path, and where there is none for what it may have meant. */
 async function look(q) {
   if (!q) return;
+  const at = encodeURIComponent(q);
   try {
-    const [story, search] = await Promise.all([
-      ask(`why?q=${encodeURIComponent(q)}`).catch((error) => (error.status === 404 ? null : Promise.reject(error))),
-      ask(`search?q=${encodeURIComponent(q)}`),
+    const [story, { targets }] = await Promise.all([
+      ask(`why?q=${at}`).catch((error) => (error.status === 400 || error.status === 404 ? error : Promise.reject(error))),
+      ask(`search?q=${at}`),
     ]);
-    state.result = resultOf(q, story, search);
+    const matches = story.targets?.length > 0 ? [] : targets.filter((target) => target !== q).slice(0, 20);
+    const isTold = !(story instanceof Error);
+    state.result = { matches, story: isTold ? story : null, problem: isTold || matches.length > 0 ? "" : story.message };
   } catch (error) {
     if (error instanceof Refused) await refused(error);
     state.result = { problem: error.message };
   }
   draw();
-}
-
-function resultOf(q, story, search) {
-  const urls = story?.urls ?? [];
-  const matches = search.targets.filter((match) => match !== q);
-  const isKnown = urls.some((url) => url.stories.length > 0);
-  if (!story && matches.length === 0) return { problem: t("nothing_found") };
-  return {
-    matches: isKnown ? [] : matches.slice(0, 20),
-    story: story && { q, why: story.why ?? "", mapping: story.mapping ?? [], urls },
-  };
 }
 
 function act(event, node) {

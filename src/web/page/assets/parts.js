@@ -9,6 +9,8 @@ const TONES = {
   watching: "ok", polling: "ok", baseline: "go", unavailable: "bad", error: "bad", warning: "wait",
 };
 
+/** Below this part of a day's quota it is told of as nearly spent. */
+const NEARLY = .3;
 const CHANGES = { A: "created", M: "modified", D: "removed" };
 
 /** What the daemon says itself stays in its language. */
@@ -219,7 +221,8 @@ function inside(deploy, detail, stories) {
     detail.changes.length > 0 && [
       el("h4", null, t("changes")),
       el("ul", { class: "plain code" }, detail.changes.map((change) => el("li", null,
-        el("span", { class: "soft" }, said(change.change)), " ", code(change.path)))),
+        el("span", { class: "soft" }, said(CHANGES[change.change] ?? change.change)), " ", code(change.path)))),
+      detail.changed > detail.changes.length && el("p", { class: "soft small" }, t("of_changes", { n: detail.changes.length, all: detail.changed })),
     ],
     el("p", { class: "soft small" }, code(deploy.id)),
   ];
@@ -227,7 +230,7 @@ function inside(deploy, detail, stories) {
 
 export function quota(accounts, status, width, now) {
   if (!accounts) return el("p", { class: "soft" }, t("loading"));
-  const turns = accounts[0]?.kinds[0]?.turns;
+  const turns = accounts[0]?.turns;
   const several = accounts.length > 1;
   return [
     turns && el("p", { class: "soft small" }, t("turns", { age: span(Math.round((turns - now) / 60_000) * 60) })),
@@ -238,7 +241,7 @@ export function quota(accounts, status, width, now) {
       return el("div", { "data-key": account.name },
         several && el("h3", null, t("account", { name: account.name })),
         [note, key?.trouble].filter(Boolean).map((text) => el("p", { class: "notice wait" }, said(text))),
-        used.map((kind) => el("div", { class: `burn ${kind.alarm >= 90 || kind.left === 0 ? "bad" : kind.alarm || kind.out ? "wait" : "ok"}`, "data-key": kind.kind },
+        used.map((kind) => el("div", { class: `burn ${kind.left === 0 ? "bad" : kind.left < kind.limit * NEARLY || kind.out ? "wait" : "ok"}`, "data-key": kind.kind },
           el("p", { class: "row" }, el("b", null, t(`kind_${kind.kind}`)), el("span", null, t("left_of", kind))),
           el("div", { role: "img", "aria-label": [t(`kind_${kind.kind}`), ...burnOf(kind)].join("; ") }, burn(kind, width, now)),
           el("p", { class: "soft small" }, [burnOf(kind)[1], kind.foreign > 0 && t("foreign", { n: kind.foreign }),
@@ -278,24 +281,27 @@ export function origins(status) {
 /** What was found: the stories of URLs, or what it may have meant. */
 export function found(result) {
   if (!result) return [];
-  if (result.problem) return el("p", { class: "notice wait" }, said(result.problem));
-  const { matches, story } = result;
+  const { matches = [], story, problem } = result;
   return [
-    matches?.length > 0 && [
+    problem && el("p", { class: "notice wait" }, said(problem)),
+    story && [
+      el("h3", null, t("story", { q: story.about })),
+      story.reasons.map((reason) => el("p", null, said(reason))),
+      story.targets.map(({ action, target, intents: stories }) => el("div", { class: "story", "data-key": `${action} ${target}` },
+        el("h4", null, code(target), action === "prefetch" && ` ${t("prefetch")}`),
+        stories.map((one) => el("div", { "data-key": one.intent.id },
+          el("p", null, stands(one.intent.wait ?? one.intent.outcome ?? one.intent.state), " ", said(one.intent.why ?? "")), steps(one))))),
+      story.files.map((file) => [
+        el("h4", null, t("mapping"), ": ", file.origin, " ", code(file.path)),
+        el("ul", { class: "plain small" },
+          file.rules.filter((rule) => rule.fired).map((rule) => el("li", null, code(rule.rule), " ", said(rule.why))),
+          file.targets.map((target) => el("li", null, "→ ", code(target)))),
+      ]),
+    ],
+    matches.length > 0 && [
       el("h3", null, t("matches")),
       el("ul", { class: "plain" }, matches.map((match) => el("li", { "data-key": match },
         el("button", { type: "button", class: "link", "data-do": "pick", "data-q": match }, code(match))))),
-    ],
-    story && [
-      el("h3", null, t("story", { q: story.q })),
-      story.why && el("p", null, said(story.why)),
-      story.mapping.length > 0 && [el("p", { class: "soft small" }, t("mapping")),
-        el("ul", { class: "small" }, story.mapping.map((line) => el("li", null, said(line))))],
-      story.urls.map(({ target, stories }) => el("div", { class: "story", "data-key": target },
-        el("h4", null, code(target)),
-        stories.length === 0 && el("p", { class: "soft" }, t("no_intent")),
-        stories.map((one) => el("div", { "data-key": one.intent.id },
-          el("p", null, stands(one.intent.wait ?? one.intent.outcome ?? one.intent.state), " ", said(one.intent.why ?? "")), steps(one))))),
     ],
   ];
 }

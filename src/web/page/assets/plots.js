@@ -1,7 +1,7 @@
 // Two plots, drawn for the width they have: the day's lag, and how a quota burns down.
 
 import { el } from "./dom.js";
-import { clock, instant, number, span, t } from "./words.js";
+import { clock, span, t } from "./words.js";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
@@ -13,7 +13,7 @@ export function lag(points, width, now) {
   const height = 150;
   const [left, right, top, bottom] = [48, 6, 8, 22];
   const start = now - DAY;
-  const shown = points.filter((point) => point.worst !== null && point.at.getTime() > start);
+  const shown = points.filter((point) => point.at.getTime() > start);
   const worst = Math.max(10, ...shown.map((point) => point.worst));
   const above = worst * 1.25;
   const below = [...LINES].reverse().find((line) => line <= Math.min(worst, ...shown.map((point) => point.median))) ?? 1;
@@ -38,23 +38,22 @@ export function lag(points, width, now) {
   }
   const wide = Math.max(2, (width - left - right) / 144 - 1);
   const bars = shown.map((point) => {
-    const at = x(point.at.getTime());
+    const at = Math.min(x(point.at.getTime()), width - right - wide);
     return el("g", null,
-      el("rect", { class: "worst", x: at - wide, width: wide, y: y(point.worst), height: Math.max(1, y(point.median) - y(point.worst)) }),
-      el("rect", { class: "median", x: at - wide, width: wide, y: y(point.median) - 1, height: 2.5 }));
+      el("rect", { class: "worst", x: at, width: wide, y: y(point.worst), height: Math.max(1, y(point.median) - y(point.worst)) }),
+      el("rect", { class: "median", x: at, width: wide, y: y(point.median) - 1, height: 2.5 }));
   });
   return el("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, rows, hours, bars);
 }
 
 /** What the lag is in words: of the day and of its last hour; null where nothing ended. */
 export function lagOf(points, now) {
-  const ended = points.filter((point) => point.worst !== null);
-  if (ended.length === 0) return null;
+  if (points.length === 0) return null;
   const middle = (of) => of.map((point) => point.median).sort((a, b) => a - b)[Math.floor(of.length / 2)];
-  const hour = ended.filter((point) => point.at.getTime() > now - HOUR);
+  const hour = points.filter((point) => point.at.getTime() > now - HOUR);
   return {
-    median: span(middle(ended)),
-    worst: span(Math.max(...ended.map((point) => point.worst))),
+    median: span(middle(points)),
+    worst: span(Math.max(...points.map((point) => point.worst))),
     hour: hour.length > 0 ? span(middle(hour)) : t("none_yet"),
   };
 }
@@ -63,7 +62,7 @@ export function lagOf(points, now) {
 export function burn(quota, width, now) {
   const height = 64;
   const [top, bottom] = [4, 14];
-  const start = quota.start.getTime();
+  const start = quota.turns.getTime() - DAY;
   const x = (at) => ((at - start) / DAY) * width;
   const y = (left) => top + (1 - Math.max(0, Math.min(left, quota.limit)) / quota.limit) * (height - top - bottom);
   let left = quota.limit;
@@ -98,5 +97,3 @@ export function burnOf(quota) {
   else notes.push(quota.expected === null ? t("forecast_none") : t("forecast_lasts", { n: quota.expected }));
   return notes;
 }
-
-export { instant, number };
