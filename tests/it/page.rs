@@ -190,3 +190,29 @@ async fn a_daemon_that_stops_ends_its_streams_as_streams_end() {
     // What is cut off after the farewell lacks this.
     assert!(rest.ends_with(b"0\r\n\r\n"), "{}", String::from_utf8_lossy(&rest));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_socket_that_systemd_hands_over_is_known_by_its_name() {
+    const ACTIVATE: &str = "systemd-socket-activate";
+    if std::process::Command::new(ACTIVATE).arg("--version").output().is_err() {
+        println!(
+            "SKIP: each_socket_that_systemd_hands_over_is_known_by_its_name: {ACTIVATE} is not \
+             installed"
+        );
+        return;
+    }
+    let world = World::new().await;
+    configure(&world, "", "[hooks]\nlisten = \"systemd\"");
+    let config = std::fs::read_to_string(world.config()).expect("it is read");
+    let config = config.replace("listen = \"127.0.0.1:0\"", "listen = \"systemd\"");
+    std::fs::write(world.config(), config).expect("it is written");
+    // Ports that nobody has: they are free again once this is done.
+    let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let doors = free.map(|free| free.local_addr().expect("an address"));
+    let [web, hooks] = doors.map(|door| format!("--listen={door}"));
+    let daemon = world.start_under(&[ACTIVATE, &web, &hooks, "--fdname=web:hooks"]);
+    drop(wait_for("the socket", || connect(doors[0]).ok()).expect("systemd listens"));
+    assert_eq!(ask(doors[0], "GET /", "").status, 200, "{}", world.log());
+    assert!(world.log().contains(&format!("hooks are taken at {}", doors[1])), "{}", world.log());
+    assert_eq!(daemon.terminate(), Some(0));
+}

@@ -40,9 +40,9 @@ pub(super) fn is_at(path: &str) -> bool {
 
 /// Returns the routes of the page's own files.
 pub(super) fn routes() -> Router<Desk> {
-    ASSETS
-        .into_iter()
-        .fold(Router::new(), |router, (path, kind, text)| router.route(path, asset(kind, text)))
+    ASSETS.into_iter().fold(Router::new(), |router, (name, kind, text)| {
+        router.route(&format!("/{name}"), asset(kind, text))
+    })
 }
 
 /// Answers with a file, or with 304 where the browser has this very one.

@@ -10,7 +10,7 @@ use crate::world::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_shows_each_change_live_and_only_a_token_decides() {
     let python = std::env::var("REFRESHD_TEST_PYTHON").expect(
-        "REFRESHD_TEST_PYTHON must name a Python that has tests/page/requirements.txt installed; \
+        "REFRESHD_TEST_PYTHON must name a Python that has tests/requirements-page.txt installed; \
          ./tests/run makes one and sets it",
     );
     // Tasks take three seconds: long enough to be seen on their way.

@@ -26,7 +26,7 @@ const date = (value) => (value ? new Date(value) : null);
 const state = {
   status: null, seenAt: null, mode: "connecting", again: null, busy: "",
   lag: null, quota: null, latest: null, deploys: null, after: null, more: PAGE,
-  open: new Set(), details: new Map(), stories: new Map(), result: null,
+  open: new Set(), details: new Map(), stories: new Map(), result: null, problem: "",
 };
 
 // What the daemon answers, in the shapes that the parts of the page draw.
@@ -198,7 +198,8 @@ async function lost(error) {
   if (error instanceof Refused) {
     await refused(error);
     if (error.status < 500) {
-      await rest(BACKOFF[0] * 1_000);
+      // Whoever does not sign in now may do so later.
+      await rest(token.get() || state.status ? BACKOFF[0] * 1_000 : SLOW);
       return;
     }
     state.busy = error.message;
@@ -246,7 +247,8 @@ function paint() {
     t(state.mode === "lost" ? "lost" : state.mode));
   fill($("lost"), state.mode === "lost" && el("p", null, el("b", null, state.busy ? t("busy", { why: state.busy }) : t("lost")), " ",
     state.seenAt && t("lost_since", { at: when(state.seenAt) }), " ",
-    el("button", { type: "button", "data-do": "again" }, t("again"))));
+    el("button", { type: "button", "data-do": "again" }, t("again"))), state.problem && el("p", null, state.problem, " ",
+    el("button", { type: "button", "data-do": "forget" }, t("close"))));
   const { tone, text } = parts.headline(status);
   $("now").dataset.tone = tone;
   fill($("h-now"), el("span", { class: `mark ${tone}`, "aria-hidden": "true" }), text);
@@ -307,15 +309,15 @@ async function change(path, told, done) {
     if (!token.get() && !await signIn()) return;
     try {
       say(done(await ask(path, { body: told })));
+      state.problem = "";
       break;
     } catch (error) {
       if (error instanceof Refused && [401, 403].includes(error.status)) {
         token.set(null);
         continue;
       }
-      state.result ??= null;
-      say(t("not_done", { why: error.message }));
-      fill($("lost"), el("p", null, t("not_done", { why: error.message })));
+      state.problem = t("not_done", { why: error.message });
+      draw();
       return;
     }
   }
@@ -354,8 +356,8 @@ const doing = {
     } catch (error) {
       fill($("token-problem"), error instanceof Refused && [401, 403].includes(error.status) ? t("token_wrong") : error.message);
       $("secret").select();
+      $("secret").focus();
     }
-    $("secret").focus();
     draw();
   },
   close: (node) => dialogOf(node).close(""),
@@ -393,6 +395,10 @@ const doing = {
     draw();
   },
   again: () => wake(),
+  forget() {
+    state.problem = "";
+    draw();
+  },
   search: () => look($("q").value.trim()),
   pick({ dataset: { q } }) {
     $("q").value = q;

@@ -5,6 +5,7 @@ const WORDS = {
   other: ["中文", "English"],
   sign_in: ["Sign in", "登录"],
   sign_out: ["Sign out", "退出"],
+  close: ["Close", "关闭"],
   cancel: ["Cancel", "取消"],
   token_why: ["Whoever changes something shows a token: the content of a file that token_files in [web] names. It is kept until this tab closes.", "修改操作需要令牌，即 [web] 中 token_files 所列文件的内容。令牌只保存到此标签页关闭为止。"],
   token_label: ["Token", "令牌"],
