@@ -78,14 +78,23 @@ pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Faile
                 Some(deploy) if deploy != LATEST => DeployId::from_text(deploy),
                 _ => newest(&show.config, printer).await?,
             };
-            let question = Question { origin: None, deploy: Some(deploy) };
-            ask(&show.config, &question, show.json, printer).await
+            self::show(&show.config, deploy, show.json, printer).await
         }
         Step::List(list) => {
             let origin = list.origin.as_deref().map(OriginName::from);
             ask(&list.config, &Question { origin, deploy: None }, list.json, printer).await
         }
     }
+}
+
+/// Shows what became of a deploy.
+pub(super) async fn show(
+    config: &ConfigArg,
+    deploy: DeployId,
+    json: bool,
+    printer: &mut Printer,
+) -> Result<Exit, Failed> {
+    ask(config, &Question { origin: None, deploy: Some(deploy) }, json, printer).await
 }
 
 async fn bound(of: Of, bound: Bound, printer: &mut Printer) -> Result<Exit, Failed> {

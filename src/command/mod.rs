@@ -7,14 +7,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::clock::{SharedClock, SystemClock};
+use crate::database::DatabaseError;
 use crate::journal::Decision;
 
+mod api;
 mod baseline;
 mod branches;
 mod check;
+mod completions;
 mod control;
 mod decide;
 mod demo;
@@ -26,15 +29,20 @@ mod history;
 mod hook;
 mod hooks;
 mod index;
+mod intents;
 mod listen;
+mod man;
 mod pause;
 mod plan;
 mod printer;
+mod quota;
 mod reasons;
 mod run;
 mod sandbox;
 mod simulate;
 mod status;
+mod story;
+mod table;
 mod tasks;
 mod treasury;
 mod wait;
@@ -73,12 +81,20 @@ pub struct Failed {
     pub exit: Exit,
     /// What went wrong and what to do about it; may have several lines.
     pub message: String,
+    /// The event that it is in the log, if it has a name there.
+    event: Option<&'static str>,
 }
 
 impl Failed {
     /// Makes a failure.
     pub fn new(exit: Exit, message: impl std::fmt::Display) -> Self {
-        Self { exit, message: message.to_string() }
+        Self { exit, message: message.to_string(), event: None }
+    }
+
+    /// Names its event in the log, if the database caused it.
+    fn because(self, error: &DatabaseError) -> Self {
+        let is_damage = matches!(error, DatabaseError::Corrupt(_));
+        Self { event: is_damage.then_some("database-damaged"), ..self }
     }
 }
 
@@ -117,6 +133,18 @@ enum Command {
     Explain(explain::Args),
     /// Show what the running daemon watches, waits for and has spent.
     Status(status::Args),
+    /// List intents, the newest first: all, or those that wait, failed, belong to a deploy and so on.
+    List(intents::ListArgs),
+    /// Show all that is known of an intent or a deploy.
+    Show(story::ShowArgs),
+    /// Show what became of a URL or a path, step by step, or why nothing did.
+    Why(story::WhyArgs),
+    /// Ask once more for intents that failed or wait, now.
+    Retry(intents::RetryArgs),
+    /// Call pending intents off.
+    Cancel(intents::CancelArgs),
+    /// Show how the day of each account stands.
+    Quota(quota::Args),
     /// Let go out what is held of a deploy.
     Approve(decide::Args),
     /// Drop what is held of a deploy.
@@ -149,6 +177,10 @@ enum Command {
     Refresh(wish::RefreshArgs),
     /// Ask for a prefetch by hand.
     Prefetch(wish::PrefetchArgs),
+    /// Write what a shell completes: `refreshd completions bash`.
+    Completions(completions::Args),
+    /// Write the manual, a page for each command.
+    Man(man::Args),
     /// Run a local stand-in for the CDN: its API and a caching edge in front of your web server.
     Sandbox(sandbox::Args),
     /// Show the whole way from a saved file to a fresh edge, on this machine, in seconds.
@@ -194,6 +226,12 @@ pub fn main() -> ExitCode {
             Command::Simulate(args) => simulate::run(&args, &mut printer),
             Command::Explain(args) => explain::run(&args, &mut printer).await,
             Command::Status(args) => status::run(args, &mut printer).await,
+            Command::List(args) => intents::list(args, &mut printer).await,
+            Command::Show(args) => story::show(args, &mut printer).await,
+            Command::Why(args) => story::why(args, &mut printer).await,
+            Command::Retry(args) => intents::retry(args, &mut printer).await,
+            Command::Cancel(args) => intents::cancel(args, &mut printer).await,
+            Command::Quota(args) => quota::run(args, &mut printer).await,
             Command::Approve(args) => decide::run(args, Decision::Approve, &mut printer).await,
             Command::Reject(args) => decide::run(args, Decision::Reject, &mut printer).await,
             Command::Pause(args) => pause::run(args, true, &mut printer).await,
@@ -210,6 +248,8 @@ pub fn main() -> ExitCode {
             Command::Tasks(args) => tasks::run(args, clock, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
+            Command::Completions(args) => completions::run(&args, Cli::command(), &mut printer),
+            Command::Man(args) => man::run(&args, Cli::command(), &mut printer),
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,
             Command::Demo(args) => demo::run(args, clock, &mut printer).await,
         }

@@ -36,6 +36,12 @@ impl Printer {
         self.terminal
     }
 
+    /// Returns whether what is written may be in colour: on a terminal, unless `NO_COLOR` is set.
+    #[must_use]
+    pub fn paints(&self) -> bool {
+        self.terminal && std::env::var_os("NO_COLOR").is_none()
+    }
+
     /// Returns how many characters a line of the terminal has, if what is written is read on one.
     #[must_use]
     pub fn width(&self) -> Option<usize> {

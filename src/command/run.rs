@@ -18,14 +18,17 @@ use crate::database::{Database, LockError, StateLock};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::names::{AccountName, OriginName};
 use crate::engine::{Engine, EngineError, Parts};
-use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
+use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
-use crate::store::Store;
+use crate::store::{DATABASE, Store, StoreError};
+use crate::telemetry::Form;
+use crate::telemetry::heart::Heart;
+use crate::telemetry::meters::Meters;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
 use crate::web::page::PageDesk;
-use crate::web::{AccountDesk, Desk, Events, GateDesk, OriginDesk, Served};
+use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -38,8 +41,6 @@ pub(super) struct Args {
     config: ConfigArg,
 }
 
-/// The database of a state directory: index, outbox and journal.
-const DATABASE: &str = "refreshd.db";
 /// Where repositories tell of pushes, beside the control socket.
 const HOOK_SOCKET: &str = "hook.sock";
 
@@ -50,14 +51,17 @@ pub(super) async fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
-    crate::telemetry::start(&config.log).map_err(io)?;
+    let form = crate::telemetry::start(&config.log, clock.clone()).map_err(io)?;
     leave_no_core();
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
     // An access key may take a minute to be had.
     let mut daemon = tokio::select! {
-        daemon = Daemon::start(config, clock) => daemon?,
+        daemon = Daemon::start(config, clock.clone()) => match daemon {
+            Ok(daemon) => daemon,
+            Err(failed) => return told(failed, form),
+        },
         _ = terminate.recv() => return Ok(Exit::Ok),
         _ = interrupt.recv() => return Ok(Exit::Ok),
     };
@@ -71,21 +75,31 @@ pub(super) async fn run(
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             _ = ping.tick() => {
-                if watchdog.is_some() {
+                if watchdog.is_some() && daemon.goes_on(&clock) {
                     let _ = sd_notify::notify(&[NotifyState::Watchdog]);
                 }
             }
         }
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    daemon.shut_down().await;
-    match ended {
-        None => {
-            tracing::info!("stopped as asked; what was open goes on at the next start");
-            Ok(Exit::Ok)
-        }
-        Some(error) => Err(ended_unasked(&error)),
+    if ended.is_none() {
+        tracing::info!(
+            event = "stopping",
+            "stopping as asked; what is open goes on at the next start"
+        );
     }
+    daemon.shut_down().await;
+    ended.map_or(Ok(Exit::Ok), |error| told(ended_unasked(&error), form))
+}
+
+/// Tells of a failure once: where people read along as it is, else as a line of the log.
+fn told(failed: Failed, form: Form) -> Result<Exit, Failed> {
+    if matches!(form, Form::Text { .. }) {
+        return Err(failed);
+    }
+    let message: Vec<&str> = failed.message.lines().map(str::trim).collect();
+    tracing::error!(event = failed.event, exit = failed.exit as u8, "{}", message.join("; "));
+    Ok(failed.exit)
 }
 
 /// Has the kernel keep this process's memory, in which the keys are, to itself: it dumps no core, and
@@ -101,13 +115,18 @@ fn ended_unasked(error: &EngineError) -> Failed {
     let message = format!(
         "refreshd stopped by itself: {error}\nwhat was recorded is kept and goes on at the next start"
     );
-    tracing::error!("{error}");
-    Failed::new(Exit::Software, message)
+    let failed = Failed::new(Exit::Software, message);
+    match error {
+        EngineError::Store(StoreError::Database(error))
+        | EngineError::Journal(JournalError::Database(error)) => failed.because(error),
+        _ => failed,
+    }
 }
 
 /// A running daemon: the engine, its control socket, and the lock that makes it the only one.
 pub(super) struct Daemon {
     engine: Engine,
+    heart: Heart,
     sockets: [PathBuf; 2],
     /// Held until the end.
     _lock: StateLock,
@@ -124,7 +143,10 @@ impl Daemon {
             Failed::new(exit, error)
         })?;
         let cdns = cdns(&config, &clock).await?;
-        let database = Database::open(&config.state_dir.join(DATABASE)).map_err(io)?;
+        let database = Database::open(&config.state_dir.join(DATABASE))
+            .map_err(|error| io(&error).because(&error))?;
+        let (meters, heart) = (Meters::default(), Heart::default());
+        database.show(clock.clone(), heart.clone(), meters.clone());
         let store = Store::open(database.clone(), clock.random()).await.map_err(io)?;
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
@@ -147,6 +169,8 @@ impl Daemon {
             store: store.clone(),
             journal: journal.clone(),
             cdns,
+            meters: meters.clone(),
+            heart: heart.clone(),
         })
         .await
         .map_err(io)?;
@@ -157,14 +181,12 @@ impl Daemon {
                 hooks,
                 settings: hook_settings,
                 wakes: engine.pushed(),
+                meters: meters.clone(),
             };
             engine.open_hooks(listener, desk);
         }
         let desk = Desk {
-            store,
-            journal,
             facts: engine.facts(),
-            clock,
             recorded: engine.recorded(),
             dispatchers: engine.dispatchers(),
             pushed: engine.pushed(),
@@ -172,7 +194,10 @@ impl Daemon {
             accounts,
             gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
-            events: Events::until(engine.stopping()),
+            meters,
+            heart: heart.clone(),
+            stopping: engine.stopping(),
+            ..Desk::bare(store, journal, clock)
         };
         if let Some(listener) = page_listener {
             engine.open_page(listener, PageDesk { desk: desk.clone(), settings: page });
@@ -184,13 +209,23 @@ impl Daemon {
             engine.hear_announcements(bind(&hook_socket, 0o666)?, announcements);
         }
         tracing::info!(
+            event = "started",
             version = env!("CARGO_PKG_VERSION"),
             origins = origins.len(),
             state_dir = %state_dir.display(),
             control = %socket.display(),
             "refreshd started"
         );
-        Ok(Self { engine, sockets: [socket, hook_socket], _lock: lock })
+        Ok(Self { engine, heart, sockets: [socket, hook_socket], _lock: lock })
+    }
+
+    /// Returns whether loops and writer go on: else the service manager is to start the daemon anew.
+    fn goes_on(&self, clock: &SharedClock) -> bool {
+        let hung = self.heart.hung(clock.boot());
+        if !hung.is_empty() {
+            tracing::error!(?hung, "the daemon hangs; the watchdog is not told otherwise");
+        }
+        hung.is_empty()
     }
 
     /// Returns what the engine knows, as it changes.

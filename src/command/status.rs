@@ -134,6 +134,7 @@ fn render(status: &Value, config: &Config) -> String {
     if !told.is_empty() {
         let _ = write!(text, "to know:\n{told}");
     }
+    text.push_str(&alarms(&status["alarms"]));
     for (name, origin) in entries(&status["origins"]) {
         for unmapped in origin["unmapped"].as_array().into_iter().flatten() {
             let _ =
@@ -154,6 +155,24 @@ fn key(account: &str, key: &Value) -> String {
     }
     if let Some(trouble) = key["trouble"].as_str().filter(|trouble| !trouble.is_empty()) {
         let _ = writeln!(text, "key of {account}: no new one could be had: {trouble}");
+    }
+    text
+}
+
+/// Writes what a person should know of or do.
+fn alarms(alarms: &Value) -> String {
+    let mut text = String::new();
+    for alarm in alarms.as_array().into_iter().flatten() {
+        let since = alarm["since"].as_i64().map_or_else(String::new, |micros| {
+            format!(", since {}", Timestamp::from_micros(micros))
+        });
+        let [severity, what, remedy, see] =
+            ["severity", "what", "remedy", "see"].map(|key| word(&alarm[key]));
+        let _ = writeln!(
+            text,
+            "{severity}: {what} [{key}{since}]\n  to do: {remedy}\n  more:  docs/troubleshooting.md#{see}",
+            key = word(&alarm["key"]),
+        );
     }
     text
 }

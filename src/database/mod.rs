@@ -12,6 +12,7 @@ mod migrate;
 mod place;
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 pub use error::DatabaseError;
 pub use lock::{LockError, StateLock};
 pub use place::network_file_system;
+
+use crate::clock::SharedClock;
+use crate::telemetry::heart::{Heart, Part};
+use crate::telemetry::meters::{Meter, Meters};
 
 /// Calls that may wait for the writer before callers wait too.
 const QUEUE: usize = 256;
@@ -37,6 +42,20 @@ type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 #[derive(Clone, Debug)]
 pub struct Database {
     jobs: mpsc::Sender<Job>,
+    pulse: Arc<OnceLock<Pulse>>,
+}
+
+/// Where the writer shows that it goes on, and for how long it worked.
+struct Pulse {
+    clock: SharedClock,
+    heart: Heart,
+    meters: Meters,
+}
+
+impl std::fmt::Debug for Pulse {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Pulse").finish_non_exhaustive()
+    }
 }
 
 impl Database {
@@ -58,16 +77,36 @@ impl Database {
         check(&connection)?;
         migrate::migrate(&mut connection, migrate::MIGRATIONS)?;
         let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE);
+        let pulse: Arc<OnceLock<Pulse>> = Arc::default();
+        let shown = Arc::clone(&pulse);
         let mut writer = Writer { connection, broken: None };
         std::thread::Builder::new()
             .name("database".to_owned())
             .spawn(move || {
                 while let Some(job) = inbox.blocking_recv() {
+                    let began = shown.get().map(|pulse| pulse.clock.boot());
                     job(&mut writer);
+                    if let Some(pulse) = shown.get() {
+                        let ended = pulse.clock.boot();
+                        pulse.heart.beat(Part::Writer, ended);
+                        let took = ended.saturating_sub(began.unwrap_or(ended));
+                        pulse.meters.took(Meter::Commits, &[], took);
+                    }
                 }
             })
             .map_err(|error| DatabaseError::Io(error.to_string()))?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, pulse })
+    }
+
+    /// Has the writer show from now on that it goes on, and how long its transactions take.
+    pub fn show(&self, clock: SharedClock, heart: Heart, meters: Meters) {
+        // Who was told first is shown it.
+        let _ = self.pulse.set(Pulse { clock, heart, meters });
+    }
+
+    /// Has the writer beat once its turn comes; with a full queue it does so anyway.
+    pub fn knock(&self) {
+        let _ = self.jobs.try_send(Box::new(|_| {}));
     }
 
     /// Runs `work` in one IMMEDIATE transaction on the writer's thread: committed when it returns
@@ -82,10 +121,15 @@ impl Database {
         E: From<DatabaseError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let pulse = Arc::clone(&self.pulse);
         let job: Job = Box::new(move |writer| {
             tracing::trace!(database.call = name);
+            let result = writer.run(work);
+            if let (Err(_), Some(pulse)) = (&result, pulse.get()) {
+                pulse.meters.count(Meter::CommitErrors, &[]);
+            }
             // The caller may have gone; what it asked for is done all the same.
-            let _ = answer.send(writer.run(work));
+            let _ = answer.send(result);
         });
         self.jobs.send(job).await.map_err(|_| DatabaseError::Closed)?;
         answered.await.map_err(|_| DatabaseError::Closed)?

@@ -26,7 +26,10 @@ pub enum OriginState {
 }
 
 impl OriginState {
-    /// Returns the word used in JSON.
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Baseline, Self::Watching, Self::Polling, Self::Unavailable];
+
+    /// Returns its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,6 +81,8 @@ pub struct OriginFacts {
     pub held_open_until: Option<Timestamp>,
     /// Why it is unavailable, or what a person should know; empty when all is well.
     pub note: String,
+    /// That what was found can't be stored.
+    pub failing: Option<FailingFacts>,
     /// Paths that changed and could not be mapped to a URL, with the reason: the newest 100.
     pub unmapped: Vec<Unmapped>,
 }
@@ -113,9 +118,45 @@ pub struct KeyFacts {
     pub trouble: String,
 }
 
+/// How an account's way to the CDN stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Nothing slows or stops calls.
+    #[default]
+    Open,
+    /// Calls go slower, or something of a domain or a kind is closed.
+    Slow,
+    /// An operation is closed.
+    Closed,
+    /// The CDN does not answer.
+    Away,
+    /// The CDN refuses the key.
+    KeyRefused,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Slow, Self::Closed, Self::Away, Self::KeyRefused];
+
+    /// Returns its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Slow => "slow",
+            Self::Closed => "closed",
+            Self::Away => "away",
+            Self::KeyRefused => "key_refused",
+        }
+    }
+}
+
 /// What is known of an account's way to the CDN.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct AccountFacts {
+    /// How its way to the CDN stands.
+    pub way: Way,
     /// What stops or slows submission; empty when nothing does.
     pub note: String,
     /// When the CDN last answered.
@@ -152,6 +193,35 @@ pub struct GateFacts {
     pub alarmed: bool,
 }
 
+/// What came of the last attempt to load another configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct ReloadFacts {
+    /// When it was made.
+    pub at: Timestamp,
+    /// Why it was refused; empty when it was not.
+    pub refused: String,
+}
+
+/// A loop whose turns fail, though that may pass.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct FailingFacts {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub why: String,
+}
+
+/// How it goes with the notices of one receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct NoticeFacts {
+    /// How many wait to be posted.
+    pub waiting: u64,
+    /// Since when they can't be posted; none when they can.
+    pub failing_since: Option<Timestamp>,
+    /// Why not.
+    pub why: String,
+}
+
 /// What the engine knows now and does not store.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Facts {
@@ -163,4 +233,10 @@ pub struct Facts {
     pub accounts: BTreeMap<AccountName, AccountFacts>,
     /// By origin, where something waits at a gate.
     pub gates: BTreeMap<OriginName, GateFacts>,
+    /// What came of the last attempt to load another configuration; none before the first.
+    pub reload: Option<ReloadFacts>,
+    /// By loop, those whose turns fail.
+    pub failing: BTreeMap<String, FailingFacts>,
+    /// By receiver of notices.
+    pub notices: BTreeMap<String, NoticeFacts>,
 }

@@ -21,7 +21,7 @@ pub enum Witness {
 }
 
 impl Witness {
-    /// Returns the word used in code, CLI and JSON.
+    /// Returns its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

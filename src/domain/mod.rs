@@ -4,6 +4,7 @@
 //! **Invariant:** nothing here is async, does I/O, asks a clock or draws randomness, and nothing
 //! here imports another room of the crate.
 
+pub mod alarm;
 pub mod ask;
 pub mod change;
 pub mod cover;

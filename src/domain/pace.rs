@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::ask::Kind;
+use super::facts::Way;
 use super::intent::Action;
 use super::quota::QuotaKind;
 use super::time::{Day, Timestamp};
@@ -471,6 +472,22 @@ impl Pace {
     pub fn open_hosts<'h>(&mut self, hosts: impl IntoIterator<Item = &'h str>) -> Vec<String> {
         let hosts = hosts.into_iter();
         hosts.filter_map(|host| self.hosts.remove_entry(host)).map(|(host, _)| host).collect()
+    }
+
+    /// Returns how the way to the CDN stands: the worst that [`note`](Self::note) tells of.
+    #[must_use]
+    pub fn way(&self, now: Timestamp) -> Way {
+        if self.key.is_some() {
+            Way::KeyRefused
+        } else if self.away.is_some() {
+            Way::Away
+        } else if self.lanes.values().any(|lane| lane.closures > 0) {
+            Way::Closed
+        } else if self.note(now).is_empty() {
+            Way::Open
+        } else {
+            Way::Slow
+        }
     }
 
     /// Says what slows or stops calls; empty when nothing does.

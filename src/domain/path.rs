@@ -174,9 +174,7 @@ pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            // U+202A..U+202E and U+2066..U+2069 reorder what an operator reads in a log.
-            let reorders = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if character.is_control() || character == '\\' || reorders {
+            if is_unfit(character) || character == '\\' {
                 let mut buffer = [0; 4];
                 for byte in character.encode_utf8(&mut buffer).bytes() {
                     let _ = write!(text, "\\x{byte:02x}");
@@ -192,13 +190,26 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns whether a character has no place in a line that people read: it controls a terminal, breaks the
+/// line, or reorders what is shown.
+#[must_use]
+pub fn is_unfit(character: char) -> bool {
+    let breaks = matches!(character, '\u{2028}' | '\u{2029}');
+    let reorders = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || breaks || reorders
+}
+
 /// Makes text of others fit for logs and the journal: one line, [escaped](escape), at most 512 bytes.
 #[must_use]
 pub fn foreign_text(text: &str) -> String {
-    const LIMIT: usize = 512;
-    let mut line = escape(text.as_bytes());
-    if line.len() > LIMIT {
-        let mut end = LIMIT - '…'.len_utf8();
+    shorten(escape(text.as_bytes()), 512)
+}
+
+/// Cuts a line so that it has at most `most` bytes (3 at least), an ellipsis included.
+#[must_use]
+pub fn shorten(mut line: String, most: usize) -> String {
+    if line.len() > most {
+        let mut end = most - '…'.len_utf8();
         while !line.is_char_boundary(end) {
             end -= 1;
         }

@@ -100,6 +100,24 @@ impl Verdict {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, verdict)| *verdict)
     }
 
+    /// Returns the word of what it does, whatever waits.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Later { scope: Scope::Rate, .. } => "throttled",
+            Self::Later { .. } => "later",
+            Self::NextDay => "next_day",
+            Self::Split => "split",
+            Self::Smaller => "smaller",
+            Self::Never => "never",
+            Self::Domain => "domain",
+            Self::Renew => "renew",
+            Self::Forbidden => "forbidden",
+            Self::Operator => "operator",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Returns whether the very same call may be answered otherwise a little later.
     #[must_use]
     pub const fn may_pass(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::domain::names::AccountName;
 use crate::domain::pace::{Errand, Gate, Heard, News, Pace};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Failure, Reached, Scope, Verdict};
+use crate::telemetry::meters::{Meter, Meters};
 
 /// The first wait where an operation is not allowed; it doubles up to an hour.
 const FORBIDDEN: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ pub struct AccountBoard {
     pace: Arc<Mutex<Pace>>,
     key: Arc<Notify>,
     refused: Arc<AtomicBool>,
+    meters: Meters,
 }
 
 impl AccountBoard {
@@ -55,7 +57,25 @@ impl AccountBoard {
             pace: Arc::new(Mutex::new(pace)),
             key: Arc::default(),
             refused: Arc::default(),
+            meters: Meters::default(),
         }
+    }
+
+    /// Has what the account's loops do counted.
+    #[must_use]
+    pub fn metered(self, meters: Meters) -> Self {
+        Self { meters, ..self }
+    }
+
+    /// Returns where the account's loops count.
+    pub(super) const fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// Counts that asks are made once more.
+    pub(super) fn again(&self, reason: &str, asks: usize) {
+        let of = [self.account.as_str(), reason];
+        self.meters.add(Meter::Retries, &of, asks as u64);
     }
 
     /// Returns whose board it is.
@@ -172,14 +192,18 @@ impl AccountBoard {
 
     /// Publishes what slows or stops calls, and when the CDN last answered.
     pub(super) fn publish(&self, is_alive: bool, now: Timestamp) {
-        let note = self.pace().note(now);
+        let (note, way) = {
+            let pace = self.pace();
+            (pace.note(now), pace.way(now))
+        };
         self.facts.send_if_modified(|facts| {
             let account = facts.accounts.entry(self.account.clone()).or_default();
             if is_alive {
                 account.answered_at = Some(now);
             }
-            let is_news = account.note != note;
+            let is_news = account.note != note || account.way != way;
             account.note = note;
+            account.way = way;
             is_news
         });
     }
@@ -195,19 +219,23 @@ impl AccountBoard {
         let account = &self.account;
         match news {
             News::KeyRefused => tracing::error!(
-                %account,
+                event = "key-refused", %account,
                 "the CDN refuses the key: {why}; nothing is lost: what changes waits, the key is tried \
                  once a minute, and a new one at once"
             ),
-            News::KeyTaken => tracing::info!(%account, "the CDN takes the key"),
+            News::KeyTaken => {
+                tracing::info!(event = "key-taken", %account, "the CDN takes the key")
+            }
             News::Away => tracing::warn!(
-                %account,
+                event = "cdn-closed", %account,
                 "the CDN does not answer: {why}; what changes waits until it does"
             ),
-            News::Back => tracing::info!(%account, "the CDN answers again"),
+            News::Back => tracing::info!(event = "cdn-open", %account, "the CDN answers again"),
             News::Slower => tracing::warn!(%account, "{errand} go slower, as the CDN asks: {why}"),
-            News::Closed => tracing::error!(%account, "{errand} stand still: {why}"),
-            News::Open => tracing::info!(%account, "{errand} go on"),
+            News::Closed => {
+                tracing::error!(event = "cdn-closed", %account, "{errand} stand still: {why}")
+            }
+            News::Open => tracing::info!(event = "cdn-open", %account, "{errand} go on"),
         }
     }
 }

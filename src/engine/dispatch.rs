@@ -310,7 +310,7 @@ impl Dispatch {
             }
         }
         for (why, intents) in parked {
-            tracing::warn!(account = %self.account.name, intents, "parked: {why}");
+            tracing::warn!(event = "quota-exhausted", account = %self.account.name, intents, "parked: {why}");
         }
     }
 
@@ -319,7 +319,7 @@ impl Dispatch {
             self.planned.push_front(rest);
         }
         let key = BatchKey::new(now, self.clock.random());
-        tracing::debug!(batch.key = %key, batch.asks = planned.asks.len(), "{}", planned.why);
+        tracing::debug!(batch = %key, batch.asks = planned.asks.len(), "{}", planned.why);
         Batch {
             key,
             account: self.account.name.clone(),

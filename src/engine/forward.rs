@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::SharedClock;
 use crate::journal::Journal;
 use crate::store::Store;
+use crate::telemetry::meters::{Meter, Meters};
 
 use super::EngineError;
 use super::account::AccountBoard;
@@ -19,6 +20,7 @@ pub struct Forward {
     journal: Arc<dyn Journal>,
     clock: SharedClock,
     boards: Vec<AccountBoard>,
+    meters: Meters,
 }
 
 impl Forward {
@@ -30,7 +32,13 @@ impl Forward {
         clock: SharedClock,
         boards: Vec<AccountBoard>,
     ) -> Self {
-        Self { store, journal, clock, boards }
+        Self { store, journal, clock, boards, meters: Meters::default() }
+    }
+
+    /// Has intents counted.
+    #[must_use]
+    pub fn metered(self, meters: Meters) -> Self {
+        Self { meters, ..self }
     }
 
     /// Carries the oldest rows. A crash between accepting and acknowledging repeats the acceptance,
@@ -43,6 +51,8 @@ impl Forward {
         }
         let accepted =
             self.journal.accept(self.store.node(), &rows, self.clock.server_now()).await?;
+        self.meters.add(Meter::Created, &[], accepted.created);
+        self.meters.add(Meter::Absorbed, &[], accepted.absorbed);
         self.store.acknowledge(accepted.through).await?;
         tracing::debug!(
             intents.created = accepted.created,

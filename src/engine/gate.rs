@@ -204,7 +204,7 @@ impl Gates {
                 let (origin, deploy) = (&self.settings.origin, &gated.deploy);
                 let waited_seconds = now.since(gated.ready_at).as_secs();
                 tracing::error!(
-                    %origin, %deploy, wishes = gated.wishes, waited_seconds, why = self.why,
+                    event = "gate-closed", %origin, %deploy, wishes = gated.wishes, waited_seconds, why = self.why,
                     output = self.output,
                     "the gate stays closed, and nothing of the deploy is refreshed: mend the origin, or \
                      let it go with `refreshd gate open {deploy}`"

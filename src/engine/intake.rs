@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::config::Origin;
 use crate::domain::deploy::{Bracket, Deploy, DeployId};
-use crate::domain::facts::{OriginFacts, OriginState};
+use crate::domain::facts::{FailingFacts, OriginFacts, OriginState};
 use crate::domain::guard::{Guard, Rush};
 use crate::domain::hint::{Hint, Reach, Witness};
 use crate::domain::index::Index;
@@ -32,6 +32,7 @@ use crate::source::watch::way::Way;
 use crate::source::watch::{Backend, Tree, Watch};
 use crate::source::{DOOR_PATHS, Excluded, HintReceiver, HintSender, Unavailable, door};
 use crate::store::{Gating, OriginRecord, Record, Store, StoreError};
+use crate::telemetry::meters::Meters;
 
 use super::wishes::Rules;
 
@@ -224,6 +225,7 @@ pub struct Intake {
     /// not followed, and about a deploy that nobody ended.
     notes: [String; 4],
     facts: OriginFacts,
+    meters: Meters,
 }
 
 /// A hint at everything below a path that the watch now hears of.
@@ -288,7 +290,14 @@ impl Intake {
             next_glance: None,
             notes: Default::default(),
             facts: OriginFacts::default(),
+            meters: Meters::default(),
         }
+    }
+
+    /// Has hints and changes counted.
+    #[must_use]
+    pub fn metered(self, meters: Meters) -> Self {
+        Self { meters, ..self }
     }
 
     /// Returns whose intake this is.
@@ -360,6 +369,7 @@ impl Intake {
         }
         match self.turn().await {
             Ok(worked) => {
+                self.facts.failing = None;
                 // That it could be armed says little: it may be empty.
                 if self.compared && self.retry.take().is_some() {
                     self.facts.note.clear();
@@ -395,6 +405,14 @@ impl Intake {
             self.facts.state = OriginState::Unavailable;
         }
         let note = trouble.to_string();
+        if let Trouble::Store(error) = trouble {
+            let since = self.clock.server_now();
+            let failing = self
+                .facts
+                .failing
+                .get_or_insert_with(|| FailingFacts { since, why: String::new() });
+            failing.why = error.to_string();
+        }
         if self.facts.note != note {
             tracing::warn!(origin = %self.settings.origin, error = %note, "the intake waits");
             self.facts.note = note;

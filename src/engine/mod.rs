@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
 use crate::config::{Config, Origin};
-use crate::domain::facts::{Facts, OriginFacts, OriginState};
+use crate::domain::facts::{Facts, FailingFacts, OriginFacts, OriginState};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
@@ -25,6 +25,8 @@ use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
+use crate::telemetry::heart::{self, Heart, Part};
+use crate::telemetry::meters::Meters;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
 use crate::web::page::PageDesk;
@@ -39,6 +41,7 @@ pub mod forward;
 pub mod gate;
 pub mod intake;
 pub mod keys;
+pub mod metered;
 pub mod poll;
 pub mod pushes;
 pub mod step;
@@ -51,6 +54,7 @@ use forward::Forward;
 use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
+use metered::Metered;
 use poll::Poll;
 use pushes::Pushes;
 use pushes::told::ToldPushes;
@@ -186,6 +190,10 @@ pub struct Parts {
     pub journal: Arc<dyn Journal>,
     /// The CDN, by account.
     pub cdns: BTreeMap<AccountName, Arc<dyn Cdn>>,
+    /// Where it is counted what happens.
+    pub meters: Meters,
+    /// Where it is told that the loops go on.
+    pub heart: Heart,
 }
 
 /// The running daemon, without its doors.
@@ -198,18 +206,19 @@ pub struct Engine {
     doors: BTreeMap<OriginName, HintSender>,
     gates: BTreeMap<OriginName, Arc<Notify>>,
     pushed: BTreeMap<OriginName, Arc<Notify>>,
+    told: watch::Sender<Facts>,
 }
 
 impl Engine {
     /// Takes the lead of every account and starts every loop.
     pub async fn start(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { config, clock, store, journal, cdns } = parts;
+        let Parts { config, clock, store, journal, cdns, meters, heart } = parts;
         let (facts, facts_seen) = watch::channel(Facts::default());
         let recorded = Arc::new(Notify::new());
         let accepted: Vec<AccountBoard> = config
             .accounts
             .values()
-            .map(|account| AccountBoard::new(account, facts.clone()))
+            .map(|account| AccountBoard::new(account, facts.clone()).metered(meters.clone()))
             .collect();
         let mut engine = Self {
             tasks: JoinSet::new(),
@@ -220,7 +229,9 @@ impl Engine {
             doors: BTreeMap::new(),
             gates: BTreeMap::new(),
             pushed: BTreeMap::new(),
+            told: facts.clone(),
         };
+        engine.start_heart(heart, store.clone(), clock.clone());
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
@@ -235,7 +246,8 @@ impl Engine {
             if let Some(settings) = pushes::Settings::of(origin) {
                 let (store, clock) = (store.clone(), clock.clone());
                 let (recorded, stop) = (engine.recorders(&origin.name), engine.stop.clone());
-                let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop);
+                let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop)
+                    .metered(meters.clone());
                 trees.entry(&origin.account).or_default().add(mapping, of.index());
                 pushes.push(of);
                 continue;
@@ -250,7 +262,8 @@ impl Engine {
                 clock.clone(),
                 auto::choose(origin.watch),
                 engine.recorders(&origin.name),
-            );
+            )
+            .metered(meters.clone());
             trees.entry(&origin.account).or_default().add(mapping, intake.index());
             intakes.push(intake);
         }
@@ -260,6 +273,7 @@ impl Engine {
             let Some(cdn) = cdns.get(&account.name).cloned() else {
                 continue;
             };
+            let cdn = Metered::new(cdn, account.clone(), clock.clone(), meters.clone());
             let dispatch = Dispatch::lead(
                 account.clone(),
                 journal.clone(),
@@ -279,7 +293,8 @@ impl Engine {
             engine.spawn(format!("poll {}", account.name), poll, board.poll(), &clock);
             engine.spawn(format!("keys {}", account.name), keys, board.key(), &clock);
         }
-        let forward = Forward::new(store.clone(), journal.clone(), clock.clone(), accepted);
+        let forward =
+            Forward::new(store.clone(), journal.clone(), clock.clone(), accepted).metered(meters);
         engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
         facts.send_modify(|facts| {
             let unknown = |name: &OriginName| (name.clone(), OriginFacts::default());
@@ -295,6 +310,22 @@ impl Engine {
             engine.start_intake(intake, &facts);
         }
         Ok(engine)
+    }
+
+    /// Lets the loops beat, and the database's writer with them.
+    fn start_heart(&mut self, heart: Heart, store: Store, clock: SharedClock) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            while !stop.is_cancelled() {
+                heart.beat(Part::Loops, clock.boot());
+                store.knock();
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(heart::EVERY) => {}
+                }
+            }
+            ("heart".to_owned(), Ok(()))
+        });
     }
 
     /// Starts the gate of every origin that has one.
@@ -346,10 +377,10 @@ impl Engine {
     }
 
     fn spawn<T: Turn>(&mut self, name: String, work: T, wake: Arc<Notify>, clock: &SharedClock) {
-        let (stop, clock) = (self.stop.clone(), clock.clone());
+        let (stop, clock, told) = (self.stop.clone(), clock.clone(), self.told.clone());
         self.tasks.spawn(async move {
             let result = tokio::select! {
-                result = run(&name, work, &wake, &clock, &stop) => result,
+                result = run(&name, work, &wake, &clock, &stop, &told) => result,
                 () = stop.cancelled(), if T::MAY_BE_CUT => Ok(()),
             };
             (name, result)
@@ -522,21 +553,29 @@ async fn run(
     wake: &Notify,
     clock: &SharedClock,
     stop: &CancellationToken,
+    told: &watch::Sender<Facts>,
 ) -> Result<(), EngineError> {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
         let mut woken = std::pin::pin!(wake.notified());
         woken.as_mut().enable();
-        let rest = match work.turn().await {
-            Ok(Step::Worked) => {
-                failures = 0;
-                continue;
-            }
+        let turn = work.turn().await;
+        if failures > 0 && turn.is_ok() {
+            failures = 0;
+            told.send_modify(|facts| drop(facts.failing.remove(name)));
+        }
+        let rest = match turn {
+            Ok(Step::Worked) => continue,
             Ok(Step::Idle { until }) => until
                 .map_or(LONGEST_SLEEP, |until| until.since(clock.server_now()))
                 .min(LONGEST_SLEEP),
             Err(error) if error.may_pass() => {
                 failures = failures.saturating_add(1);
+                let (since, why) = (clock.server_now(), error.to_string());
+                told.send_modify(|facts| {
+                    let failing = facts.failing.entry(name.to_owned());
+                    failing.or_insert(FailingFacts { since, why: String::new() }).why = why;
+                });
                 tracing::error!(task = name, failures, "{error}");
                 Duration::from_secs(u64::from(failures.min(30)))
             }

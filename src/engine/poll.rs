@@ -17,6 +17,7 @@ use crate::domain::task::{TaskId, TaskRow, TaskStatus, statuses};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Failure, Verdict};
 use crate::journal::{Job, Journal, JournalError, Observation, Retry};
+use crate::telemetry::meters::Meter;
 
 use super::account::AccountBoard;
 use super::backoff::{full_jitter, spread};
@@ -118,7 +119,7 @@ impl Poll {
                     let alone = ids.into_iter().map(|id| vec![id]);
                     look.to_ask.extend(alone);
                 } else {
-                    tracing::warn!(task.id = ids[0].0, "the CDN knows no such task: {failure}");
+                    tracing::warn!(task = ids[0].0, "the CDN knows no such task: {failure}");
                 }
             }
         }
@@ -181,7 +182,7 @@ impl Poll {
         let news = statuses(job.kind, asks, &job.tasks, rows);
         for (target, status) in &news {
             if let TaskStatus::Failed(why) = status {
-                tracing::warn!(job.key = %job.key, intent.url = %target, "the CDN ended a task failed: {why}");
+                tracing::warn!(batch = %job.key, intent.url = %target, "the CDN ended a task failed: {why}");
             }
         }
         let is_old = now.since(job.accepted_at) >= self.account.poll_give_up;
@@ -209,8 +210,19 @@ impl Poll {
         let retry = full_jitter(RETRY_CAP, RETRY_CAP, 1, self.clock.random());
         let not_before = now.plus(retry.min(self.account.poll_first));
         let key = job.key.clone();
+        let failed = news.iter().filter(|(_, status)| matches!(status, TaskStatus::Failed(_)));
+        self.board.again("failed", failed.count());
+        let has_done = news.iter().any(|(_, status)| *status == TaskStatus::Complete);
         let observation = Observation { key, news, next_poll: now.plus(wait), expire };
-        self.journal.observe(&observation, Retry { not_before }, now).await
+        self.journal.observe(&observation, Retry { not_before }, now).await?;
+        if has_done {
+            for (since, done_at) in self.journal.carried(&job.key).await.unwrap_or_default() {
+                if done_at == Some(now) {
+                    self.board.meters().took(Meter::ToDone, &[], now.since(since));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

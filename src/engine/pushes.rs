@@ -27,6 +27,7 @@ use crate::domain::stage::Stages;
 use crate::source::git::{Git, GitError};
 use crate::source::{HintReceiver, HintSender, door};
 use crate::store::{OriginRecord, PushEnd, Store, StoreError, Tip};
+use crate::telemetry::meters::Meters;
 
 use super::EngineError;
 use super::step::Step;
@@ -132,6 +133,7 @@ pub struct Pushes {
     /// What a person should know: about the baseline, and about a tip that is gone.
     notes: [String; 2],
     facts: OriginFacts,
+    meters: Meters,
 }
 
 impl Pushes {
@@ -173,7 +175,14 @@ impl Pushes {
             retry: None,
             notes: Default::default(),
             facts,
+            meters: Meters::default(),
         }
+    }
+
+    /// Has changes counted.
+    #[must_use]
+    pub fn metered(self, meters: Meters) -> Self {
+        Self { meters, ..self }
     }
 
     /// Returns whose pushes these are.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::database::DatabaseError;
+use crate::domain::alarm::Troubles;
 use crate::domain::ask::Target;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
@@ -311,6 +312,16 @@ pub trait Journal: browse::Browse {
 
     /// Returns when the oldest intent that has not ended was created.
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError>;
+
+    /// Returns what is wrong, of all accounts.
+    async fn troubles(&self, now: Timestamp) -> Result<Troubles, JournalError>;
+
+    /// Returns of the intents that a batch carries, when the oldest cause that is kept came and, if it is
+    /// done, when it ended.
+    async fn carried(
+        &self,
+        key: &BatchKey,
+    ) -> Result<Vec<(Timestamp, Option<Timestamp>)>, JournalError>;
 
     /// Returns waiting and failed intents, newest first, at most `limit`; what [`held`](Self::held)
     /// shows is not among them.

@@ -32,6 +32,9 @@ use crate::domain::time::Timestamp;
 pub use removed::Removals;
 use statements as sql;
 
+/// The database's file in a state directory: index, outbox and journal.
+pub const DATABASE: &str = "refreshd.db";
+
 /// What went wrong in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -234,6 +237,21 @@ impl Store {
             .call("store.acknowledge", move |tx| {
                 tx.prepare_cached(sql::ACKNOWLEDGE)?
                     .execute([i64::try_from(through).unwrap_or(i64::MAX)])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Has the writer show that it goes on, once its turn comes; nobody waits for that.
+    pub fn knock(&self) {
+        self.database.knock();
+    }
+
+    /// Writes, so that it is known whether anything can be written.
+    pub async fn try_to_write(&self) -> Result<(), StoreError> {
+        self.database
+            .call("store.try_to_write", |tx| {
+                tx.prepare_cached(sql::TRY_TO_WRITE)?.execute([])?;
                 Ok(())
             })
             .await

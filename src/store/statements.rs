@@ -6,6 +6,9 @@ INSERT INTO node (one, id) VALUES (1, ?1) ON CONFLICT DO NOTHING";
 pub(super) const NODE: &str = "-- store.node
 SELECT id FROM node";
 
+pub(super) const TRY_TO_WRITE: &str = "-- store.try_to_write
+UPDATE node SET id = id";
+
 pub(super) const ORIGIN: &str = "-- store.origin
 SELECT root, device, baseline_at, baseline_done, files FROM origin WHERE name = ?1";
 

@@ -1,16 +1,33 @@
-//! This room sets up logging, once, at start.
+//! This room sets up logging, once, at start, and holds what is counted and who still beats.
 //!
-//! Enters: [`Log`] and what stderr is. Leaves: nothing; from then on `tracing` writes to stderr.
+//! Enters: [`Log`], what stderr is, and from then on what the crate tells `tracing`; counts and beats.
+//! Leaves: lines on stderr, or entries of systemd's journal; numbers for who asks.
 //! **Invariant:** nothing else of the crate knows where log lines go.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::clock::SharedClock;
 use crate::config::{Log, LogFormat, LogLevel};
+
+use line::Line;
+use repeats::Repeats;
+
+pub mod heart;
+mod line;
+mod message;
+pub mod meters;
+mod repeats;
+#[cfg(test)]
+mod tests;
 
 /// Logging was set up before.
 #[derive(Debug, thiserror::Error)]
@@ -27,38 +44,53 @@ enum Stderr {
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Text { colour: bool, time: bool },
+pub enum Form {
+    /// For people, on stderr.
+    Text {
+        /// Whether levels are coloured.
+        colour: bool,
+    },
+    /// An object a line, on stderr.
     Json,
+    /// Entries of systemd's journal.
+    Journal,
 }
 
-/// Begins to log to stderr; a second call fails and changes nothing.
-pub fn start(log: &Log) -> Result<(), TelemetryError> {
-    // systemd sets JOURNAL_STREAM when stderr is its journal, which stamps each line itself.
-    let stderr = if std::env::var_os("JOURNAL_STREAM").is_some() {
-        Stderr::SystemdJournal
-    } else if std::io::stderr().is_terminal() {
-        Stderr::Terminal
-    } else {
-        Stderr::Elsewhere
-    };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines: Box<dyn Layer<_> + Send + Sync> = match form(log.format, stderr) {
-        Form::Json => Box::new(lines.json().flatten_event(true)),
-        Form::Text { colour, time: true } => Box::new(lines.with_ansi(colour)),
-        Form::Text { colour, time: false } => Box::new(lines.with_ansi(colour).without_time()),
-    };
+/// Where systemd's journal takes entries.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Begins to log, and returns in which form; a second call fails and changes nothing.
+pub fn start(log: &Log, clock: SharedClock) -> Result<Form, TelemetryError> {
+    let form = form(log.format, stderr());
+    let lines = Lines::new(form, PathBuf::from(JOURNAL), clock, Box::new(io::stderr()));
     tracing_subscriber::registry().with(lines.with_filter(targets(log.level))).try_init()?;
-    Ok(())
+    Ok(form)
+}
+
+fn stderr() -> Stderr {
+    if io::stderr().is_terminal() {
+        return Stderr::Terminal;
+    }
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    match rustix::fs::fstat(io::stderr()) {
+        Ok(stat) if is_journal(&stream, stat.st_dev, stat.st_ino) => Stderr::SystemdJournal,
+        _ => Stderr::Elsewhere,
+    }
+}
+
+/// Returns whether a file is the one that systemd connected to its journal: who redirects stderr leaves
+/// the variable as it is.
+fn is_journal(stream: &str, device: u64, inode: u64) -> bool {
+    stream
+        .split_once(':')
+        .is_some_and(|(of, at)| of.parse() == Ok(device) && at.parse() == Ok(inode))
 }
 
 fn form(format: LogFormat, stderr: Stderr) -> Form {
-    match format {
-        LogFormat::Json => Form::Json,
-        LogFormat::Text => Form::Text {
-            colour: stderr == Stderr::Terminal,
-            time: stderr != Stderr::SystemdJournal,
-        },
+    match (format, stderr) {
+        (LogFormat::Json, _) => Form::Json,
+        (LogFormat::Text, Stderr::SystemdJournal) => Form::Journal,
+        (LogFormat::Text, of) => Form::Text { colour: of == Stderr::Terminal },
     }
 }
 
@@ -74,34 +106,59 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("refreshd", level)
 }
 
-#[cfg(test)]
-mod tests {
-    use tracing::Level;
+/// Writes what is told to `tracing`.
+struct Lines {
+    form: Form,
+    /// Where entries go, and from where.
+    journal: (PathBuf, Option<UnixDatagram>),
+    clock: SharedClock,
+    repeats: Mutex<Repeats>,
+    out: Mutex<Box<dyn io::Write + Send>>,
+}
 
-    use super::*;
-
-    #[test]
-    fn the_journal_stamps_lines_itself() {
-        let under_systemd = form(LogFormat::Text, Stderr::SystemdJournal);
-        assert_eq!(under_systemd, Form::Text { colour: false, time: false });
-        let on_a_terminal = form(LogFormat::Text, Stderr::Terminal);
-        assert_eq!(on_a_terminal, Form::Text { colour: true, time: true });
-        assert_eq!(
-            form(LogFormat::Text, Stderr::Elsewhere),
-            Form::Text { colour: false, time: true }
-        );
-        assert_eq!(form(LogFormat::Json, Stderr::Terminal), Form::Json);
+impl Lines {
+    fn new(form: Form, to: PathBuf, clock: SharedClock, out: Box<dyn io::Write + Send>) -> Self {
+        let from = (form == Form::Journal).then(|| UnixDatagram::unbound().ok()).flatten();
+        let (repeats, out) = (Mutex::default(), Mutex::new(out));
+        Self { form, journal: (to, from), clock, repeats, out }
     }
 
-    #[test]
-    fn libraries_are_heard_up_to_warn() {
-        let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
-        for (louder, level) in LogLevel::ALL.into_iter().enumerate() {
-            let targets = targets(level);
-            let heard =
-                |target| levels.iter().filter(|level| targets.would_enable(target, level)).count();
-            assert_eq!(heard("refreshd::engine"), louder + 1, "{level:?}");
-            assert_eq!(heard("hyper"), (louder + 1).min(2), "{level:?}");
+    fn write(&self, line: &Line) {
+        let written = match self.form {
+            Form::Text { colour } => line.text(Some(&self.time()), colour),
+            Form::Json => line.json(&self.time()),
+            Form::Journal if self.is_sent(line) => return,
+            // What the journal reads from stderr it stamps as well.
+            Form::Journal => line.text(None, false),
+        };
+        // Nobody is left to be told.
+        let _ =
+            self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(written.as_bytes());
+    }
+
+    /// Returns this machine's time to the microsecond, which is what other programs' logs have.
+    fn time(&self) -> String {
+        let micros = self.clock.now().as_micros();
+        jiff::Timestamp::from_microsecond(micros)
+            .map_or_else(|_| micros.to_string(), |instant| format!("{instant:.6}"))
+    }
+
+    fn is_sent(&self, line: &Line) -> bool {
+        let (to, from) = (&self.journal.0 as &Path, self.journal.1.as_ref());
+        from.is_some_and(|from| from.send_to(line.journal().as_bytes(), to).is_ok())
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line::of(event);
+        if let Some(sort) = line.sort() {
+            let now = self.clock.boot();
+            let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(left_out) = repeats.judge(sort, now) else { return };
+            drop(repeats);
+            line.counts(left_out);
         }
+        self.write(&line);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,6 +23,7 @@ pub use api::events::Events;
 pub use concern::Served;
 
 use crate::clock::SharedClock;
+use crate::domain::alarm::Seen;
 use crate::domain::ask::Target;
 use crate::domain::facts::Facts;
 use crate::domain::limits::Limits;
@@ -33,7 +34,10 @@ use crate::domain::quota::purse::Rules;
 use crate::journal::Journal;
 use crate::source::HintSender;
 use crate::store::Store;
+use crate::telemetry::heart::Heart;
+use crate::telemetry::meters::Meters;
 
+pub mod alarms;
 pub mod announce;
 pub mod api;
 pub mod baseline;
@@ -43,8 +47,10 @@ pub mod deliveries;
 pub mod deploy;
 pub mod gate;
 mod guests;
+pub mod health;
 pub mod history;
 pub mod hooks;
+pub mod metrics;
 pub mod page;
 pub mod pause;
 pub mod report;
@@ -121,9 +127,43 @@ pub struct Desk {
     pub state_dir: PathBuf,
     /// What listeners to events share.
     pub events: Events,
+    /// Since when alarms stand.
+    pub seen: Arc<Mutex<Seen>>,
+    /// What is counted.
+    pub meters: Meters,
+    /// Whether the daemon goes on.
+    pub heart: Heart,
+    /// Cancelled once the daemon stops.
+    pub stopping: CancellationToken,
+    /// What was last told of the daemon's health, for a moment.
+    pub told: health::Told,
 }
 
 impl Desk {
+    /// Makes a desk with no engine behind it, and no origins and accounts yet.
+    #[must_use]
+    pub fn bare(store: Store, journal: Arc<dyn Journal>, clock: SharedClock) -> Self {
+        Self {
+            store,
+            journal,
+            facts: watch::channel(Facts::default()).1,
+            clock,
+            recorded: Arc::default(),
+            dispatchers: Vec::new(),
+            pushed: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            state_dir: PathBuf::new(),
+            events: Events::default(),
+            seen: Arc::default(),
+            meters: Meters::default(),
+            heart: Heart::default(),
+            stopping: CancellationToken::new(),
+            told: health::Told::default(),
+        }
+    }
+
     /// Has every dispatcher look at what is due.
     fn wake_dispatchers(&self) {
         for dispatcher in &self.dispatchers {
@@ -150,7 +190,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/deliveries", post(deliveries::answer))
         .route("/replay", post(deliveries::replay))
         .nest("/api/v1", api::router())
-        .with_state(desk)
+        .with_state(desk.clone())
+        .merge(metrics::routes(desk))
 }
 
 /// How long answers that were begun may take once the daemon stops: nobody's half a request may hold

@@ -8,15 +8,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::alarm::Alarm;
 use crate::domain::facts::{AccountFacts, GateFacts, OriginFacts};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::QuotaKind;
 use crate::journal::{Counts, JournalError, Pause};
 
-use super::Desk;
 use super::decide::Held;
 use super::report::{Alike, REASONS};
 use super::treasury::{self, Treasury};
+use super::{Desk, alarms};
 
 /// Waiting and failed intents that one answer names; the counts tell of all.
 const ATTENTION: usize = 50;
@@ -32,6 +33,8 @@ pub struct Status {
     pub pid: u32,
     /// Whose daemon this is.
     pub state_dir: String,
+    /// What a person should know of or do, what is worst first.
+    pub alarms: Vec<Alarm>,
     /// By name.
     pub origins: BTreeMap<OriginName, OriginFacts>,
     /// Counts by state.
@@ -107,9 +110,11 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, JournalError> {
     let facts = desk.facts.borrow().clone();
     let mut quota = BTreeMap::new();
     let mut treasury = BTreeMap::new();
+    let mut quotas = Vec::new();
     for (name, account) in &desk.accounts {
         let allowances = desk.journal.quota(name, &account.quota, now).await?;
         let of_day = treasury::of(desk, name, account, &allowances).await?;
+        quotas.extend(alarms::quotas(name, &allowances, &of_day));
         treasury.insert(name.clone(), of_day);
         let by_kind = QuotaKind::ALL
             .into_iter()
@@ -128,11 +133,14 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, JournalError> {
     let outbox = desk.store.outbox_len().await.unwrap_or_default();
     let (open, failed) = desk.store.delivery_counts().await.unwrap_or_default();
     let deliveries = Deliveries { open, failed };
+    let (paused, held) = (desk.journal.pauses().await?, desk.journal.held().await?);
+    let alarms = alarms::of(desk, &facts, quotas, &held, &paused, failed).await?;
     Ok(Status {
         ready: facts.ready,
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
         state_dir: desk.state_dir.display().to_string(),
+        alarms,
         origins: facts.origins,
         intents: desk.journal.counts().await?,
         outbox,
@@ -146,8 +154,8 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, JournalError> {
             .oldest_open()
             .await?
             .map_or(0, |oldest| now.since(oldest).as_secs()),
-        paused: desk.journal.pauses().await?,
-        held: desk.journal.held().await?.into_iter().map(Held::from).collect(),
+        paused,
+        held: held.into_iter().map(Held::from).collect(),
         reasons: reasons.into_iter().map(Alike::from).collect(),
         attention: attention
             .into_iter()

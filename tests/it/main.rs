@@ -4,6 +4,7 @@ mod account;
 mod accounts;
 mod agree;
 mod announce;
+mod api;
 mod churn;
 mod commands;
 mod config;

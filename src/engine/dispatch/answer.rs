@@ -9,6 +9,7 @@ use crate::domain::task::Batch;
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::verdict::{Failure, Scope, Verdict};
 use crate::journal::JournalError;
+use crate::telemetry::meters::Meter;
 
 /// What a domain is closed for first when the CDN takes nothing for it until a person mends it.
 const UNFIT: Duration = Duration::from_secs(600);
@@ -134,14 +135,19 @@ impl Dispatch {
         let first_poll = now.plus(self.account.poll_first);
         let (tasks, request_id) = (&accepted.tasks, &accepted.request_id);
         self.journal.accepted(&batch.key, self.fence, tasks, request_id, now, first_poll).await?;
+        self.count(batch, "accepted");
+        // Written down is written down, whether it can be measured or not.
+        for (since, _) in self.journal.carried(&batch.key).await.unwrap_or_default() {
+            self.board.meters().took(Meter::ToAccept, &[], now.since(since));
+        }
         tracing::info!(
-            batch.key = %batch.key,
+            batch = %batch.key,
             batch.asks = batch.asks.len(),
             batch.action = %batch.action,
             batch.kind = %batch.kind,
             batch.first = batch.asks.first().map_or("", |ask| ask.target.text.as_str()),
-            job.tasks = tasks.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(","),
-            api.request_id = request_id,
+            tasks = tasks.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(","),
+            request_id,
             "the CDN accepted a batch"
         );
         self.board.wake_poll();
@@ -158,13 +164,24 @@ impl Dispatch {
         if *verdict == Verdict::Unknown {
             let look_at = now.plus(FIRST_LOOK.min(self.account.doubt_gap));
             self.journal.doubted(&batch.key, self.fence, &why, look_at, now).await?;
-            tracing::warn!(batch.key = %batch.key, "a call's outcome is unknown and will be looked up: {why}");
+            tracing::warn!(batch = %batch.key, request_id = failure.request_id, "a call's outcome is unknown and will be looked up: {why}");
+            self.count(batch, "doubt");
             return Ok(());
         }
         let not_before = self.not_before(batch, verdict, now);
         self.journal.refused(&batch.key, self.fence, verdict, &why, not_before, now).await?;
-        tracing::warn!(account = %self.account.name, batch.key = %batch.key, batch.asks = batch.asks.len(), ?verdict, "the CDN refused a batch: {why}");
+        tracing::warn!(account = %self.account.name, batch = %batch.key, batch.asks = batch.asks.len(), request_id = failure.request_id, ?verdict, "the CDN refused a batch: {why}");
+        self.count(batch, "refused");
+        if *verdict != Verdict::Never {
+            self.board.again(verdict.word(), batch.asks.len());
+        }
         Ok(())
+    }
+
+    fn count(&self, batch: &Batch, result: &str) {
+        let account = self.account.name.as_str();
+        let of = [account, batch.action.as_str(), batch.kind.as_str(), result];
+        self.board.meters().count(Meter::Batches, &of);
     }
 
     /// When intents of a refused batch may be planned again.

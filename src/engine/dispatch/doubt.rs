@@ -50,7 +50,8 @@ impl Dispatch {
                 let why = "the CDN neither answered nor lists it, and the day has turned";
                 return self.take_apart(&batch, &again, why, now).await;
             }
-            tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
+            tracing::warn!(batch = %batch.key, batch.asks = batch.asks.len(), "two looks found nothing of a batch in doubt; it is sent again");
+            self.board.again("doubt", batch.asks.len());
             return self.call(batch).await;
         }
         let is_blind = is_blind(&doubt, &self.board.pace(), now);
@@ -70,10 +71,10 @@ impl Dispatch {
                 self.board.failed(Errand::Tasks, (&failure, &verdict), now, random);
                 if verdict.may_pass() {
                     // Not a look: nothing was learnt. Look when the CDN answers again; other kinds go on.
-                    tracing::debug!(batch.key = %doubt.batch.key, "a look at a batch in doubt failed: {failure}");
+                    tracing::debug!(batch = %doubt.batch.key, "a look at a batch in doubt failed: {failure}");
                     return Ok(());
                 }
-                tracing::warn!(batch.key = %doubt.batch.key, batch.asks = doubt.batch.asks.len(), "a batch in doubt can't be looked up, so it may be asked for twice: {failure}");
+                tracing::warn!(batch = %doubt.batch.key, batch.asks = doubt.batch.asks.len(), "a batch in doubt can't be looked up, so it may be asked for twice: {failure}");
                 Vec::new()
             }
         };
@@ -83,7 +84,7 @@ impl Dispatch {
         let first_poll = now.plus(self.account.poll_first);
         self.journal.looked(&doubt.batch.key, self.fence, &found, look_at, first_poll, now).await?;
         self.board.wake_poll();
-        tracing::info!(batch.key = %doubt.batch.key, found = found.len(), asks = doubt.batch.asks.len(), "looked up a batch in doubt");
+        tracing::info!(batch = %doubt.batch.key, found = found.len(), asks = doubt.batch.asks.len(), "looked up a batch in doubt");
         Ok(())
     }
 
@@ -96,7 +97,7 @@ impl Dispatch {
         why: &str,
         now: Timestamp,
     ) -> Result<(), JournalError> {
-        tracing::warn!(batch.key = %batch.key, batch.asks = batch.asks.len(), "a batch is taken apart: {why}");
+        tracing::warn!(batch = %batch.key, batch.asks = batch.asks.len(), "a batch is taken apart: {why}");
         let is_alone = batch.asks.len() == 1 && *verdict == Verdict::Split;
         let not_before = if is_alone { now.plus(ASIDE) } else { now };
         self.planned.clear();

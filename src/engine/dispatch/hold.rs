@@ -10,12 +10,12 @@ impl Dispatch {
     pub(super) async fn hold(&self, held: &Held, now: Timestamp) -> Result<(), JournalError> {
         for (deploy, why) in &held.deploys {
             let intents = self.journal.hold(deploy, why).await?;
-            tracing::warn!(account = %self.account.name, %deploy, intents, "a deploy waits for a person: {why}");
+            tracing::warn!(event = "held", account = %self.account.name, %deploy, intents, "a deploy waits for a person: {why}");
         }
         self.journal.park(&held.intents, now).await?;
         if let Some((_, waiting)) = held.intents.first() {
             let intents = held.intents.len();
-            tracing::warn!(account = %self.account.name, intents, "a refresh waits for a person: {}", waiting.why);
+            tracing::warn!(event = "held", account = %self.account.name, intents, "a refresh waits for a person: {}", waiting.why);
         }
         Ok(())
     }

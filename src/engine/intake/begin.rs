@@ -38,7 +38,9 @@ impl Intake {
             _ => None,
         };
         if let Some(why) = afresh {
-            tracing::warn!(origin = %self.settings.origin, note = %why, "a new baseline is taken");
+            let is_damage = state.is_some_and(|state| state.root == self.tree.root);
+            let event = is_damage.then_some("database-damaged");
+            tracing::warn!(event, origin = %self.settings.origin, note = %why, "a new baseline is taken");
             self.notes[0] = format!(
                 "{why}; a new baseline was taken, changes before it are unknown; to refresh what \
                  may have changed: refreshd baseline --refresh {}",

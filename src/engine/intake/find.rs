@@ -6,6 +6,7 @@ use crate::domain::path::RelPath;
 use crate::source::root::Root;
 use crate::source::watch::ground;
 use crate::source::{Hints, Unavailable};
+use crate::telemetry::meters::Meter;
 use tokio::task::spawn_blocking;
 
 impl Intake {
@@ -14,6 +15,8 @@ impl Intake {
         let came = hints.overflowed || !hints.hints.is_empty();
         let mut collapsed = self.settler.take_collapse();
         for hint in hints.hints {
+            let of = [self.settings.origin.as_str(), hint.witness.as_str()];
+            self.meters.count(Meter::Hints, &of);
             for hint in self.links.expand(hint) {
                 self.take_hint(hint);
             }
@@ -30,7 +33,7 @@ impl Intake {
         }
         if hints.overflowed || collapsed {
             tracing::warn!(
-                origin = %self.settings.origin,
+                event = "overflow", origin = %self.settings.origin,
                 "more changed than is kept track of; the whole tree is compared"
             );
             self.subtrees.insert(RelPath::root(), Witness::Watch);

@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::engine::wishes;
 use crate::source::look::Seen;
 use crate::store::{Changed, Record};
+use crate::telemetry::meters::Meter;
 
 /// An open deploy's wishes are planned this long after its deadline even if its closing is lost.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
@@ -73,6 +74,8 @@ impl Intake {
         let mut judged = self.judge(&looks, paths, seen);
         let removals = self.remember(&mut judged, &returned);
         let removed = judged.iter().filter(|(_, judgement)| judgement.is_removal()).count();
+        let changed = judged.iter().filter(|(_, judgement)| judgement.change.is_some());
+        let changed: Vec<Witness> = changed.map(|(witness, _)| *witness).collect();
         let (record, closes) = self.draft(judged);
         let record = Record { removals, ..record };
         let opened = record.outgoing.iter().find_map(|outgoing| match outgoing {
@@ -83,6 +86,10 @@ impl Intake {
             self.rush.unhold();
             self.give_back(looks);
             return Err(trouble);
+        }
+        for witness in changed {
+            let of = [self.settings.origin.as_str(), witness.as_str()];
+            self.meters.count(Meter::Changes, &of);
         }
         match &mut self.holding {
             Some((left, _)) => *left = left.saturating_sub(removed),
@@ -127,7 +134,7 @@ impl Intake {
         if self.settings.guard.holds_removed(vanished as u64, files) {
             let holding = self.holding.get_or_insert_with(|| {
                 tracing::warn!(
-                    origin = %self.settings.origin, vanished, files,
+                    event = "held", origin = %self.settings.origin, vanished, files,
                     "so many files vanished at once that their refreshes wait for a person"
                 );
                 (0, format!("at least {vanished} of {files} files vanished at once"))
@@ -291,7 +298,7 @@ impl Intake {
         let (files, now) = (self.held().files(), self.clock.boot());
         let is_held = self.rush.changed(&self.settings.guard, change, files, now);
         if let Some(why) = self.rush.held().filter(|_| is_held) {
-            tracing::warn!(origin = %self.settings.origin, "what changes now waits for a person: {why}");
+            tracing::warn!(event = "held", origin = %self.settings.origin, "what changes now waits for a person: {why}");
         }
         is_held
     }

@@ -12,6 +12,7 @@ use crate::domain::intent::Outgoing;
 use crate::domain::push::{CommitId, Fate};
 use crate::engine::wishes::Seen;
 use crate::store::{End, Gating, PushEnd, PushId, Record, Removals, Tip};
+use crate::telemetry::meters::Meter;
 
 /// Changes that are committed at once: of a larger push the last part moves the tip.
 const CHUNK: usize = 20_000;
@@ -104,6 +105,8 @@ impl Pushes {
                 ..self.blank()
             };
             self.store.record(record).await?;
+            let of = [self.settings.origin.as_str(), cause.witness.as_str()];
+            self.meters.add(Meter::Changes, &of, chunk.len() as u64);
             if is_last {
                 break;
             }
@@ -135,7 +138,7 @@ impl Pushes {
         why.map(|(holds, why)| {
             if holds {
                 let origin = &self.settings.origin;
-                tracing::warn!(%origin, "what was pushed waits for a person: {why}");
+                tracing::warn!(event = "held", %origin, "what was pushed waits for a person: {why}");
             }
             holds.then_some(why)
         })

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::memory::{Debit, Kept, Memory, Row};
+use crate::domain::alarm::Troubles;
 use crate::domain::ask::Target;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait};
 use crate::domain::names::AccountName;
 use crate::domain::quota::forecast::{HISTORY_DAYS, History};
 use crate::domain::quota::purse::{HOUR, MINUTE, Recent, Spending};
 use crate::domain::quota::{Allowance, PerKind, QuotaKind, Reconciled, Reported};
+use crate::domain::task::BatchKey;
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::check::{BatchState, BatchView, LedgerView, Snapshot};
 use crate::journal::{Attention, Counts, JournalError, KEPT_DAYS, MAX_CAUSES};
@@ -187,6 +189,45 @@ impl Memory {
     pub(super) fn oldest_open(&mut self) -> Answer<Option<Timestamp>> {
         let open = self.intents.iter().filter(|row| row.is_open());
         Ok(open.map(|row| row.intent.created_at).min())
+    }
+
+    pub(super) fn troubles(&mut self, now: Timestamp) -> Answer<Troubles> {
+        let failed_today = |row: &&Row| {
+            let ended = match &row.intent.state {
+                State::Ended { at, outcome: Outcome::Failed(_) } => *at,
+                _ => return false,
+            };
+            Day::of(ended) == Day::of(now)
+        };
+        let in_doubt = self.batches.values().filter(|kept| kept.state == BatchState::Unknown);
+        let unexplained = self.intents.iter().filter(|row| row.is_open() && row.wait().is_none());
+        Ok(Troubles {
+            failed_today: self.intents.iter().filter(failed_today).count() as u64,
+            oldest_doubt: in_doubt.map(|kept| kept.staged_at).min(),
+            oldest_unexplained: unexplained.map(|row| row.intent.created_at).min(),
+        })
+    }
+
+    pub(super) fn carried(
+        &mut self,
+        key: &BatchKey,
+    ) -> Answer<Vec<(Timestamp, Option<Timestamp>)>> {
+        let Some(kept) = self.batches.get(key) else {
+            return Ok(Vec::new());
+        };
+        let carried: BTreeSet<IntentId> =
+            kept.batch.asks.iter().flat_map(|ask| ask.intents.iter().copied()).collect();
+        let of = self.intents.iter().filter(|row| carried.contains(&row.intent.id));
+        let times = |row: &Row| {
+            let causes = row.causes.iter().rev().take(MAX_CAUSES as usize);
+            let since = causes.map(|cause| cause.at).min().unwrap_or(row.intent.created_at);
+            let done = match &row.intent.state {
+                State::Ended { at, outcome: Outcome::Done } => Some(*at),
+                _ => None,
+            };
+            (since, done)
+        };
+        Ok(of.map(times).collect())
     }
 
     pub(super) fn attention(&mut self, limit: usize) -> Answer<Vec<Attention>> {

@@ -20,6 +20,7 @@ use super::{
     AcceptedWishes, Attention, Counts, Decision, DeployReport, Doubt, Due, HeldSet, Job, Journal,
     JournalError, Observation, Pause, Reason, Retry, Staged,
 };
+use crate::domain::alarm::Troubles;
 use crate::domain::ask::Target;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
@@ -265,6 +266,17 @@ impl Journal for ReferenceJournal {
 
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError> {
         self.verb(Memory::oldest_open)
+    }
+
+    async fn troubles(&self, now: Timestamp) -> Result<Troubles, JournalError> {
+        self.verb(|memory| memory.troubles(now))
+    }
+
+    async fn carried(
+        &self,
+        key: &BatchKey,
+    ) -> Result<Vec<(Timestamp, Option<Timestamp>)>, JournalError> {
+        self.verb(|memory| memory.carried(key))
     }
 
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError> {

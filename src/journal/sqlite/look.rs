@@ -6,6 +6,7 @@ use super::batches::state_word;
 use super::rows::{
     account, all, bounded, count, first, intent, intents, json, maybe_time, target, word,
 };
+use crate::domain::alarm::Troubles;
 use crate::domain::ask::Target;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Wait};
 use crate::domain::names::AccountName;
@@ -26,6 +27,20 @@ SELECT count(*) FROM batch WHERE state IN ('staged', 'unknown') AND state = 'unk
 
 const OLDEST: &str = "-- journal.oldest_open
 SELECT min(created_at) FROM intent WHERE state <> 'ended'";
+
+const FAILED_ON: &str = "-- journal.failed_on
+SELECT coalesce(sum(number), 0) FROM tally WHERE day = ?1 AND outcome = 'failed'";
+
+const OLDEST_DOUBT: &str = "-- journal.oldest_doubt
+SELECT min(staged_at) FROM batch WHERE state IN ('staged', 'unknown') AND state = 'unknown'";
+
+const UNEXPLAINED: &str = "-- journal.oldest_unexplained
+SELECT created_at FROM intent WHERE state <> 'ended' AND wait IS NULL ORDER BY created_at LIMIT 1";
+
+const CARRIED_TIMES: &str = "-- journal.carried_times
+SELECT coalesce((SELECT min(json_extract(payload, '$.at')) FROM cause WHERE intent = i.id),
+i.created_at), CASE WHEN i.outcome = 'done' THEN i.ended_at END
+FROM intent AS i WHERE i.id IN (SELECT intent FROM ask_intent WHERE batch = ?1) ORDER BY i.id";
 
 const ATTENTION: &str = intents!(
     "journal.attention",
@@ -107,6 +122,24 @@ fn number(
 
 pub(super) fn oldest_open(tx: &Transaction<'_>) -> Result<Option<Timestamp>, JournalError> {
     Ok(first(tx, OLDEST, [], |row| Ok(maybe_time(row, 0)?))?.flatten())
+}
+
+pub(super) fn troubles(tx: &Transaction<'_>, now: Timestamp) -> Result<Troubles, JournalError> {
+    Ok(Troubles {
+        failed_today: number(tx, FAILED_ON, [Day::of(now).number()])?,
+        oldest_doubt: first(tx, OLDEST_DOUBT, [], |row| Ok(maybe_time(row, 0)?))?.flatten(),
+        oldest_unexplained: first(tx, UNEXPLAINED, [], |row| Ok(maybe_time(row, 0)?))?.flatten(),
+    })
+}
+
+pub(super) fn carried(
+    tx: &Transaction<'_>,
+    key: &BatchKey,
+) -> Result<Vec<(Timestamp, Option<Timestamp>)>, JournalError> {
+    all(tx, CARRIED_TIMES, [key.as_str()], |row| {
+        let since = Timestamp::from_micros(row.get(0)?);
+        Ok((since, maybe_time(row, 1)?))
+    })
 }
 
 pub(super) fn attention(

@@ -34,6 +34,7 @@ use super::{
     JournalError, Observation, Pause, Reason, Retry, Staged,
 };
 use crate::database::{Database, DatabaseError};
+use crate::domain::alarm::Troubles;
 use crate::domain::ask::Target;
 use crate::domain::deploy::{Deploy, DeployId};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outgoing, Wait, Waiting};
@@ -347,6 +348,18 @@ impl Journal for SqliteJournal {
 
     async fn oldest_open(&self) -> Result<Option<Timestamp>, JournalError> {
         self.database.call("journal.oldest_open", look::oldest_open).await
+    }
+
+    async fn troubles(&self, now: Timestamp) -> Result<Troubles, JournalError> {
+        self.database.call("journal.troubles", move |tx| look::troubles(tx, now)).await
+    }
+
+    async fn carried(
+        &self,
+        key: &BatchKey,
+    ) -> Result<Vec<(Timestamp, Option<Timestamp>)>, JournalError> {
+        let key = key.clone();
+        self.database.call("journal.carried", move |tx| look::carried(tx, &key)).await
     }
 
     async fn attention(&self, limit: usize) -> Result<Vec<Attention>, JournalError> {

@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{Stream, unfold};
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use crate::web::{Desk, status};
 
@@ -18,10 +17,9 @@ const PACE: Duration = Duration::from_secs(1);
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// The status that listeners share: whoever needs it first makes it for all, and nobody else does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Events {
     made: Arc<Mutex<Option<Made>>>,
-    until: CancellationToken,
 }
 
 /// A status, and the time since boot when it was made.
@@ -32,12 +30,6 @@ struct Made {
 }
 
 impl Events {
-    /// Makes events that end once this is cancelled: who listens asks anew then.
-    #[must_use]
-    pub fn until(until: CancellationToken) -> Self {
-        Self { made: Arc::default(), until }
-    }
-
     /// Returns the status as JSON, no older than a second; none when it can't be had now.
     async fn status(&self, desk: &Desk) -> Option<Arc<str>> {
         let mut made = self.made.lock().await;
@@ -65,7 +57,7 @@ pub(super) async fn answer(
         loop {
             if is_next {
                 tokio::select! {
-                    () = desk.events.until.cancelled() => return None,
+                    () = desk.stopping.cancelled() => return None,
                     () = desk.clock.sleep(PACE) => {}
                 }
             }

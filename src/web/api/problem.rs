@@ -58,11 +58,12 @@ impl From<StoreError> for Problem {
 /// Answers what is asked for at a path that is none.
 pub(super) async fn unknown_path(uri: Uri) -> Problem {
     let path = uri.path();
-    Problem::unknown(format!("there is nothing at `{path}`; see /api/v1/openapi.json"))
+    Problem::unknown(format!("there is nothing at `/api/v1{path}`; see /api/v1/openapi.json"))
 }
 
 /// Answers a method that a path does not take.
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let problem = format!("`{}` does not take {method}; see /api/v1/openapi.json", uri.path());
+    let path = uri.path();
+    let problem = format!("`/api/v1{path}` does not take {method}; see /api/v1/openapi.json");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, problem)
 }

@@ -14,6 +14,7 @@ use super::{Door, Guarded, body, source};
 use crate::domain::path::foreign_text;
 use crate::source::webhook::{Headers, must_have, told, verify};
 use crate::store::{Delivered, Delivery};
+use crate::telemetry::meters::Meter;
 use crate::web::concern::concerned;
 use crate::web::guests::Place;
 
@@ -21,6 +22,8 @@ use crate::web::guests::Place;
 const COME_AGAIN: HeaderValue = HeaderValue::from_static("30");
 /// The most characters of a content type that are kept.
 const CONTENT_TYPE_KEPT: usize = 200;
+/// The word for a delivery that the database does not take.
+const UNWRITTEN: &str = "unwritten";
 
 /// Why a request is refused: the status is for the sender, the rest for the log.
 struct Refusal {
@@ -43,6 +46,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     rests: &mpsc::UnboundedSender<Incoming>,
 ) -> Response<Full<Bytes>> {
+    let began = door.clock.boot();
     let (head, mut body) = request.into_parts();
     let source = source::of(peer, &head.headers, &door.settings.trusted_proxies);
     let hook = door.hook(head.uri.path());
@@ -51,10 +55,17 @@ pub(super) async fn answer(
         None => Err(Refusal::new(StatusCode::NOT_FOUND, "unknown", "there is no such hook")),
     };
     place.is_answered(taken.is_ok());
+    let result = match &taken {
+        Ok(delivered) if delivered.repeated => "repeated",
+        Ok(_) => "taken",
+        Err(refusal) => refusal.word,
+    };
+    let name = hook.map_or("", |guarded| guarded.hook.name.as_str());
+    door.meters.count(Meter::HookRequests, &[name, result]);
+    door.meters.took(Meter::HookTime, &[], door.clock.boot().saturating_sub(began));
     match taken {
         Ok(delivered) => accepted(delivered),
         Err(refusal) => {
-            let name = hook.map_or("", |guarded| guarded.hook.name.as_str());
             tell(door, name, source, &refusal);
             // Who waits to be told to send its body sends none now.
             if !head.headers.contains_key(EXPECT) {
@@ -134,7 +145,7 @@ async fn take(
         why,
     };
     let (answer, written) = oneshot::channel();
-    let unwritten = || busy("unwritten", "it can't be written down");
+    let unwritten = || busy(UNWRITTEN, "it can't be written down");
     door.letters.send(Letter { delivery, room, answer }).await.map_err(|_| unwritten())?;
     written.await.map_err(|_| unwritten())
 }
@@ -148,8 +159,11 @@ fn content_type(headers: &HeaderMap) -> String {
     text.unwrap_or_default().chars().take(CONTENT_TYPE_KEPT).collect()
 }
 
-/// Says in the log why a request was refused, now and then.
+/// Says in the log why a request was refused, now and then. Of what can't be written down the clerk tells.
 fn tell(door: &Door, hook: &str, source: IpAddr, refusal: &Refusal) {
+    if refusal.word == UNWRITTEN {
+        return;
+    }
     if let Some(silent) = door.quiet.may_speak(hook, refusal.word) {
         let (status, why) = (refusal.status.as_u16(), foreign_text(&refusal.why));
         tracing::warn!(hook, %source, status, silent, "a request was refused: {why}");

@@ -32,6 +32,7 @@ use crate::clock::SharedClock;
 use crate::domain::hook::{Network, Provider};
 use crate::domain::names::{HookName, OriginName};
 use crate::store::{Store, StoreError};
+use crate::telemetry::meters::Meters;
 
 /// Deliveries that wait for the clerk before their requests wait too.
 const QUEUE: usize = 256;
@@ -84,6 +85,8 @@ pub struct HookDesk {
     pub settings: Settings,
     /// Wake whoever looks at an origin's pushes.
     pub wakes: BTreeMap<OriginName, Arc<Notify>>,
+    /// Where requests are counted.
+    pub meters: Meters,
 }
 
 /// A hook with the secrets that guard it.
@@ -101,6 +104,7 @@ struct Door {
     room: Arc<Semaphore>,
     letters: mpsc::Sender<Letter>,
     quiet: Arc<Quiet>,
+    meters: Meters,
     stop: CancellationToken,
 }
 
@@ -117,7 +121,7 @@ pub async fn serve(
     desk: HookDesk,
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
-    let HookDesk { store, clock, hooks, settings, wakes } = desk;
+    let HookDesk { store, clock, hooks, settings, wakes, meters } = desk;
     let (letters, letters_in) = mpsc::channel(QUEUE);
     let quiet = Arc::new(Quiet::new(clock.clone()));
     let guarded = |hook: Hook| {
@@ -132,6 +136,7 @@ pub async fn serve(
         room: Arc::new(Semaphore::new(body::ROOM)),
         letters,
         quiet: quiet.clone(),
+        meters,
         stop,
         clock,
     });

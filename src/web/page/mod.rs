@@ -22,7 +22,7 @@ mod tokens;
 
 use self::tokens::Tokens;
 use super::guests::Guests;
-use super::{Desk, FAREWELL, api};
+use super::{Desk, FAREWELL, api, metrics};
 use crate::clock::SharedClock;
 
 /// How many connections there are at once, those of listeners to events among them; of too many the one
@@ -65,7 +65,8 @@ struct Door {
 pub async fn serve(listener: TcpListener, page: PageDesk, stop: CancellationToken) {
     let PageDesk { desk, settings } = page;
     let clock = desk.clock.clone();
-    let router = assets::routes().nest("/api/v1", api::router()).with_state(desk);
+    let router = assets::routes().nest("/api/v1", api::router()).with_state(desk.clone());
+    let router = router.merge(metrics::routes(desk));
     let tokens = Tokens::new();
     // What is wrong with a file is said at the start, not when somebody needs it.
     tokens.of(&settings, clock.boot());

@@ -1,5 +1,6 @@
 //! The scripted cases, each for any journal.
 
+use refreshd::domain::alarm::Troubles;
 use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::intent::{Action, Outcome, Outgoing, Priority, State, Wait, Waiting, Wish};
 use refreshd::domain::quota::{PerKind, QuotaKind, Reported};
@@ -245,6 +246,11 @@ pub(crate) async fn a_bad_target_fails_and_what_it_covered_does_not(world: &mut 
     world.refused(&batch, Verdict::Never).await;
     let counts = world.counts().await;
     assert_eq!((counts.failed, counts.pending), (1, 1));
+    let troubles = world.journal.troubles(world.now).await.expect("troubles");
+    // What is left waits visibly, so nothing is unexplained.
+    assert_eq!(troubles, Troubles { failed_today: 1, ..Troubles::default() });
+    world.pass(86_400 * SECOND);
+    assert_eq!(world.journal.troubles(world.now).await.expect("troubles"), Troubles::default());
 }
 
 pub(crate) async fn splitting_ends_at_the_last_attempt(world: &mut World) {
@@ -317,6 +323,11 @@ pub(crate) async fn a_finished_job_ends_its_intents(world: &mut World) {
     assert_eq!(jobs[0].asks[0].status, Some(running));
     assert_eq!((jobs[0].polls, jobs[0].tasks.len()), (1, 1));
     world.hear(&batch, TaskStatus::Complete).await;
+    let carried = world.journal.carried(&batch.key).await.expect("times");
+    // The cause is older than the intent.
+    let wished = Timestamp::EPOCH;
+    let first = world.now.minus(SECOND);
+    assert_eq!(carried, [(wished, Some(first)), (wished, Some(world.now))]);
     let counts = world.counts().await;
     assert_eq!((counts.done, counts.submitted), (2, 0));
     assert_eq!(world.journal.oldest_open().await.expect("reads"), None);
@@ -358,6 +369,8 @@ pub(crate) async fn a_doubt_is_adopted_in_parts_and_the_rest_sent_again(world: &
     let batch = world.batch_of_all().await;
     world.stage_ready(&batch).await;
     world.doubted(&batch).await;
+    let troubles = world.journal.troubles(world.now).await.expect("troubles");
+    assert_eq!(troubles.oldest_doubt, Some(world.now));
     world.pass(10 * SECOND);
     world.looked(&batch, &[]).await;
     world.pass(60 * SECOND);

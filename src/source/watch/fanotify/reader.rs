@@ -113,7 +113,7 @@ impl Reader {
                 Event::Named(named) => self.named(named),
                 Event::Overflow => {
                     self.shared.state().overflows += 1;
-                    tracing::warn!(root = %self.shared.root.display(), "the kernel dropped events; the whole tree is compared");
+                    tracing::warn!(event = "overflow", root = %self.shared.root.display(), "the kernel dropped events; the whole tree is compared");
                     self.places.forget();
                     self.told.lost(&RelPath::root());
                 }

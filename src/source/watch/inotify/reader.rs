@@ -244,9 +244,11 @@ impl Reader {
     fn itself(&mut self, state: &mut State, told: &Told) {
         if told.what.contains(ReadFlags::QUEUE_OVERFLOW) {
             state.overflows += 1;
-            self.everything(state, "the kernel dropped events; all is watched anew and compared");
+            let why = "the kernel dropped events; all is watched anew and compared";
+            self.everything(state, Some("overflow"), why);
         } else if told.what.contains(ReadFlags::UNMOUNT) {
-            self.everything(state, "a file system was unmounted; all is watched anew and compared");
+            let why = "a file system was unmounted; all is watched anew and compared";
+            self.everything(state, None, why);
         } else if told.what.contains(ReadFlags::IGNORED) {
             self.batch.directory = None;
             state.nodes.remove(told.at);
@@ -262,10 +264,10 @@ impl Reader {
         }
     }
 
-    /// Asks for a walk of everything, unless one is asked for and did not begin.
-    fn everything(&self, state: &mut State, why: &'static str) {
+    /// Asks for a walk of everything, unless one is asked for and did not begin; says why, and by which event.
+    fn everything(&self, state: &mut State, event: Option<&str>, why: &str) {
         if !std::mem::replace(&mut state.everything, true) {
-            tracing::warn!(root = %self.shared.root.display(), "{why}");
+            tracing::warn!(event, root = %self.shared.root.display(), "{why}");
             self.ask(Request::Everything);
         }
     }

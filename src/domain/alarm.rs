@@ -1,0 +1,532 @@
+//! Alarms: what a person should know of or do, told everywhere in the same words.
+//!
+//! Pure: what the daemon knows goes in, a list comes out, what is worst first. Who evaluates keeps since when
+//! each has stood ([`Seen`]).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::deploy::DeployId;
+use super::facts::{Facts, KeyFacts, OriginFacts, OriginState, Way};
+use super::names::{AccountName, OriginName};
+use super::quota::QuotaKind;
+use super::time::Timestamp;
+
+/// A temporary key that expires sooner than this and wasn't renewed is told of: it lasts an hour, and is
+/// renewed well before.
+pub const KEY_SOON: Duration = Duration::from_secs(10 * 60);
+/// A pause is forgotten after a day.
+pub const PAUSED_LONG: Duration = Duration::from_secs(24 * 3600);
+/// A gate that is closed for longer is told of.
+pub const GATE_LONG: Duration = Duration::from_secs(30 * 60);
+/// An open change that nothing explains is told of after this long: the CDN takes about six minutes.
+pub const LAG_LONG: Duration = Duration::from_secs(15 * 60);
+/// A call in doubt is looked up twice within some minutes.
+pub const DOUBT_LONG: Duration = Duration::from_secs(30 * 60);
+/// The CDN refuses signatures that are 15 minutes off; five are worth mending.
+pub const CLOCK_FAR: Duration = Duration::from_secs(5 * 60);
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something stands still, or is lost unless a person acts.
+    Error,
+    /// Something is slower or less sure than it could be.
+    Warning,
+}
+
+impl Severity {
+    /// Returns its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($kind:ident $word:literal $severity:ident $meaning:literal)+) => {
+        /// What an alarm is about.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum AlarmKind {
+            $(#[doc = $meaning] $kind,)+
+        }
+
+        impl AlarmKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// Returns its word: what its keys begin with.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $word,)+ }
+            }
+
+            /// Returns how bad it is.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$kind => Severity::$severity,)+ }
+            }
+
+            /// Returns what it means, in one sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$kind => $meaning,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    DatabaseFailing "database.failing" Error "A loop can't write down what it does: the disk is full, or another process holds the database."
+    OriginUnavailable "origin.unavailable" Error "An origin's root is gone, unreadable or another one: its changes are unknown until it is back."
+    KeyMissing "key.missing" Error "There is no access key."
+    KeyRefused "key.refused" Error "The CDN refuses the access key."
+    KeyExpires "key.expires" Warning "A temporary access key expires soon, and no new one could be had."
+    CdnClosed "cdn.closed" Error "The CDN does not answer, or takes nothing of a sort."
+    CdnSlow "cdn.slow" Warning "The CDN has calls go slower, or takes nothing for a domain."
+    QuotaExhausted "quota.exhausted" Error "A kind of quota is spent until the day turns."
+    QuotaForecast "quota.forecast" Warning "A kind of quota is likely to be spent before the day turns."
+    ChangesHeld "changes.held" Error "Changes look like an accident and wait for a person."
+    PausedLong "paused.long" Warning "An origin or account has been paused for more than a day."
+    GateClosed "gate.closed" Error "A deploy waits for its origin's web servers for more than half an hour."
+    LagHigh "lag.high" Error "A change is open for more than 15 minutes, and nothing explains it."
+    DoubtLong "doubt.long" Warning "It has been unknown for more than half an hour what became of a call."
+    IntentsFailed "intents.failed" Warning "Intents failed today and are not tried again by themselves."
+    DeliveriesFailed "deliveries.failed" Warning "Deliveries of hooks came to nothing though they should not have."
+    WatchDegraded "watch.degraded" Warning "Parts of an origin, or all of it, send no events and are compared at intervals."
+    DomainUnserved "domain.unserved" Error "The account can't refresh a domain that an origin serves."
+    DomainUnchecked "domain.unchecked" Warning "Whether the account may refresh its origins' domains could not be told."
+    PathsUnmapped "paths.unmapped" Warning "Paths changed that have no URL."
+    ReloadRefused "reload.refused" Error "The configuration that was to be loaded is refused; the one before is in force."
+    ClockOffset "clock.offset" Warning "This machine's clock is more than five minutes off the CDN's."
+    NoticesFailed "notices.failed" Warning "Notices can't be posted."
+}
+
+impl AlarmKind {
+    /// Finds the kind of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+    }
+
+    /// Returns its anchor in docs/troubleshooting.md.
+    #[must_use]
+    pub fn anchor(self) -> String {
+        self.as_str().replace('.', "-")
+    }
+}
+
+/// Something that a person should know of or do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// What it is about, and which: `origin.unavailable/www`. The same for as long as it stands.
+    pub key: String,
+    /// What it is about.
+    #[serde(skip)]
+    pub kind: AlarmKind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Since when it stands, as far as known.
+    pub since: Option<Timestamp>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do: a command or an edit.
+    pub remedy: String,
+    /// Where more is told: an anchor in docs/troubleshooting.md.
+    pub see: String,
+}
+
+/// A kind of an account's quota today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaNow {
+    /// Whose.
+    pub account: AccountName,
+    /// Of which kind.
+    pub kind: QuotaKind,
+    /// What the day allows; nothing when it is not used.
+    pub limit: u64,
+    /// What is left.
+    pub left: u64,
+    /// When it is likely to be spent, if it does not last.
+    pub runs_out: Option<Timestamp>,
+}
+
+/// Changes that wait for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldNow {
+    /// Of which deploy.
+    pub deploy: DeployId,
+    /// Of which origin.
+    pub origin: Option<OriginName>,
+    /// How many intents.
+    pub intents: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub why: String,
+}
+
+/// What an operator paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PausedNow {
+    /// Whose.
+    pub account: AccountName,
+    /// Of which origin; none for the whole account.
+    pub origin: Option<OriginName>,
+    /// Since when.
+    pub since: Timestamp,
+    /// How many intents wait for its end.
+    pub waiting: u64,
+}
+
+/// What the journal knows that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Troubles {
+    /// How many intents failed today.
+    pub failed_today: u64,
+    /// When the oldest call in doubt was made.
+    pub oldest_doubt: Option<Timestamp>,
+    /// When the oldest open intent was created that shows no wait.
+    pub oldest_unexplained: Option<Timestamp>,
+}
+
+/// All that alarms are told from.
+#[derive(Clone, Debug)]
+pub struct Known<'k> {
+    /// The time.
+    pub now: Timestamp,
+    /// What the engine knows.
+    pub facts: &'k Facts,
+    /// The day's quotas.
+    pub quotas: Vec<QuotaNow>,
+    /// What is held.
+    pub held: Vec<HeldNow>,
+    /// What is paused.
+    pub paused: Vec<PausedNow>,
+    /// What the journal knows.
+    pub troubles: Troubles,
+    /// How many of the deliveries that are kept failed.
+    pub deliveries_failed: u64,
+    /// How far the CDN's clock is from this machine's.
+    pub clock_offset: Duration,
+}
+
+impl Known<'_> {
+    /// Returns the alarms, what is worst first.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        let mut alarms = Vec::new();
+        self.of_daemon(&mut alarms);
+        for (name, origin) in &self.facts.origins {
+            of_origin(name, origin, &mut alarms);
+        }
+        for (name, account) in &self.facts.accounts {
+            of_key(name, &account.key, self.now, &mut alarms);
+            of_way(name, account.way, &account.note, &mut alarms);
+            if !account.domains.unchecked.is_empty() {
+                let what = format!(
+                    "account {name}: its domains could not be checked: {}",
+                    account.domains.unchecked
+                );
+                let remedy = "let the key's user do cdn:DescribeUserDomains, or see that the domains \
+                              are right: refreshd doctor";
+                alarms.push(alarm(AlarmKind::DomainUnchecked, name.as_str(), None, what, remedy));
+            }
+            for one in &account.domains.unserved {
+                let what = format!("{} of origin {}: {}", one.domain, one.origin, one.what);
+                let of = format!("{}/{}", one.origin, one.domain);
+                alarms.push(alarm(AlarmKind::DomainUnserved, &of, None, what, &one.mend));
+            }
+        }
+        for (name, gate) in &self.facts.gates {
+            if gate.alarmed || self.now.since(gate.since) >= GATE_LONG {
+                let what = format!(
+                    "origin {name}: waiting at the gate: {} with {}: {}",
+                    numbered(gate.deploys, "deploy", "deploys"),
+                    numbered(gate.wishes, "wish", "wishes"),
+                    gate.why
+                );
+                let remedy = "mend the web servers, or let it go all the same: refreshd gate open DEPLOY \
+                              (refreshd gate names it)";
+                let since = Some(gate.since);
+                alarms.push(alarm(AlarmKind::GateClosed, name.as_str(), since, what, remedy));
+            }
+        }
+        self.of_quota(&mut alarms);
+        self.of_people(&mut alarms);
+        self.of_journal(&mut alarms);
+        alarms.sort_by(|left, right| {
+            (left.severity, left.kind, &left.key).cmp(&(right.severity, right.kind, &right.key))
+        });
+        alarms
+    }
+
+    fn of_daemon(&self, alarms: &mut Vec<Alarm>) {
+        let origins = self.facts.origins.iter();
+        let intakes = origins.filter_map(|(name, origin)| {
+            origin.failing.as_ref().map(|failing| (format!("intake {name}"), failing))
+        });
+        let loops = self.facts.failing.iter().map(|(task, failing)| (task.clone(), failing));
+        for (task, failing) in loops.chain(intakes) {
+            let what = format!("{task}: {}", failing.why);
+            let remedy = "make room on the disk of the state directory, or end who holds its database; \
+                          it goes on by itself then";
+            let since = Some(failing.since);
+            alarms.push(alarm(AlarmKind::DatabaseFailing, &task, since, what, remedy));
+        }
+        if let Some(reload) = self.facts.reload.as_ref().filter(|reload| !reload.refused.is_empty())
+        {
+            let what = format!(
+                "the configuration is refused: {}; the one before is in force",
+                reload.refused
+            );
+            let remedy = "mend what `refreshd check` names, then: refreshd reload";
+            alarms.push(alarm(AlarmKind::ReloadRefused, "", Some(reload.at), what, remedy));
+        }
+        if self.clock_offset >= CLOCK_FAR {
+            let seconds = self.clock_offset.as_secs();
+            let what = format!("this machine's clock is {seconds} s off the CDN's");
+            let remedy = "let the machine keep time: timedatectl set-ntp true";
+            alarms.push(alarm(AlarmKind::ClockOffset, "", None, what, remedy));
+        }
+        for (name, notice) in &self.facts.notices {
+            if let Some(since) = notice.failing_since {
+                let what = format!("notice {name}: {}", notice.why);
+                let remedy = "mend its `url_file` and `secret_file` in [notice.NAME]; what is waiting is \
+                              posted then";
+                alarms.push(alarm(AlarmKind::NoticesFailed, name, Some(since), what, remedy));
+            }
+        }
+    }
+
+    fn of_quota(&self, alarms: &mut Vec<Alarm>) {
+        for quota in self.quotas.iter().filter(|quota| quota.limit > 0) {
+            let (account, kind) = (&quota.account, quota.kind);
+            let of = format!("{account}/{}", kind.as_str());
+            let remedy = "wait for 00:00 UTC+8, or have the CDN raise the quota; what presses can have a \
+                          part of its own: `reserve` in [account.NAME]";
+            if quota.left == 0 {
+                let what = format!(
+                    "account {account}: all {} {} of today are spent; what needs them waits",
+                    quota.limit,
+                    kind.plural()
+                );
+                alarms.push(alarm(AlarmKind::QuotaExhausted, &of, None, what, remedy));
+            } else if let Some(at) = quota.runs_out {
+                let what = format!(
+                    "account {account}: {} {} are left today and likely to be spent at {at}",
+                    quota.left,
+                    kind.plural()
+                );
+                alarms.push(alarm(AlarmKind::QuotaForecast, &of, None, what, remedy));
+            }
+        }
+    }
+
+    fn of_people(&self, alarms: &mut Vec<Alarm>) {
+        for held in &self.held {
+            let of = held
+                .origin
+                .as_ref()
+                .map_or_else(String::new, |origin| format!(" of origin {origin}"));
+            let deploy = &held.deploy;
+            let what = format!(
+                "waiting for a person: {}{of}: {}",
+                numbered(held.intents, "intent", "intents"),
+                held.why
+            );
+            let remedy = format!(
+                "refreshd approve {deploy} lets them go, refreshd reject {deploy} drops them"
+            );
+            let since = Some(held.since);
+            alarms.push(alarm(AlarmKind::ChangesHeld, deploy.as_str(), since, what, &remedy));
+        }
+        for pause in self.paused.iter().filter(|pause| self.now.since(pause.since) >= PAUSED_LONG) {
+            let (what, scope, of) = match &pause.origin {
+                Some(origin) => (
+                    format!("origin {origin}"),
+                    origin.to_string(),
+                    format!("{}/{origin}", pause.account),
+                ),
+                None => {
+                    let account = &pause.account;
+                    (
+                        format!("account {account}"),
+                        format!("--account {account}"),
+                        account.to_string(),
+                    )
+                }
+            };
+            let waiting = numbered(pause.waiting, "intent", "intents");
+            let what = format!("{what} is paused; waiting: {waiting}");
+            let remedy = format!("refreshd resume {scope}");
+            alarms.push(alarm(AlarmKind::PausedLong, &of, Some(pause.since), what, &remedy));
+        }
+    }
+
+    fn of_journal(&self, alarms: &mut Vec<Alarm>) {
+        let long = |at: Option<Timestamp>, most| at.filter(|at| self.now.since(*at) >= most);
+        let explained = |alarm: &Alarm| {
+            matches!(
+                alarm.kind,
+                AlarmKind::KeyMissing
+                    | AlarmKind::KeyRefused
+                    | AlarmKind::CdnClosed
+                    | AlarmKind::CdnSlow
+                    | AlarmKind::QuotaExhausted
+                    | AlarmKind::DatabaseFailing
+                    | AlarmKind::PausedLong
+            )
+        };
+        let is_paused = !self.paused.is_empty();
+        if let Some(since) = long(self.troubles.oldest_unexplained, LAG_LONG)
+            && !is_paused
+            && !alarms.iter().any(explained)
+        {
+            let what = format!("the oldest open change waits since {since}, and nothing says why");
+            let remedy = "refreshd status and the log tell what the daemon does; refreshd why URL tells of \
+                          one URL";
+            alarms.push(alarm(AlarmKind::LagHigh, "", Some(since), what, remedy));
+        }
+        if let Some(since) = long(self.troubles.oldest_doubt, DOUBT_LONG) {
+            let what = format!("what became of a call made at {since} is still unknown");
+            let remedy = "let the key's user do cdn:DescribeRefreshTasks, by which it is looked up; \
+                          refreshd doctor tells whether it may";
+            alarms.push(alarm(AlarmKind::DoubtLong, "", Some(since), what, remedy));
+        }
+        if self.troubles.failed_today > 0 {
+            let what = format!(
+                "{} failed today",
+                numbered(self.troubles.failed_today, "intent", "intents")
+            );
+            let remedy = "refreshd status names them and why; ask again: refreshd refresh URL";
+            alarms.push(alarm(AlarmKind::IntentsFailed, "", None, what, remedy));
+        }
+        if self.deliveries_failed > 0 {
+            let what = format!(
+                "{} of hooks failed",
+                numbered(self.deliveries_failed, "delivery", "deliveries")
+            );
+            let remedy = "which and why: refreshd hooks list; once more: refreshd hooks replay ID";
+            alarms.push(alarm(AlarmKind::DeliveriesFailed, "", None, what, remedy));
+        }
+    }
+}
+
+fn of_origin(name: &OriginName, origin: &OriginFacts, alarms: &mut Vec<Alarm>) {
+    let of = name.as_str();
+    if origin.state == OriginState::Unavailable {
+        let what = format!("origin {name} is unavailable: {}", origin.note);
+        let remedy = "mount or mend its `root`; nothing counts as removed meanwhile, and what changed is \
+                      found when it is back";
+        alarms.push(alarm(AlarmKind::OriginUnavailable, of, None, what, remedy));
+    }
+    let all = origin.state == OriginState::Polling && !origin.advice.is_empty();
+    if all || !origin.polled.is_empty() {
+        let first = origin.polled.first();
+        let why =
+            first.map_or_else(|| origin.watch.clone(), |one| format!("{}: {}", one.path, one.why));
+        let number = numbered(origin.polled.len() as u64, "part", "parts");
+        let what = format!(
+            "origin {name}: no events come from {number} of it, compared at intervals instead: {why}"
+        );
+        let remedy = if origin.advice.is_empty() {
+            "refreshd doctor says what can be done"
+        } else {
+            &origin.advice
+        };
+        alarms.push(alarm(AlarmKind::WatchDegraded, of, None, what, remedy));
+    }
+    if let Some(first) = origin.unmapped.first() {
+        let number = numbered(origin.unmapped.len() as u64, "path", "paths");
+        let what =
+            format!("origin {name}: {number} without a URL changed: {}: {}", first.path, first.why);
+        let remedy =
+            "map or ignore them in [origin.NAME]; refreshd explain PATH shows what a rule does";
+        alarms.push(alarm(AlarmKind::PathsUnmapped, of, None, what, remedy));
+    }
+}
+
+fn of_key(name: &AccountName, key: &KeyFacts, now: Timestamp, alarms: &mut Vec<Alarm>) {
+    if key.trouble.is_empty() {
+        return;
+    }
+    let soon = key.expires_at.filter(|at| at.since(now) < KEY_SOON);
+    let remedy = "mend `credentials` in [account.NAME]; refreshd doctor tries them";
+    let trouble = &key.trouble;
+    if key.source.is_empty() {
+        let what = format!("account {name}: there is no access key: {trouble}");
+        alarms.push(alarm(AlarmKind::KeyMissing, name.as_str(), None, what, remedy));
+    } else if let Some(at) = soon {
+        let what = format!(
+            "account {name}: its access key expires at {at}, and no new one can be had: {trouble}"
+        );
+        alarms.push(alarm(AlarmKind::KeyExpires, name.as_str(), None, what, remedy));
+    }
+}
+
+fn of_way(name: &AccountName, way: Way, note: &str, alarms: &mut Vec<Alarm>) {
+    let (kind, remedy) = match way {
+        Way::Open => return,
+        Way::Slow => (
+            AlarmKind::CdnSlow,
+            "nothing, if it passes; else lower the calls in [account.NAME.limits], or mend the domain",
+        ),
+        Way::Closed => (
+            AlarmKind::CdnClosed,
+            "let the key's user do what the message names; it is tried again by itself",
+        ),
+        Way::Away => (
+            AlarmKind::CdnClosed,
+            "see that this machine reaches the endpoint: refreshd doctor; it is tried again by itself",
+        ),
+        Way::KeyRefused => (
+            AlarmKind::KeyRefused,
+            "give another key in `credentials` of [account.NAME], or enable it; it is tried once a minute",
+        ),
+    };
+    let what = format!("account {name}: {note}");
+    alarms.push(alarm(kind, name.as_str(), None, what, remedy));
+}
+
+fn alarm(kind: AlarmKind, of: &str, since: Option<Timestamp>, what: String, remedy: &str) -> Alarm {
+    let key =
+        if of.is_empty() { kind.as_str().to_owned() } else { format!("{}/{of}", kind.as_str()) };
+    Alarm {
+        key,
+        kind,
+        severity: kind.severity(),
+        since,
+        what,
+        remedy: remedy.to_owned(),
+        see: kind.anchor(),
+    }
+}
+
+fn numbered(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Since when each alarm stands that does not know it by itself: from when it was first evaluated.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(BTreeMap<String, Timestamp>);
+
+impl Seen {
+    /// Fills in since when alarms stand, and forgets those that stand no more.
+    pub fn note(&mut self, alarms: &mut [Alarm], now: Timestamp) {
+        self.0.retain(|key, _| alarms.iter().any(|alarm| alarm.key == *key));
+        for alarm in alarms {
+            let first = *self.0.entry(alarm.key.clone()).or_insert(now);
+            alarm.since.get_or_insert(first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

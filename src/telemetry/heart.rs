@@ -1,0 +1,97 @@
+//! The heartbeat: that the daemon's loops and the database's writer go on.
+//!
+//! The loops' beat is a task among them, so that it fails when they don't come to their turn. Neither the
+//! CDN nor a full disk stops a beat: a restart would mend neither.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often the loops beat, and have the writer beat.
+pub const EVERY: Duration = Duration::from_secs(1);
+/// Loops that did not beat for so long hang.
+const LOOPS_HANG: Duration = Duration::from_secs(30);
+/// A writer that did not end a transaction for so long hangs: it waits 5 s for a lock, and a slow disk takes
+/// seconds.
+const WRITER_HANGS: Duration = Duration::from_secs(120);
+
+/// Who beats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The loops.
+    Loops,
+    /// The database's writer.
+    Writer,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Loops, Self::Writer];
+
+    /// Returns its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loops => "loops",
+            Self::Writer => "writer",
+        }
+    }
+
+    const fn hangs_after(self) -> Duration {
+        match self {
+            Self::Loops => LOOPS_HANG,
+            Self::Writer => WRITER_HANGS,
+        }
+    }
+}
+
+/// When each part beat last; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Heart(Arc<[AtomicU64; 2]>);
+
+impl Heart {
+    /// Beats, at a time since boot.
+    pub fn beat(&self, part: Part, boot: Duration) {
+        self.0[part as usize].store(micros(boot), Ordering::Relaxed);
+    }
+
+    /// Returns how long ago a part beat last; none before its first beat, for it begins then.
+    #[must_use]
+    pub fn since(&self, part: Part, boot: Duration) -> Option<Duration> {
+        let last = self.0[part as usize].load(Ordering::Relaxed);
+        (last > 0).then(|| Duration::from_micros(micros(boot).saturating_sub(last)))
+    }
+
+    /// Returns the parts that hang.
+    #[must_use]
+    pub fn hung(&self, boot: Duration) -> Vec<Part> {
+        let hangs =
+            |part: &Part| self.since(*part, boot).is_some_and(|since| since >= part.hangs_after());
+        Part::ALL.into_iter().filter(hangs).collect()
+    }
+}
+
+/// Never zero, which says that there was no beat.
+fn micros(boot: Duration) -> u64 {
+    u64::try_from(boot.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_hangs_once_it_has_not_beaten_for_its_time() {
+        let heart = Heart::default();
+        let second = |seconds| Duration::from_secs(seconds);
+        assert_eq!(heart.hung(second(1_000)), [], "nothing has begun");
+        heart.beat(Part::Loops, second(1_000));
+        heart.beat(Part::Writer, second(1_000));
+        assert_eq!(heart.hung(second(1_029)), []);
+        assert_eq!(heart.hung(second(1_030)), [Part::Loops]);
+        assert_eq!(heart.hung(second(1_120)), Part::ALL);
+        heart.beat(Part::Loops, second(1_120));
+        assert_eq!(heart.hung(second(1_120)), [Part::Writer]);
+        assert_eq!(heart.since(Part::Loops, second(1_125)), Some(second(5)));
+    }
+}
