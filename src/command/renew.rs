@@ -1,10 +1,10 @@
 //! How the daemon puts another configuration in force, or refuses it.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 
+use super::listen::Listeners;
 use super::run::{Daemon, cdns};
 use super::{Exit, Failed};
 use crate::config::{Config, Difference, Problems};
@@ -17,8 +17,7 @@ use crate::web::reload::{Asked, Problem, Reloaded, Sort};
 pub(super) struct Prepared {
     difference: Difference,
     fresh: Fresh,
-    /// Where deliveries are taken.
-    hooks: Option<Arc<TcpListener>>,
+    listeners: Listeners,
     hook_socket: Option<UnixListener>,
 }
 
@@ -83,11 +82,11 @@ impl Daemon {
         let started = difference.accounts.started();
         let accounts = config.accounts.values().filter(|account| started.contains(&account.name));
         let cdns = cdns(accounts, &self.clock).await?;
-        let hooks = self.hooks_listener(&config)?;
+        let listeners = self.listeners(&config)?;
         let hook_socket = self.bind_hook_socket(&config)?;
         let fresh = self.engine.prepare(config, cdns);
         let fresh = fresh.map_err(|error| Refused::new(Sort::Io, &error))?;
-        Ok(Prepared { difference, fresh, hooks, hook_socket })
+        Ok(Prepared { difference, fresh, listeners, hook_socket })
     }
 
     /// Puts a configuration in force, or tells why not; where it was only to be told what would change, tells
@@ -125,10 +124,10 @@ impl Daemon {
         &mut self,
         prepared: Prepared,
     ) -> Result<Result<Reloaded, Refused>, EngineError> {
-        let Prepared { difference, fresh, hooks, hook_socket } = prepared;
+        let Prepared { difference, fresh, listeners, hook_socket } = prepared;
         match self.engine.apply(fresh).await {
             Ok(applied) => {
-                self.refit(hooks, hook_socket);
+                self.refit(listeners, hook_socket);
                 Ok(Ok(reloaded(&difference, applied.held)))
             }
             Err(ApplyError::Engine(error)) => Err(error),

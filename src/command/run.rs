@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Interval;
 
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, Keyring, Surroundings};
 use crate::clock::SharedClock;
-use crate::config::{Account, Config, Listen, Origin};
+use crate::config::{Account, Config, Origin};
 use crate::database::{Database, LockError, StateLock};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::names::{AccountName, OriginName};
@@ -30,11 +30,13 @@ use crate::telemetry::meters::Meters;
 use crate::telemetry::{Form, Level};
 use crate::web::announce::Announcements;
 use crate::web::hooks::{Force, HookDesk};
+use crate::web::page::{self, PageDesk};
 use crate::web::reload::Asked;
 use crate::web::{AccountDesk, Desk, Desks, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
+use super::listen::{HandedOver, Listeners};
 use super::{ConfigArg, Exit, Failed, Printer, check, listen};
 
 /// Arguments of `refreshd run`.
@@ -186,11 +188,12 @@ pub(super) struct Daemon {
     /// What the doors go by; all of it follows the configuration in force.
     desk: watch::Sender<Desk>,
     hooks: watch::Sender<Force>,
+    page: watch::Sender<page::Force>,
     announcements: watch::Sender<Announcements>,
     /// Whether repositories are listened to.
     hears: bool,
-    /// The listener that systemd handed over, which it does once.
-    handed_over: Option<Arc<TcpListener>>,
+    /// What systemd handed over.
+    handed_over: HandedOver,
     /// Who asks for another configuration.
     asked: mpsc::Receiver<Asked>,
     /// By which more or less is logged, where it is.
@@ -218,8 +221,8 @@ impl Daemon {
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
         let listener = bind(&socket, control_mode())?;
-        let hooks = listen::listener(&config)?.map(Arc::new);
-        let handed_over = hooks.clone().filter(|_| config.hooks.listen == Listen::Systemd);
+        let handed_over = HandedOver::of_process();
+        let listeners = Listeners::of(&config, None, &handed_over)?;
         let announcements = announcements(&config, &store, &clock);
         // Before anyone looks at the repositories: what stood between then and now counts, too.
         announcements.empty_spools().await;
@@ -237,7 +240,8 @@ impl Daemon {
         .await
         .map_err(io)?;
         let (asks, asked) = mpsc::channel(1);
-        let force = listen::force(&engine, hooks.clone(), &clock);
+        let force = listen::force(&engine, listeners.hooks.clone(), &clock);
+        let page = listen::page_force(&engine.config().web, listeners.page.clone(), &clock);
         let desk = Desk {
             facts: engine.facts(),
             recorded: engine.recorded(),
@@ -251,6 +255,7 @@ impl Daemon {
         let mut daemon = Self {
             desk: watch::channel(desk).0,
             hooks: watch::channel(force).0,
+            page: watch::channel(page).0,
             announcements: watch::channel(announcements).0,
             clock,
             heart,
@@ -267,8 +272,11 @@ impl Daemon {
         let force = daemon.hooks.subscribe();
         daemon.engine.open_hooks(HookDesk { store, clock, force, meters });
         let hook_listener = daemon.bind_hook_socket(daemon.engine.config())?;
-        daemon.refit(hooks, hook_listener);
-        daemon.engine.open_door(listener, Desks(daemon.desk.subscribe()));
+        daemon.refit(listeners, hook_listener);
+        let desks = Desks(daemon.desk.subscribe());
+        let page = PageDesk { desks: desks.clone(), force: daemon.page.subscribe() };
+        daemon.engine.open_page(page);
+        daemon.engine.open_door(listener, desks);
         tracing::info!(
             event = "started",
             version = env!("CARGO_PKG_VERSION"),
@@ -288,37 +296,24 @@ impl Daemon {
         (has_repositories && !self.hears).then(bind).transpose()
     }
 
-    /// Returns where deliveries are taken now.
-    pub(super) fn listens(&self) -> Option<Arc<TcpListener>> {
-        self.hooks.borrow().listener.clone()
+    /// Returns where HTTP is spoken now.
+    pub(super) fn listens(&self) -> Listeners {
+        let (hooks, page) = (self.hooks.borrow(), self.page.borrow());
+        Listeners { hooks: hooks.listener.clone(), page: page.listener.clone() }
     }
 
-    /// Returns the listener of `[hooks]` for another configuration: the one there is, where it is the same.
-    pub(super) fn hooks_listener(
-        &self,
-        config: &Config,
-    ) -> Result<Option<Arc<TcpListener>>, Failed> {
-        if self.engine.config().hooks.listen == config.hooks.listen {
-            return Ok(self.listens());
-        }
-        match &self.handed_over {
-            Some(listener) if config.hooks.listen == Listen::Systemd => Ok(Some(listener.clone())),
-            _ => Ok(listen::listener(config)?.map(Arc::new)),
-        }
+    /// Makes the listeners of another configuration: those there are, where they are the same.
+    pub(super) fn listeners(&self, config: &Config) -> Result<Listeners, Failed> {
+        let now = self.listens();
+        Listeners::of(config, Some((self.engine.config(), &now)), &self.handed_over)
     }
 
-    /// Has the doors go by the configuration in force: deliveries are taken on `hooks`, and repositories heard
+    /// Has the doors go by the configuration in force: HTTP is spoken on `listeners`, and repositories are heard
     /// on `hook_socket`, if nobody listens to them yet.
-    pub(super) fn refit(
-        &mut self,
-        hooks: Option<Arc<TcpListener>>,
-        hook_socket: Option<UnixListener>,
-    ) {
+    pub(super) fn refit(&mut self, listeners: Listeners, hook_socket: Option<UnixListener>) {
         let config = self.engine.config();
-        if config.hooks.listen == Listen::Systemd {
-            self.handed_over.clone_from(&hooks);
-        }
-        self.hooks.send_replace(listen::force(&self.engine, hooks, &self.clock));
+        self.hooks.send_replace(listen::force(&self.engine, listeners.hooks, &self.clock));
+        self.page.send_replace(listen::page_force(&config.web, listeners.page, &self.clock));
         self.desk.send_modify(|desk| {
             desk.dispatchers = self.engine.dispatchers();
             desk.pushed = self.engine.pushed();
@@ -350,8 +345,9 @@ impl Daemon {
         self.asked.close();
         while self.asked.try_recv().is_ok() {}
         // Nobody else is let in.
-        self.handed_over = None;
+        self.handed_over = HandedOver::default();
         self.hooks.send_modify(|force| force.listener = None);
+        self.page.send_modify(|force| force.listener = None);
         self.engine.shut_down().await;
         for socket in &self.sockets {
             let _ = std::fs::remove_file(socket);

@@ -59,6 +59,8 @@ pub struct Difference {
     pub hooks: bool,
     /// Whether deliveries are taken elsewhere.
     pub listen: bool,
+    /// Whether the page is served elsewhere, or to others.
+    pub web: bool,
     /// Whether more or less is logged.
     pub level: bool,
     /// Keys of which a running daemon can't take another value.
@@ -94,6 +96,7 @@ impl Difference {
             reserved: touched.into_iter().filter(stays).collect(),
             hooks: old.hooks != new.hooks || old.senders != new.senders,
             listen: old.hooks.listen != new.hooks.listen,
+            web: old.web != new.web,
             level: old.log.level != new.log.level,
             needs_restart: needs_restart
                 .into_iter()
@@ -129,6 +132,7 @@ impl Difference {
         let others = [
             (self.listen, "hooks are taken elsewhere"),
             (self.hooks && !self.listen, "hooks are changed"),
+            (self.web, "the page is served elsewhere or to others"),
             (self.level, "the log level is changed"),
         ];
         lines.extend(others.into_iter().filter(|(is, _)| *is).map(|(_, what)| what.to_owned()));

@@ -1,6 +1,5 @@
 //! From `[hooks]` and the sections `[hook.NAME]` to who may tell of pushes.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
@@ -23,7 +22,7 @@ pub(super) fn hooks(section: Option<Section<'_>>, findings: &mut Findings) -> Ho
     let proxies = section.list("trusted_proxies", network, findings);
     let users = section.list("users", value::text, findings);
     let hooks = Hooks {
-        listen: section.or("listen", usual.listen, listen, findings),
+        listen: section.or("listen", usual.listen, value::listen("127.0.0.1:8377"), findings),
         socket: section.get("socket", value::socket, findings).map(|found| found.value),
         users: users.into_iter().flat_map(|list| list.value).map(|found| found.value).collect(),
         body_bytes: section.or(
@@ -198,18 +197,4 @@ fn network(value: &DeValue<'_>) -> Result<Network, Wrong> {
         let help = "write it like \"192.0.2.0/24\", \"2001:db8::/32\" or \"192.0.2.7\"";
         Wrong::new(format!("can't be \"{text}\": that is no network"), help)
     })
-}
-
-fn listen(value: &DeValue<'_>) -> Result<Listen, Wrong> {
-    let help =
-        "write \"127.0.0.1:8377\", \"systemd\" for the socket it hands over, or \"\" for none";
-    let text = value.as_str().unwrap_or("?");
-    match text {
-        "" => Ok(Listen::Nowhere),
-        "systemd" => Ok(Listen::Systemd),
-        text => match text.parse::<SocketAddr>() {
-            Ok(address) => Ok(Listen::At(address)),
-            Err(_) => Err(Wrong::new(format!("can't be \"{text}\""), help)),
-        },
-    }
 }

@@ -47,6 +47,7 @@ mod section;
 mod shape;
 mod timed;
 mod value;
+mod web;
 
 pub use change::{Difference, Parts};
 pub use described::{EXAMPLE, table};
@@ -74,6 +75,31 @@ pub struct Config {
     pub hooks: Hooks,
     /// Who may tell of pushes over HTTP.
     pub senders: BTreeMap<HookName, Hook>,
+    /// Where the page is served.
+    pub web: Web,
+}
+
+/// Where the page, `/api/v1` and `/metrics` are served: `[web]`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Web {
+    /// Where.
+    pub listen: Listen,
+    /// Files that hold a token each: whoever sends one may change things, under the file's name.
+    pub token_files: Vec<PathBuf>,
+    /// Who may read.
+    pub read: Readers,
+    /// Names under which it may be asked besides its address and `localhost`.
+    pub hosts: Vec<String>,
+}
+
+/// Who may read the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Readers {
+    /// Whoever reaches it.
+    #[default]
+    Anyone,
+    /// Whoever has a token.
+    Token,
 }
 
 /// Where pushes are told of: `[hooks]`.
@@ -102,9 +128,10 @@ pub struct Hooks {
 }
 
 /// Where a listener listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Listen {
     /// Nowhere.
+    #[default]
     Nowhere,
     /// At this address.
     At(SocketAddr),

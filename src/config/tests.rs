@@ -659,3 +659,25 @@ fn shares_belong_to_the_account_of_their_origin_and_come_to_a_hundred_at_most() 
     let messages: Vec<&str> = findings.problems.iter().map(|one| one.message.as_str()).collect();
     assert_eq!(messages, ["the shares of account `main` come to 101 percent"]);
 }
+
+#[test]
+fn the_page_is_served_where_and_to_whom_the_file_says() {
+    let web = config(&format!(
+        "{MINIMAL}[web]\nlisten = \"127.0.0.1:8378\"\ntoken_files = [\"/etc/refreshd/tokens/alice\"]\n\
+         read = \"token\"\nhosts = [\"CDN.example.com\", \"::1\"]"
+    ))
+    .web;
+    assert_eq!(web.listen, Listen::At("127.0.0.1:8378".parse().expect("an address")));
+    assert_eq!(web.token_files, [PathBuf::from("/etc/refreshd/tokens/alice")]);
+    assert_eq!(
+        (web.read, web.hosts),
+        (Readers::Token, vec!["cdn.example.com".into(), "::1".into()])
+    );
+    let refused = |keys: &str| messages(&format!("{MINIMAL}[web]\n{keys}"));
+    assert_eq!(
+        refused("read = \"token\""),
+        ["`read = \"token\"` without a token: nobody may read"]
+    );
+    assert_eq!(refused("listen = \"8378\""), ["`listen` can't be \"8378\""]);
+    assert_eq!(refused("hosts = [\"http://a/\"]"), ["`hosts` can't be \"http://a/\""]);
+}

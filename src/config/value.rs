@@ -9,7 +9,7 @@ use url::Url;
 
 use super::section::{Wrong, kind_of, nearest};
 use super::shape::Shape;
-use super::{LogFormat, LogLevel, duration};
+use super::{Listen, LogFormat, LogLevel, duration};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::endpoint::Proxy;
 use crate::domain::mapping::DirectoryUrls;
@@ -99,6 +99,23 @@ pub(super) fn key_file(credentials: Option<&Path>) -> impl Fn(&DeValue<'_>) -> R
                 "names a file, and that is no whole path",
                 "write the value alone into a file, and that file's path here, from `/` on",
             )),
+        }
+    }
+}
+
+/// Reads where a listener listens; `example` is an address.
+pub(super) fn listen(example: &str) -> impl Fn(&DeValue<'_>) -> Read<Listen> {
+    move |value| {
+        let text = value.as_str().unwrap_or("?");
+        match text {
+            "" => Ok(Listen::Nowhere),
+            "systemd" => Ok(Listen::Systemd),
+            text => text.parse().map(Listen::At).map_err(|_| {
+                let help = format!(
+                    "write \"{example}\", \"systemd\" for the socket it hands over, or \"\" for none"
+                );
+                Wrong::new(format!("can't be \"{text}\""), help)
+            }),
         }
     }
 }

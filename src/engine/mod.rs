@@ -28,6 +28,7 @@ use crate::telemetry::heart::{self, Heart};
 use crate::telemetry::meters::Meters;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
+use crate::web::page::PageDesk;
 use crate::web::{self, Desks};
 
 pub mod account;
@@ -374,6 +375,14 @@ impl Engine {
     pub fn open_hooks(&mut self, desk: HookDesk) {
         self.crew.task(Part::House, "hooks".to_owned(), |stop| async move {
             web::hooks::serve(desk, stop).await.map_err(EngineError::Store)
+        });
+    }
+
+    /// Serves the page until the end, on whichever listener there is.
+    pub fn open_page(&mut self, page: PageDesk) {
+        self.crew.task(Part::House, "page".to_owned(), |stop| async move {
+            web::page::serve(page, stop).await;
+            Ok(())
         });
     }
 

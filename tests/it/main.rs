@@ -35,6 +35,7 @@ mod metrics;
 mod mounts;
 mod odd;
 mod overflow;
+mod page;
 mod plan;
 mod process;
 mod pushes;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 const UNIT: &str = include_str!("../../systemd/refreshd.service");
 const GIT: &str = include_str!("../../systemd/refreshd-git.conf");
 const SOCKET: &str = include_str!("../../systemd/refreshd.socket");
+const WEB: &str = include_str!("../../systemd/refreshd-web.socket");
 const FANOTIFY: &str = include_str!("../../systemd/refreshd-fanotify.conf");
 const USERS: &str = include_str!("../../systemd/refreshd.sysusers");
 
@@ -25,6 +26,7 @@ fn install(unit: &str) -> TempDir {
     let at = root.path();
     write(at, "etc/systemd/system/refreshd.service", unit, 0o644);
     write(at, "etc/systemd/system/refreshd.socket", SOCKET, 0o644);
+    write(at, "etc/systemd/system/refreshd-web.socket", WEB, 0o644);
     write(at, "usr/lib/systemd/system/sysinit.target", "[Unit]\nDescription=stub\n", 0o644);
     write(at, "usr/lib/sysusers.d/refreshd.conf", USERS, 0o644);
     write(at, "usr/bin/refreshd", "#!/bin/sh\n", 0o755);
@@ -52,7 +54,8 @@ fn run(test: &str, root: &TempDir, tool: &str, arguments: &[&str]) -> Option<(bo
 }
 
 fn verify(test: &str, unit: &str) -> Option<(bool, String)> {
-    run(test, &install(unit), "systemd-analyze", &["verify", "refreshd.service"])
+    let units = ["verify", "refreshd.service", "refreshd.socket", "refreshd-web.socket"];
+    run(test, &install(unit), "systemd-analyze", &units)
 }
 
 #[test]

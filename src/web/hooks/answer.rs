@@ -10,13 +10,13 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clerk::Letter;
-use super::guests::Place;
 use super::{Door, Guarded, Terms, body, source};
 use crate::domain::path::foreign_text;
 use crate::source::webhook::{Headers, must_have, told, verify};
 use crate::store::{Delivered, Delivery};
 use crate::telemetry::meters::Meter;
 use crate::web::concern::concerned;
+use crate::web::guests::Place;
 
 /// After how many seconds a sender may come again.
 const COME_AGAIN: HeaderValue = HeaderValue::from_static("30");

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::guests::Place;
+use crate::web::guests::Place;
 
 /// Bodies that are in memory at once, in bytes.
 pub(super) const ROOM: usize = 64 << 20;

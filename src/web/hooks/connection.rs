@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::guests::Place;
 use super::{Door, answer, body};
+use crate::web::guests::Place;
 
 /// The most bytes of headers: senders' have 2 KB.
 const HEADERS: usize = 32 << 10;

@@ -21,15 +21,14 @@ mod answer;
 mod body;
 mod clerk;
 mod connection;
-mod guests;
 mod quiet;
 mod secrets;
 mod source;
 
 use self::clerk::Letter;
-use self::guests::{Guests, Place};
 use self::quiet::Quiet;
 use self::secrets::Keys;
+use super::guests::{Guests, Place};
 use super::{FAREWELL, Served};
 use crate::clock::SharedClock;
 use crate::domain::hook::{Network, Provider};
