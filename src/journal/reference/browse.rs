@@ -42,16 +42,16 @@ impl Browse for ReferenceJournal {
     async fn targets(&self, begin: &str, limit: usize) -> Answer<Vec<String>> {
         self.verb(|memory| {
             let texts = memory.intents.iter().map(|row| &row.intent.target.text);
-            let begun: BTreeSet<&String> = texts.filter(|text| text.starts_with(begin)).collect();
-            Ok(begun.into_iter().take(limit).cloned().collect())
+            let found: BTreeSet<&String> = texts.filter(|text| text.starts_with(begin)).collect();
+            Ok(found.into_iter().take(limit).cloned().collect())
         })
     }
 
     async fn deploys_named(&self, begin: &str, limit: usize) -> Answer<Vec<DeployId>> {
         self.verb(|memory| {
             let newest = memory.deploys.keys().rev();
-            let begun = newest.filter(|deploy| deploy.as_str().starts_with(begin));
-            Ok(begun.take(limit).cloned().collect())
+            let found = newest.filter(|deploy| deploy.as_str().starts_with(begin));
+            Ok(found.take(limit).cloned().collect())
         })
     }
 

@@ -96,9 +96,14 @@ ORDER BY d.intent LIMIT ?2) GROUP BY stands";
 const CAUSED_MORE: &str = "-- journal.caused_more
 SELECT 1 FROM deploy_intent WHERE deploy = ?1 ORDER BY intent LIMIT 1 OFFSET ?2";
 
+const FIRST_TARGET: &str = "-- journal.first_target
+SELECT target FROM intent INDEXED BY intent_target
+WHERE target >= ?1 AND target < ?2 ORDER BY target LIMIT 1";
+
+/// One lower bound, by which the next target is sought however many intents the last one has.
 const NEXT_TARGET: &str = "-- journal.next_target
 SELECT target FROM intent INDEXED BY intent_target
-WHERE target > ?1 AND target >= ?2 AND target < ?3 ORDER BY target LIMIT 1";
+WHERE target > ?1 AND target < ?2 ORDER BY target LIMIT 1";
 
 const NAMED: &str = "-- journal.deploys_named
 SELECT id FROM deploy WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
@@ -335,13 +340,13 @@ fn counted(
 }
 
 fn targets(tx: &Transaction<'_>, begin: &str, limit: usize) -> Result<Vec<String>, JournalError> {
-    let (mut found, mut last, end) = (Vec::new(), String::new(), beyond(begin));
+    let (mut found, end) = (Vec::<String>::new(), beyond(begin));
     while found.len() < limit {
-        let row = params![last, begin, end];
-        let Some(next) = first(tx, NEXT_TARGET, row, |row| Ok(row.get::<_, String>(0)?))? else {
-            break;
+        let next = match found.last() {
+            None => first(tx, FIRST_TARGET, params![begin, end], |row| Ok(row.get(0)?))?,
+            Some(last) => first(tx, NEXT_TARGET, params![last, end], |row| Ok(row.get(0)?))?,
         };
-        last.clone_from(&next);
+        let Some(next) = next else { break };
         found.push(next);
     }
     Ok(found)

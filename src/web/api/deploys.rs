@@ -128,24 +128,24 @@ pub(super) async fn tell(
         return Err(Problem::unknown(problem));
     };
     let changes = desk.store.changes(&id).await?;
-    let (changed, begin) = (changes.len(), after.unwrap_or(0).min(changes.len()));
-    let part = changes[begin..].iter().take(limit);
-    let changes: Vec<ChangedPath> = part
+    let (number, first) = (changes.len(), after.unwrap_or(0).min(changes.len()));
+    let part = changes[first..].iter().take(limit);
+    let named: Vec<ChangedPath> = part
         .map(|(kind, path)| ChangedPath {
             change: kind.letter().to_owned(),
             path: path.to_string(),
         })
         .collect();
-    let end = begin + changes.len();
+    let end = first + named.len();
     Ok(Json(DeployStory {
         id: deploy.id.to_string(),
         origin: deploy.origin.to_string(),
         opened_at: deploy.opened_at.to_rfc3339(),
         closed_at: maybe(deploy.closed_at),
         report: Report::read(&desk, &[deploy]).await?,
-        changed,
-        changes,
-        next: (end < changed).then(|| end.to_string()),
+        changed: number,
+        changes: named,
+        next: (end < number).then(|| end.to_string()),
     }))
 }
 

@@ -107,7 +107,7 @@ async fn tell_status(State(desk): State<Desk>) -> Result<Json<Status>, Problem> 
     Ok(Json(status::status(&desk).await?))
 }
 
-/// Describes all this as OpenAPI 3.1.
+/// Describes all this as `OpenAPI` 3.1.
 #[utoipa::path(get, path = "/openapi.json", tag = "looking", responses((status = 200, body = Object)))]
 async fn description() -> Json<utoipa::openapi::OpenApi> {
     Json(Description::openapi())

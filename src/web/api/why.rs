@@ -128,14 +128,9 @@ async fn of_url(desk: &Desk, text: &str) -> Result<Json<WhyView>, Problem> {
     let url = CanonicalUrl::parse(text).map_err(|error| Problem::bad(error.to_string()))?;
     let target = Target::new(Kind::Url, url.as_str());
     let about = url.as_str().to_owned();
-    let account = match wishes::account_of(desk, None, &target) {
-        Ok(account) => account,
-        Err(_) => {
-            let reason = format!("no origin serves {}", url.host());
-            let view =
-                WhyView { about, files: Vec::new(), targets: Vec::new(), reasons: vec![reason] };
-            return Ok(Json(view));
-        }
+    let Ok(account) = wishes::account_of(desk, None, &target) else {
+        let reasons = vec![format!("no origin serves {}", url.host())];
+        return Ok(Json(WhyView { about, files: Vec::new(), targets: Vec::new(), reasons }));
     };
     let mut named: Vec<Named> = [Action::Refresh, Action::Prefetch]
         .map(|action| (account.clone(), action, target.clone()))

@@ -133,7 +133,7 @@ pub(crate) async fn a_list_in_pages_is_whole_and_repeats_nothing(world: &mut Wor
         }
         assert!(ids.is_sorted_by(|left, right| left > right));
         let is_wanted = |number: &usize| match &filter {
-            Filter { deploy: Some(_), .. } => number % 2 == 0,
+            Filter { deploy: Some(_), .. } => number.is_multiple_of(2),
             Filter { part: Some(_), .. } => number.to_string().starts_with('7'),
             _ => true,
         };
