@@ -2,7 +2,7 @@
 
 use clap_complete::{Shell, generate};
 
-use super::{Exit, Failed, Printer};
+use super::{Exit, Printer};
 
 /// Arguments of `refreshd completions`.
 #[derive(Debug, clap::Args)]
@@ -12,13 +12,9 @@ pub(super) struct Args {
 }
 
 /// Writes the completions of a command line.
-pub(super) fn run(
-    args: &Args,
-    mut commands: clap::Command,
-    printer: &mut Printer,
-) -> Result<Exit, Failed> {
+pub(super) fn run(args: &Args, mut commands: clap::Command, printer: &mut Printer) -> Exit {
     let mut script = Vec::new();
     generate(args.shell, &mut commands, "refreshd", &mut script);
     printer.line(String::from_utf8_lossy(&script).trim_end());
-    Ok(Exit::Ok)
+    Exit::Ok
 }

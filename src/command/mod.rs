@@ -225,7 +225,7 @@ pub fn main() -> ExitCode {
             Command::Tasks(args) => tasks::run(args, clock, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
-            Command::Completions(args) => completions::run(&args, Cli::command(), &mut printer),
+            Command::Completions(args) => Ok(completions::run(&args, Cli::command(), &mut printer)),
             Command::Man(args) => man::run(&args, Cli::command(), &mut printer),
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,
             Command::Demo(args) => demo::run(args, clock, &mut printer).await,
