@@ -224,7 +224,7 @@ impl AccountBoard {
                  once a minute, and a new one at once"
             ),
             News::KeyTaken => {
-                tracing::info!(event = "key-taken", %account, "the CDN takes the key")
+                tracing::info!(event = "key-taken", %account, "the CDN takes the key");
             }
             News::Away => tracing::warn!(
                 event = "cdn-closed", %account,
@@ -233,7 +233,7 @@ impl AccountBoard {
             News::Back => tracing::info!(event = "cdn-open", %account, "the CDN answers again"),
             News::Slower => tracing::warn!(%account, "{errand} go slower, as the CDN asks: {why}"),
             News::Closed => {
-                tracing::error!(event = "cdn-closed", %account, "{errand} stand still: {why}")
+                tracing::error!(event = "cdn-closed", %account, "{errand} stand still: {why}");
             }
             News::Open => tracing::info!(event = "cdn-open", %account, "{errand} go on"),
         }

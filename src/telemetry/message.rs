@@ -64,6 +64,10 @@ mod tests {
     fn the_catalogue_explains_each_event_in_both_languages() {
         let ids: BTreeSet<&str> = MESSAGES.iter().map(|message| message.id).collect();
         assert_eq!(ids.len(), MESSAGES.len(), "no id stands for two");
+        let page = include_str!("../../docs/logs.md");
+        for Message { event, id } in &MESSAGES {
+            assert!(page.contains(&format!("| `{event}` | {id} |")), "{event}");
+        }
         for language in ["", "zh_CN"] {
             let explained = explained(language);
             assert_eq!(explained.keys().copied().collect::<BTreeSet<_>>(), ids, "{language}");

@@ -215,7 +215,11 @@ impl Keyring {
             // Nothing is left to be kept: the chain is looked through from its beginning.
             state.found = None;
         }
-        if state.trouble.is_empty() {
+        // The first one of all, if it can't be had, ends the start, which says so itself.
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let ends_the_start = current.is_none() && !error.may_pass;
+        drop(current);
+        if state.trouble.is_empty() && !ends_the_start {
             let meanwhile = match &usable {
                 Some(_) => "the one there is stays in use",
                 None => "until there is one, nothing is submitted",
