@@ -13,13 +13,14 @@ use tokio::sync::Notify;
 
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, Keyring, Surroundings};
 use crate::clock::SharedClock;
-use crate::config::{Account, Config, Origin};
+use crate::config::{self, Account, Config, Origin};
 use crate::database::{Database, LockError, StateLock};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::names::{AccountName, OriginName};
 use crate::engine::{Engine, EngineError, Parts};
 use crate::journal::Journal;
 use crate::journal::sqlite::SqliteJournal;
+use crate::notice::{self, Poster};
 use crate::source::HintSender;
 use crate::store::{DATABASE, Store};
 use crate::telemetry::heart::Heart;
@@ -136,6 +137,7 @@ impl Daemon {
         let (hooks, hook_settings) = (listen::hooks(&config), listen::settings(&config.hooks));
         let hooks_listener = listen::listener(&config)?;
         let origins: Vec<Origin> = config.origins.values().cloned().collect();
+        let notices = config.notices.clone();
         let state_dir = config.state_dir.clone();
         let mut announcements = announcements(&config, &store, &clock);
         // Before anyone looks at the repositories: what stood between then and now counts, too.
@@ -181,6 +183,7 @@ impl Daemon {
             stopping: engine.stopping(),
             told: health::Told::default(),
         };
+        engine.post_notices(posters(&notices, &desk), &desk);
         engine.open_door(listener, desk);
         if !announcements.repositories.is_empty() {
             announcements.pushed = engine.pushed();
@@ -377,6 +380,22 @@ fn announcements(config: &Config, store: &Store, clock: &SharedClock) -> Announc
         users: config.hooks.users.iter().filter_map(uid).collect(),
         pushed: BTreeMap::new(),
     }
+}
+
+/// Returns who posts to each receiver.
+fn posters(notices: &BTreeMap<String, config::Notice>, desk: &Desk) -> Vec<Poster> {
+    let poster = |notice: &config::Notice| {
+        let settings = notice::Settings {
+            name: notice.name.clone(),
+            receiver: notice.receiver,
+            url_file: notice.url_file.clone(),
+            secret_file: notice.secret_file.clone(),
+            alarms: notice.alarms.clone(),
+            language: notice.language,
+        };
+        Poster::new(settings, desk.store.clone(), desk.clock.clone(), desk.meters.clone())
+    };
+    notices.values().map(poster).collect()
 }
 
 /// In the state directory the control socket is for its owner alone, elsewhere for its group too.

@@ -12,7 +12,7 @@ use super::origin::{Placed, origin, outside, twice};
 use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Account, Config, Cover, Log, LogFormat, LogLevel, hooks, limits, value};
+use super::{Account, Config, Cover, Log, LogFormat, LogLevel, hooks, limits, notices, value};
 use crate::domain::endpoint::{Proxy, endpoint_problem, is_loopback};
 use crate::domain::names::AccountName;
 use crate::domain::plan::{BATCH, Policy};
@@ -123,6 +123,11 @@ fn top_level(
         hooks::hook(&name, section, &origin_names, credentials, findings)
     });
     let senders = senders.map(|hook| (hook.name.clone(), hook)).collect();
+    let receivers = top
+        .named_tables("notice", findings)
+        .into_iter()
+        .filter_map(|(name, section)| notices::notice(&name, section, credentials, findings));
+    let receivers = receivers.map(|notice| (notice.name.clone(), notice)).collect();
     Some(Config {
         path: path.to_owned(),
         state_dir: state_dir?.value,
@@ -132,6 +137,7 @@ fn top_level(
         origins: origins.collect(),
         hooks,
         senders,
+        notices: receivers,
     })
 }
 

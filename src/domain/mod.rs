@@ -21,6 +21,7 @@ pub mod intent;
 pub mod limits;
 pub mod mapping;
 pub mod names;
+pub mod notice;
 pub mod own;
 pub mod pace;
 pub mod path;

@@ -21,6 +21,7 @@ use crate::domain::facts::{Facts, FailingFacts, OriginFacts, OriginState};
 use crate::domain::guard::Guard;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
+use crate::notice::Poster;
 use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
@@ -41,6 +42,7 @@ pub mod gate;
 pub mod intake;
 pub mod keys;
 pub mod metered;
+pub mod notices;
 pub mod poll;
 pub mod pushes;
 pub mod step;
@@ -54,6 +56,7 @@ use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
 use metered::Metered;
+use notices::Notices;
 use poll::Poll;
 use pushes::Pushes;
 use pushes::told::ToldPushes;
@@ -273,6 +276,7 @@ impl Engine {
                 continue;
             };
             let cdn = Metered::new(cdn, account.clone(), clock.clone(), meters.clone());
+            let cdn: Arc<dyn Cdn> = Arc::new(cdn);
             let dispatch = Dispatch::lead(
                 account.clone(),
                 journal.clone(),
@@ -410,6 +414,15 @@ impl Engine {
             let served = web::serve(listener, desk, stop).await;
             ("door".to_owned(), served.map_err(EngineError::Door))
         });
+    }
+
+    /// Has alarms posted.
+    pub fn post_notices(&mut self, posters: Vec<Poster>, desk: &Desk) {
+        for poster in posters {
+            let name = format!("notice {}", poster.name());
+            let notices = Notices::new(poster, desk.clone(), self.told.clone());
+            self.spawn(name, notices, Arc::new(Notify::new()), &desk.clock);
+        }
     }
 
     /// Takes deliveries of hooks on a listener until the end.
