@@ -135,6 +135,23 @@ CREATE TABLE gated (
 CREATE INDEX gated_deploy ON gated (deploy, id) WHERE due_at IS NULL;
 CREATE INDEX gated_due ON gated (due_at) WHERE due_at IS NOT NULL;
 
+-- What was told of which alarm to which receiver, and what is still to be posted.
+CREATE TABLE notice (
+    receiver TEXT NOT NULL,
+    alarm TEXT NOT NULL,
+    -- Whether it was raised and is not over; since when it has not been seen.
+    stands INTEGER NOT NULL,
+    absent_since INTEGER,
+    told_at INTEGER NOT NULL,
+    told TEXT NOT NULL,
+    -- Since when something waits to be posted: that it ended, or that it was raised.
+    queued_at INTEGER,
+    is_end INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER NOT NULL,
+    PRIMARY KEY (receiver, alarm)
+) STRICT, WITHOUT ROWID;
+
 -- journal: what belongs to an account
 
 CREATE TABLE lead (

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod engine;
 pub mod http;
 pub mod journal;
+pub mod notice;
 pub mod probe;
 pub mod sandbox;
 pub mod source;

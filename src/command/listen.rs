@@ -1,5 +1,6 @@
 //! Where deliveries of hooks are taken, and whose; where the page is served, and to whom.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -56,6 +57,13 @@ pub(super) fn force(
     let config = engine.config();
     let terms = Terms::new(hooks(config), settings(&config.hooks), engine.pushed(), clock);
     Force { listener, terms: Arc::new(terms) }
+}
+
+/// Returns that nothing is taken and served yet.
+pub(super) fn closed(config: &Config, clock: &SharedClock) -> (Force, page::Force) {
+    let terms = Terms::new(Vec::new(), settings(&config.hooks), BTreeMap::new(), clock);
+    let hooks = Force { listener: None, terms: Arc::new(terms) };
+    (hooks, page_force(&Web::default(), None, clock))
 }
 
 /// Returns where and to whom the page is served by the configuration in force.

@@ -128,6 +128,9 @@ impl Daemon {
         match self.engine.apply(fresh).await {
             Ok(applied) => {
                 self.refit(listeners, hook_socket);
+                if difference.notices {
+                    self.post_notices().await?;
+                }
                 Ok(Ok(reloaded(&difference, applied.held)))
             }
             Err(ApplyError::Engine(error)) => Err(error),

@@ -16,13 +16,14 @@ use tokio::time::Interval;
 
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, Keyring, Surroundings};
 use crate::clock::SharedClock;
-use crate::config::{Account, Config, Origin};
+use crate::config::{self, Account, Config, Origin};
 use crate::database::{Database, LockError, StateLock};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::names::{AccountName, OriginName};
 use crate::engine::{Engine, EngineError, Parts};
 use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{Journal, JournalError};
+use crate::notice::{self, Poster};
 use crate::source::HintSender;
 use crate::store::{DATABASE, Store, StoreError};
 use crate::telemetry::heart::Heart;
@@ -240,8 +241,7 @@ impl Daemon {
         .await
         .map_err(io)?;
         let (asks, asked) = mpsc::channel(1);
-        let force = listen::force(&engine, listeners.hooks.clone(), &clock);
-        let page = listen::page_force(&engine.config().web, listeners.page.clone(), &clock);
+        let (hooks, page) = listen::closed(engine.config(), &clock);
         let desk = Desk {
             facts: engine.facts(),
             recorded: engine.recorded(),
@@ -254,7 +254,7 @@ impl Daemon {
         };
         let mut daemon = Self {
             desk: watch::channel(desk).0,
-            hooks: watch::channel(force).0,
+            hooks: watch::channel(hooks).0,
             page: watch::channel(page).0,
             announcements: watch::channel(announcements).0,
             clock,
@@ -268,14 +268,15 @@ impl Daemon {
             level: None,
             _lock: lock,
         };
+        let hook_listener = daemon.bind_hook_socket(daemon.engine.config())?;
+        daemon.refit(listeners, hook_listener);
         let (store, clock) = (daemon.store.clone(), daemon.clock.clone());
         let force = daemon.hooks.subscribe();
         daemon.engine.open_hooks(HookDesk { store, clock, force, meters });
-        let hook_listener = daemon.bind_hook_socket(daemon.engine.config())?;
-        daemon.refit(listeners, hook_listener);
         let desks = Desks(daemon.desk.subscribe());
         let page = PageDesk { desks: desks.clone(), force: daemon.page.subscribe() };
         daemon.engine.open_page(page);
+        daemon.post_notices().await.map_err(io)?;
         daemon.engine.open_door(listener, desks);
         tracing::info!(
             event = "started",
@@ -286,6 +287,12 @@ impl Daemon {
             "refreshd started"
         );
         Ok(daemon)
+    }
+
+    /// Has alarms posted as the configuration in force has it.
+    pub(super) async fn post_notices(&mut self) -> Result<(), EngineError> {
+        let posters = posters(&self.engine.config().notices, &self.desk.borrow());
+        self.engine.post_notices(posters, &Desks(self.desk.subscribe())).await
     }
 
     /// Binds the socket where repositories are listened to, if there are any and it isn't yet.
@@ -518,6 +525,22 @@ fn announcements(config: &Config, store: &Store, clock: &SharedClock) -> Announc
         users: config.hooks.users.iter().filter_map(uid).collect(),
         pushed: BTreeMap::new(),
     }
+}
+
+/// Returns who posts to each receiver.
+fn posters(notices: &BTreeMap<String, config::Notice>, desk: &Desk) -> Vec<Poster> {
+    let poster = |notice: &config::Notice| {
+        let settings = notice::Settings {
+            name: notice.name.clone(),
+            receiver: notice.receiver,
+            url_file: notice.url_file.clone(),
+            secret_file: notice.secret_file.clone(),
+            alarms: notice.alarms.clone(),
+            language: notice.language,
+        };
+        Poster::new(settings, desk.store.clone(), desk.clock.clone(), desk.meters.clone())
+    };
+    notices.values().map(poster).collect()
 }
 
 /// In the state directory the control socket is for its owner alone, elsewhere for its group too.

@@ -61,6 +61,8 @@ pub struct Difference {
     pub listen: bool,
     /// Whether the page is served elsewhere, or to others.
     pub web: bool,
+    /// Whether alarms are posted elsewhere or otherwise.
+    pub notices: bool,
     /// Whether more or less is logged.
     pub level: bool,
     /// Keys of which a running daemon can't take another value.
@@ -97,6 +99,7 @@ impl Difference {
             hooks: old.hooks != new.hooks || old.senders != new.senders,
             listen: old.hooks.listen != new.hooks.listen,
             web: old.web != new.web,
+            notices: old.notices != new.notices,
             level: old.log.level != new.log.level,
             needs_restart: needs_restart
                 .into_iter()
@@ -132,6 +135,7 @@ impl Difference {
         let others = [
             (self.listen, "hooks are taken elsewhere"),
             (self.hooks && !self.listen, "hooks are changed"),
+            (self.notices, "notices are changed"),
             (self.web, "the page is served elsewhere or to others"),
             (self.level, "the log level is changed"),
         ];

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::alarm::AlarmKind;
 use crate::domain::ask::Target;
 use crate::domain::credentials::KeySource;
 use crate::domain::endpoint::Proxy;
@@ -19,6 +20,7 @@ use crate::domain::hook::{Network, Provider};
 use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, HookName, OriginName};
+use crate::domain::notice::{Language, Receiver};
 use crate::domain::path::RelPath;
 use crate::domain::plan::Policy;
 use crate::domain::prefetch::{PrefetchByHost, PrefetchOptions};
@@ -37,6 +39,7 @@ mod gate;
 mod hooks;
 mod limits;
 mod mapping;
+mod notices;
 mod origin;
 mod prefetch;
 mod problem;
@@ -77,6 +80,8 @@ pub struct Config {
     pub senders: BTreeMap<HookName, Hook>,
     /// Where the page is served.
     pub web: Web,
+    /// Where alarms are posted, by name.
+    pub notices: BTreeMap<String, Notice>,
 }
 
 /// Where the page, `/api/v1` and `/metrics` are served: `[web]`.
@@ -100,6 +105,23 @@ pub enum Readers {
     Anyone,
     /// Whoever has a token.
     Token,
+}
+
+/// Where alarms are posted: `[notice.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Its name.
+    pub name: String,
+    /// Whose form is posted.
+    pub receiver: Receiver,
+    /// The file with the URL, which is a secret.
+    pub url_file: PathBuf,
+    /// The file with what posts are signed with.
+    pub secret_file: Option<PathBuf>,
+    /// Which kinds; all when empty.
+    pub alarms: Vec<AlarmKind>,
+    /// In which language.
+    pub language: Language,
 }
 
 /// Where pushes are told of: `[hooks]`.

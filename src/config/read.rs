@@ -12,7 +12,7 @@ use super::origin::{Placed, origin, outside, twice};
 use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Account, Config, Cover, Log, LogFormat, LogLevel, hooks, limits, value, web};
+use super::{Account, Config, Cover, Log, LogFormat, LogLevel, hooks, limits, notices, value, web};
 use crate::domain::endpoint::{Proxy, endpoint_problem, is_loopback};
 use crate::domain::names::AccountName;
 use crate::domain::plan::{BATCH, Policy};
@@ -124,6 +124,11 @@ fn top_level(
     });
     let senders = senders.map(|hook| (hook.name.clone(), hook)).collect();
     let web = web::web(top.table("web", findings), credentials, findings);
+    let receivers = top
+        .named_tables("notice", findings)
+        .into_iter()
+        .filter_map(|(name, section)| notices::notice(&name, section, credentials, findings));
+    let receivers = receivers.map(|notice| (notice.name.clone(), notice)).collect();
     Some(Config {
         path: path.to_owned(),
         state_dir: state_dir?.value,
@@ -134,6 +139,7 @@ fn top_level(
         hooks,
         senders,
         web,
+        notices: receivers,
     })
 }
 

@@ -89,6 +89,8 @@ fn the_example_shows_every_key_with_its_default() {
     assert!(full.hooks.socket.take().is_some());
     assert_eq!(full.hooks.users.pop().as_deref(), Some("git"));
     assert!(full.hooks.trusted_proxies.pop().is_some());
+    let notices = std::mem::take(&mut full.notices);
+    assert_eq!(notices.len(), 1);
     let senders = std::mem::take(&mut full.senders);
     let providers: Vec<_> = senders.values().map(|hook| hook.provider.as_str()).collect();
     assert_eq!(providers, ["github", "generic"]);
@@ -150,7 +152,7 @@ fn keys_of(document: &toml::Table) -> std::collections::BTreeSet<String> {
 
 fn gather(table: &toml::Table, prefix: &str, keys: &mut std::collections::BTreeSet<String>) {
     for (key, value) in table {
-        let named = matches!(prefix, "account." | "origin." | "hook.");
+        let named = matches!(prefix, "account." | "origin." | "hook." | "notice.");
         let name = format!("{prefix}{}", if named { "*" } else { key });
         if let Some(table) = value.as_table() {
             gather(table, &format!("{name}."), keys);

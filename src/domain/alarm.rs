@@ -348,20 +348,12 @@ impl Known<'_> {
             alarms.push(alarm(AlarmKind::ChangesHeld, deploy.as_str(), since, what, &remedy));
         }
         for pause in self.paused.iter().filter(|pause| self.now.since(pause.since) >= PAUSED_LONG) {
-            let (what, scope, of) = match &pause.origin {
-                Some(origin) => (
-                    format!("origin {origin}"),
-                    origin.to_string(),
-                    format!("{}/{origin}", pause.account),
-                ),
-                None => {
-                    let account = &pause.account;
-                    (
-                        format!("account {account}"),
-                        format!("--account {account}"),
-                        account.to_string(),
-                    )
-                }
+            let account = &pause.account;
+            let (what, scope, of) = if let Some(origin) = &pause.origin {
+                (format!("origin {origin}"), origin.to_string(), format!("{account}/{origin}"))
+            } else {
+                let scope = format!("--account {account}");
+                (format!("account {account}"), scope, account.to_string())
             };
             let waiting = numbered(pause.waiting, "intent", "intents");
             let what = format!("{what} is paused; waiting: {waiting}");

@@ -22,6 +22,7 @@ pub mod lag;
 pub mod limits;
 pub mod mapping;
 pub mod names;
+pub mod notice;
 pub mod own;
 pub mod pace;
 pub mod path;

@@ -24,6 +24,8 @@ pub(super) enum Part {
     Dispatch(AccountName),
     /// Who looks after an origin.
     Origin(OriginName),
+    /// Who posts notices, by name.
+    Notice(String),
 }
 
 /// How a task ended.
@@ -58,6 +60,12 @@ impl Crew {
     /// Returns what is cancelled once all is to end.
     pub(super) fn stopping(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Returns who posts notices.
+    pub(super) fn notices(&self) -> BTreeSet<Part> {
+        let is_notice = |part: &&Part| matches!(part, Part::Notice(_));
+        self.parts.keys().filter(is_notice).cloned().collect()
     }
 
     fn part(&mut self, part: &Part) -> &mut Running {

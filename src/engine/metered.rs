@@ -30,13 +30,13 @@ pub struct Metered {
 impl Metered {
     /// Makes one around a client.
     #[must_use]
-    pub fn new(
+    pub const fn new(
         cdn: Arc<dyn Cdn>,
         account: Account,
         clock: SharedClock,
         meters: Meters,
-    ) -> Arc<dyn Cdn> {
-        Arc::new(Self { cdn, account, clock, meters })
+    ) -> Self {
+        Self { cdn, account, clock, meters }
     }
 
     fn count<T>(&self, operation: &str, began: Duration, answer: &Result<T, Failure>) {

@@ -20,6 +20,7 @@ use crate::domain::index::Index;
 use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
+use crate::notice::Poster;
 use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
@@ -43,6 +44,7 @@ pub mod gate;
 pub mod intake;
 pub mod keys;
 pub mod metered;
+pub mod notices;
 pub mod poll;
 pub mod pushes;
 mod remap;
@@ -61,6 +63,7 @@ use gate::Gates;
 use intake::{Intake, IntakeError};
 use keys::Keys;
 use metered::Metered;
+use notices::Notices;
 use poll::Poll;
 use pushes::Pushes;
 use pushes::told::ToldPushes;
@@ -204,7 +207,7 @@ impl Engine {
             let Some(cdn) = cdns.get(&account.name).cloned() else { continue };
             let (clock, meters) = (self.clock.clone(), self.meters.clone());
             let cdn = Metered::new(cdn, account.clone(), clock, meters.clone());
-            self.cdns.insert(account.name.clone(), cdn);
+            self.cdns.insert(account.name.clone(), Arc::new(cdn));
             let board = AccountBoard::new(account, self.facts.clone()).metered(meters);
             boards.insert(account.name.clone(), board);
         }
@@ -369,6 +372,23 @@ impl Engine {
         self.crew.task(Part::House, "door".to_owned(), |stop| async move {
             web::serve(listener, desks, stop).await.map_err(EngineError::Door)
         });
+    }
+
+    /// Has alarms posted by these, and by nobody who did before.
+    pub async fn post_notices(
+        &mut self,
+        posters: Vec<Poster>,
+        desks: &Desks,
+    ) -> Result<(), EngineError> {
+        self.crew.stop(&self.crew.notices()).await?;
+        self.facts.send_modify(|facts| facts.notices.clear());
+        for poster in posters {
+            let name = poster.name().to_owned();
+            let notices = Notices::new(poster, desks.clone(), self.facts.clone());
+            let part = Part::Notice(name.clone());
+            self.crew.loops(part, format!("notice {name}"), notices, Arc::default());
+        }
+        Ok(())
     }
 
     /// Takes deliveries of hooks until the end, on whichever listener there is.

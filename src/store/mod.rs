@@ -7,6 +7,7 @@
 mod changes;
 mod gates;
 mod inbox;
+mod notices;
 mod removed;
 mod statements;
 
@@ -29,6 +30,7 @@ use crate::domain::intent::Outgoing;
 use crate::domain::names::{NodeId, OriginName};
 use crate::domain::path::RelPath;
 use crate::domain::time::Timestamp;
+pub use notices::{Waiting, Waitings};
 pub use removed::Removals;
 use statements as sql;
 

@@ -25,9 +25,12 @@ const TRIED_EVERY: Duration = Duration::from_secs(2);
 /// What was last told of the daemon's health, and when, by the boot clock: whoever asks often costs little.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    pub(super) metrics: Arc<Mutex<Option<(Duration, Arc<str>)>>>,
-    writable: Arc<Mutex<Option<(Duration, Result<(), String>)>>>,
+    pub(super) metrics: Kept<Arc<str>>,
+    writable: Kept<Result<(), String>>,
 }
+
+/// Something that was told at a time since boot.
+pub(super) type Kept<T> = Arc<Mutex<Option<(Duration, T)>>>;
 
 /// The daemon's health, part by part.
 #[derive(Debug, Serialize)]

@@ -71,7 +71,7 @@ async fn exposition(desk: &Desk) -> Result<Arc<str>, String> {
         return Ok(Arc::clone(text));
     }
     let reading = read::all(desk).await.map_err(|error| error.to_string())?;
-    let text: Arc<str> = written(&desk.meters, reading).map_err(|error| error.to_string())?.into();
+    let text: Arc<str> = written(&desk.meters, &reading).map_err(|error| error.to_string())?.into();
     *last = Some((boot, Arc::clone(&text)));
     Ok(text)
 }
@@ -108,7 +108,7 @@ fn seconds(micros: i64) -> f64 {
     micros as f64 / 1_000_000.0
 }
 
-fn written(meters: &Meters, reading: Reading) -> Result<String, std::fmt::Error> {
+fn written(meters: &Meters, reading: &Reading) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     meters.register(&mut registry);
     for meter in Meter::ALL.iter().copied() {
@@ -133,8 +133,19 @@ fn written(meters: &Meters, reading: Reading) -> Result<String, std::fmt::Error>
     }
     let mut text = String::new();
     encode(&mut text, &registry)?;
-    // The encoder writes braces around no labels; no value of ours has any.
-    Ok(text.replace("{} ", " "))
+    // The encoder writes braces around no labels; no value of ours has any. And it leaves out what has no
+    // series yet, which is to be known all the same.
+    let mut text = text.replace("{} ", " ");
+    text.truncate(text.trim_end_matches("# EOF\n").len());
+    for meter in Meter::ALL {
+        let (name, sort) = (meter.name(), meter.sort().as_str());
+        if !text.contains(&format!("# TYPE {name} ")) {
+            let help = meter.help();
+            write!(text, "# HELP {name} {help}.\n# TYPE {name} {sort}\n")?;
+        }
+    }
+    text.push_str("# EOF\n");
+    Ok(text)
 }
 
 /// Turns `OpenMetrics` into the older form: there a counter's name ends in `_total` where it is described,
@@ -171,7 +182,7 @@ mod tests {
         let mut reading = Reading::default();
         reading.flag(Meter::Ready, &[], true);
         reading.number(Meter::Ended, &["done"], 5);
-        let text = written(&meters, reading).expect("text");
+        let text = written(&meters, &reading).expect("text");
         let open: Vec<&str> = text.lines().collect();
         assert!(open.contains(&"# TYPE refreshd_changes counter"), "{text}");
         let sample = "refreshd_changes_total{origin=\"w\\\"w\",witness=\"watch\"} 1";

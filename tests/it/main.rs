@@ -33,6 +33,7 @@ mod limits;
 mod mapping;
 mod metrics;
 mod mounts;
+mod notices;
 mod odd;
 mod overflow;
 mod page;
