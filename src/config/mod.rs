@@ -35,13 +35,13 @@ mod hooks;
 mod limits;
 mod mapping;
 mod origin;
+mod page;
 mod prefetch;
 mod problem;
 mod read;
 mod section;
 mod timed;
 mod value;
-mod web;
 
 pub use duration::parse as read_duration;
 pub use problem::{ProblemRow, Problems};
