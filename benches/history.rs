@@ -9,14 +9,20 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use refreshd::clock::{Clock, SharedClock, SystemClock};
 use refreshd::database::Database;
+use refreshd::domain::change::ChangeKind;
+use refreshd::domain::deploy::DeployId;
+use refreshd::domain::hint::Witness;
+use refreshd::domain::intent::Cause;
 use refreshd::domain::limits::Limits;
 use refreshd::domain::names::AccountName;
+use refreshd::domain::path::RelPath;
 use refreshd::domain::quota::PerKind;
 use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::task::TaskStatus;
@@ -28,6 +34,8 @@ use refreshd::web::who::Who;
 use refreshd::web::{self, AccountDesk, Desk};
 use rusqlite::{Connection, params};
 
+/// Names the database that a process is to fill.
+const FILL: &str = "HISTORY_FILL";
 const ACCOUNT: &str = "main";
 /// Intents of one deploy.
 const OF_DEPLOY: u64 = 250;
@@ -41,12 +49,18 @@ fn number(name: &str, default: u64) -> u64 {
 fn main() {
     let (ended, open) = (number("HISTORY_ENDED", 1_000_000), number("HISTORY_OPEN", 10_000));
     let asked = number("HISTORY_ASKED", 200);
+    let clock = SystemClock::shared();
+    if let Some(file) = std::env::var_os(FILL) {
+        fill(Path::new(&file), (ended, open), clock.server_now());
+        return;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("refreshd.db");
     drop(Database::open(&file).expect("made"));
-    let clock = SystemClock::shared();
-    let now = clock.server_now();
-    fill(&file, (ended, open), now);
+    // In a process of its own, so that this one's memory is the API's.
+    let itself = std::env::current_exe().expect("a path");
+    let filled = Command::new(itself).env(FILL, &file).status().expect("runs");
+    assert!(filled.success());
     let size = std::fs::metadata(&file).expect("it is there").len();
     println!("{ended} ended and {open} open intents: {} MB on disk", size >> 20);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -55,7 +69,8 @@ fn main() {
     let address = runtime.block_on(serve(&file, clock));
     println!("resident: {} MiB before the database is open, {} MiB then", before, resident());
     println!("{:48} {:>10} {:>10} {:>10}", "GET /api/v1/…", "p50", "p99", "most");
-    for path in paths(ended, now) {
+    let deploy = middle_deploy(&file);
+    for path in paths(ended, &deploy) {
         let mut times: Vec<Duration> = (0..asked).map(|_| ask(address, &path)).collect();
         times.sort_unstable();
         let part = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
@@ -65,8 +80,7 @@ fn main() {
 }
 
 /// Returns what is asked for: each answer, and of lists those that find little.
-fn paths(ended: u64, now: Timestamp) -> Vec<String> {
-    let deploy = deploy(ended / 2 / OF_DEPLOY, ended, now).0;
+fn paths(ended: u64, deploy: &str) -> Vec<String> {
     let middle = ended / 2;
     let mut paths: Vec<String> = [
         "status",
@@ -102,11 +116,22 @@ fn paths(ended: u64, now: Timestamp) -> Vec<String> {
     paths
 }
 
+/// Returns the name of a deploy in the middle of the history.
+fn middle_deploy(file: &Path) -> String {
+    let connection = Connection::open(file).expect("opens");
+    let sql = "SELECT id FROM deploy ORDER BY id LIMIT 1 OFFSET (SELECT count(*) / 2 FROM deploy)";
+    connection.query_row(sql, [], |row| row.get(0)).expect("there is one")
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).expect("small")
+}
+
 /// Names a deploy and says when it opened.
 fn deploy(number: u64, ended: u64, now: Timestamp) -> (String, i64) {
     let deploys = (ended / OF_DEPLOY).max(1);
-    let step = LONG / i64::try_from(deploys).expect("few");
-    let at = now.as_micros() - LONG + step * i64::try_from(number).expect("few");
+    let step = LONG / signed(deploys);
+    let at = now.as_micros() - LONG + step * signed(number);
     (format!("d{at:013x}-{:04x}", number & 0xffff), at)
 }
 
@@ -148,6 +173,7 @@ fn fill(file: &Path, (ended, open): (u64, u64), now: Timestamp) {
         for id in 0..ended + open {
             let (group, ordinal) = (id / OF_DEPLOY, id % OF_DEPLOY);
             let (name, at) = deploy(group, ended, now);
+            let (row, ordinal) = (signed(id + 1), signed(ordinal));
             let key = format!("{at:032x}");
             if ordinal == 0 {
                 new_deploy.execute(params![name, at]).expect("written");
@@ -169,7 +195,7 @@ fn fill(file: &Path, (ended, open): (u64, u64), now: Timestamp) {
             let wait = (is_open && id % 2 == 0).then_some("quota");
             new_intent
                 .execute(params![
-                    id + 1,
+                    row,
                     if id % 10 == 9 { "prefetch" } else { "refresh" },
                     target,
                     at,
@@ -177,21 +203,26 @@ fn fill(file: &Path, (ended, open): (u64, u64), now: Timestamp) {
                     if is_open { "pending" } else { "ended" },
                     wait,
                     wait.map(|_| "the day's URL refreshes are spent"),
-                    outcome.map(|_| at + 300_000_000 + i64::try_from(ordinal).expect("small")),
+                    outcome.map(|_| at + 300_000_000 + ordinal),
                     outcome,
                     why
                 ])
                 .expect("written");
-            let cause = format!(
-                "{{\"witness\":\"watch\",\"at\":{at},\"origin\":\"www\",\"path\":\"page-{}\",\
-                 \"change\":\"modified\",\"deploy\":\"{name}\"}}",
-                id % 100_000
-            );
-            new_cause.execute(params![id + 1, cause]).expect("written");
-            caused.execute(params![name, id + 1]).expect("written");
+            let cause = Cause {
+                witness: Witness::Watch,
+                at: Timestamp::from_micros(at),
+                origin: Some("www".into()),
+                path: RelPath::new(format!("page-{}", id % 100_000)).ok(),
+                change: Some(ChangeKind::Modified),
+                digest: None,
+                deploy: Some(DeployId::from_text(name.clone())),
+            };
+            let cause = serde_json::to_string(&cause).expect("JSON");
+            new_cause.execute(params![row, cause]).expect("written");
+            caused.execute(params![name, row]).expect("written");
             if !is_open {
                 new_ask.execute(params![key, ordinal, target, status]).expect("written");
-                carried.execute(params![key, ordinal, id + 1]).expect("written");
+                carried.execute(params![key, ordinal, row]).expect("written");
             }
         }
         let mut tally = tx

@@ -15,16 +15,51 @@ pub(super) const SOCKET: &str = "control.sock";
 /// Where it listens under the unit file.
 const RUN_SOCKET: &str = "/run/refreshd/control.sock";
 
+/// An answer is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which daemon is meant.
+#[derive(Clone, Debug)]
+pub(super) struct Whose {
+    /// Its configuration.
+    pub path: PathBuf,
+    /// Where its state is, if that is known.
+    pub state_dir: Option<PathBuf>,
+    /// Whether it has to be the daemon of that state, wherever it answers.
+    pub is_checked: bool,
+    /// Where it answers, if its configuration says so.
+    pub control_socket: Option<PathBuf>,
+}
+
+impl Whose {
+    /// Returns the daemon of a configuration.
+    pub(super) fn of(config: &Config) -> Self {
+        let (path, state_dir) = (config.path.clone(), Some(config.state_dir.clone()));
+        let control_socket = config.control_socket.clone();
+        Self { path, state_dir, is_checked: true, control_socket }
+    }
+}
+
 /// Asks the daemon of a configuration; returns the HTTP status and the JSON body.
 pub(super) async fn ask(
     config: &Config,
     path: &str,
     body: Option<&impl Serialize>,
 ) -> Result<(u16, Value), Failed> {
+    ask_within(&Whose::of(config), path, body, PATIENCE).await
+}
+
+/// Asks a daemon, and waits for the answer that long.
+pub(super) async fn ask_within(
+    config: &Whose,
+    path: &str,
+    body: Option<&impl Serialize>,
+    patience: Duration,
+) -> Result<(u16, Value), Failed> {
     let mut tried = Vec::new();
     for socket in candidates(config) {
         let answer = match is_ours(&socket, config).await {
-            Ok(()) => try_one(&socket, path, body).await,
+            Ok(()) => try_within(&socket, path, body, patience).await,
             Err(why) => Err(why),
         };
         match answer {
@@ -53,22 +88,23 @@ pub(super) fn problem(answer: &Value) -> String {
     }
 }
 
-fn candidates(config: &Config) -> Vec<PathBuf> {
-    config.control_socket.clone().map_or_else(
-        || vec![config.state_dir.join(SOCKET), PathBuf::from(RUN_SOCKET)],
-        |socket| vec![socket],
-    )
+fn candidates(config: &Whose) -> Vec<PathBuf> {
+    let beside = config.state_dir.iter().map(|state_dir| state_dir.join(SOCKET));
+    match &config.control_socket {
+        Some(socket) => vec![socket.clone()],
+        None => beside.chain([PathBuf::from(RUN_SOCKET)]).collect(),
+    }
 }
 
 /// Checks that a socket which the configuration does not name is that of its own daemon: a machine
 /// may run another one, and a wish must not reach the wrong CDN.
-async fn is_ours(socket: &Path, config: &Config) -> Result<(), String> {
-    if socket != Path::new(RUN_SOCKET) || config.control_socket.is_some() {
+async fn is_ours(socket: &Path, config: &Whose) -> Result<(), String> {
+    if socket != Path::new(RUN_SOCKET) || config.control_socket.is_some() || !config.is_checked {
         return Ok(());
     }
     let (_, status) = try_one(socket, "/status", None::<&()>).await?;
     match status["state_dir"].as_str() {
-        Some(other) if Path::new(other) != config.state_dir => {
+        Some(other) if config.state_dir.as_ref().is_some_and(|ours| Path::new(other) != ours) => {
             Err(format!("it is another daemon's, whose state_dir is {other}"))
         }
         _ => Ok(()),
@@ -81,6 +117,15 @@ pub(super) async fn try_one(
     path: &str,
     body: Option<&impl Serialize>,
 ) -> Result<(u16, Value), String> {
+    try_within(socket, path, body, PATIENCE).await
+}
+
+async fn try_within(
+    socket: &Path,
+    path: &str,
+    body: Option<&impl Serialize>,
+    patience: Duration,
+) -> Result<(u16, Value), String> {
     match socket.try_exists() {
         Ok(true) => {}
         Ok(false) => return Err("there is no socket".to_owned()),
@@ -88,7 +133,7 @@ pub(super) async fn try_one(
     }
     let client = crate::http::local_client()
         .unix_socket(socket)
-        .timeout(Duration::from_secs(30))
+        .timeout(patience)
         .build()
         .map_err(|error| error.to_string())?;
     let url = format!("http://localhost{path}");

@@ -2,22 +2,36 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{Exit, Failed};
+use crate::clock::SharedClock;
 use crate::config::{Config, Hooks, Listen, Readers, Web};
+use crate::engine::Engine;
 use crate::web::Served;
-use crate::web::hooks::{Hook, Settings};
+use crate::web::hooks::{Force, Hook, Settings, Terms};
 use crate::web::page;
 
 /// Connections that the kernel keeps until they are let in, as far as `net.core.somaxconn` allows: where
 /// they are too few, whoever comes in a crowd waits for a second before it knocks again.
 const BACKLOG: u32 = 4096;
 
+/// Returns where and how deliveries are taken by the configuration in force.
+pub(super) fn force(
+    engine: &Engine,
+    listener: Option<Arc<TcpListener>>,
+    clock: &SharedClock,
+) -> Force {
+    let config = engine.config();
+    let terms = Terms::new(hooks(config), settings(&config.hooks), engine.pushed(), clock);
+    Force { listener, terms: Arc::new(terms) }
+}
+
 /// Returns the hooks as the door knows them.
-pub(super) fn hooks(config: &Config) -> Vec<Hook> {
+fn hooks(config: &Config) -> Vec<Hook> {
     let hook = |hook: &crate::config::Hook| {
         let origins = hook.origins.iter().filter_map(|name| config.origins.get(name));
         let served = |origin: &crate::config::Origin| Served {
@@ -36,7 +50,7 @@ pub(super) fn hooks(config: &Config) -> Vec<Hook> {
 }
 
 /// Returns what clients may cost.
-pub(super) fn settings(hooks: &Hooks) -> Settings {
+fn settings(hooks: &Hooks) -> Settings {
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Settings {
         body_bytes: number(hooks.body_bytes),
@@ -60,7 +74,7 @@ pub(super) fn page(web: &Web) -> page::Settings {
 
 /// The sockets that systemd hands over, each under its name.
 pub(super) struct Sockets {
-    sockets: ListenFd,
+    sockets: Mutex<ListenFd>,
     names: Vec<String>,
 }
 
@@ -68,11 +82,14 @@ impl Sockets {
     /// Takes them from the environment: once, for they leave it.
     pub(super) fn of_process() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        Self { sockets: ListenFd::from_env(), names: names.split(':').map(str::to_owned).collect() }
+        Self {
+            sockets: Mutex::new(ListenFd::from_env()),
+            names: names.split(':').map(str::to_owned).collect(),
+        }
     }
 
     /// Takes the one socket of a name.
-    fn take(&mut self, name: &str, unit: &str) -> Result<TcpListener, Failed> {
+    fn take(&self, name: &str, unit: &str) -> Result<TcpListener, Failed> {
         let problem = |why: &str| {
             let section = if name == "web" { "[web]" } else { "[hooks]" };
             let message = format!(
@@ -81,8 +98,9 @@ impl Sockets {
             );
             Failed::new(Exit::Io, message)
         };
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let named =
-            (0..self.sockets.len()).filter(|at| self.names.get(*at).is_some_and(|it| it == name));
+            (0..sockets.len()).filter(|at| self.names.get(*at).is_some_and(|it| it == name));
         let named: Vec<usize> = named.collect();
         let [at] = named.as_slice() else {
             let why = match named.len() {
@@ -91,8 +109,7 @@ impl Sockets {
             };
             return Err(problem(&why));
         };
-        let socket: StdListener = self
-            .sockets
+        let socket: StdListener = sockets
             .take_tcp_listener(*at)
             .map_err(|error| {
                 problem(&format!("what systemd handed over is no TCP socket: {error}"))
@@ -106,7 +123,7 @@ impl Sockets {
 /// Returns the listener of `[hooks]`, if it has one.
 pub(super) fn hooks_listener(
     config: &Config,
-    sockets: &mut Sockets,
+    sockets: &Sockets,
 ) -> Result<Option<TcpListener>, Failed> {
     let listener = match config.hooks.listen {
         Listen::Nowhere => {
@@ -134,7 +151,7 @@ pub(super) fn hooks_listener(
 /// Returns the listener of `[web]`, if it has one.
 pub(super) fn page_listener(
     config: &Config,
-    sockets: &mut Sockets,
+    sockets: &Sockets,
 ) -> Result<Option<TcpListener>, Failed> {
     let listener = match config.web.listen {
         Listen::Nowhere => return Ok(None),

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::database::DatabaseError;
@@ -17,7 +17,6 @@ mod api;
 mod baseline;
 mod branches;
 mod check;
-mod completions;
 mod control;
 mod decide;
 mod demo;
@@ -25,18 +24,21 @@ mod deploy;
 mod doctor;
 mod explain;
 mod gate;
+mod help;
 mod history;
 mod hook;
 mod hooks;
 mod index;
+mod init;
 mod intents;
 mod listen;
-mod man;
 mod pause;
 mod plan;
 mod printer;
 mod quota;
 mod reasons;
+mod reload;
+mod renew;
 mod run;
 mod sandbox;
 mod simulate;
@@ -44,6 +46,7 @@ mod status;
 mod story;
 mod table;
 mod tasks;
+mod terminal;
 mod treasury;
 mod wait;
 mod wish;
@@ -100,28 +103,18 @@ impl Failed {
 
 /// Keeps Alibaba Cloud CDN fresh: watches an origin's files and refreshes exactly what changed.
 #[derive(Debug, Parser)]
-#[command(name = "refreshd", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "refreshd", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-   0  all is as asked
-   1  what was asked about isn't so (not ready yet, a step failed, a target was refused)
-  64  the command line is wrong
-  69  no daemon answers
-  70  the daemon stopped by itself
-  74  a file, socket or database could not be read or written
-  75  another daemon uses the state directory
-  77  the credentials could not be read
-  78  the configuration is wrong";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT.
     Run(run::Args),
+    /// Write a configuration: asks what it needs, and tries key and mapping before.
+    Init(init::Args),
     /// Check a configuration file: all problems at once, with their places and remedies.
     Check(check::Args),
     /// Show what would be asked of the CDN if these paths changed, and why. Asks nothing of it.
@@ -169,6 +162,8 @@ enum Command {
     Index(index::Args),
     /// Take an origin's tree as it is now, anew: earlier changes are not refreshed.
     Baseline(baseline::Args),
+    /// Have the running daemon read its configuration again: what is the same runs on undisturbed.
+    Reload(reload::Args),
     /// Look for what is wrong: what it costs, and the command that repairs it.
     Doctor(doctor::Args),
     /// Show what the CDN itself knows of the tasks of the last three days, whoever asked for them.
@@ -177,14 +172,14 @@ enum Command {
     Refresh(wish::RefreshArgs),
     /// Ask for a prefetch by hand.
     Prefetch(wish::PrefetchArgs),
-    /// Write what a shell completes: `refreshd completions bash`.
-    Completions(completions::Args),
-    /// Write the manual, a page for each command.
-    Man(man::Args),
     /// Run a local stand-in for the CDN: its API and a caching edge in front of your web server.
     Sandbox(sandbox::Args),
     /// Show the whole way from a saved file to a fresh edge, on this machine, in seconds.
     Demo(demo::Args),
+    /// Write what completes command lines in a shell.
+    Completions(help::CompletionsArgs),
+    /// Write a manual page, or all of them into a directory.
+    Man(help::ManArgs),
 }
 
 /// The configuration of a daemon that nobody told otherwise.
@@ -202,7 +197,9 @@ pub struct ConfigArg {
 #[must_use]
 pub fn main() -> ExitCode {
     let mut printer = Printer::standard();
-    let cli = match Cli::try_parse() {
+    let parsed =
+        help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -221,6 +218,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args, clock, &mut printer).await,
+            Command::Init(args) => init::run(args, clock, &mut printer).await,
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,
             Command::Simulate(args) => simulate::run(&args, &mut printer),
@@ -244,14 +242,15 @@ pub fn main() -> ExitCode {
             Command::Hooks(args) => hooks::run(args, &mut printer).await,
             Command::Index(args) => index::run(args, &mut printer).await,
             Command::Baseline(args) => baseline::run(args, &mut printer).await,
+            Command::Reload(args) => reload::run(args, &mut printer).await,
             Command::Doctor(args) => doctor::run(args, clock, &mut printer).await,
             Command::Tasks(args) => tasks::run(args, clock, &mut printer).await,
             Command::Refresh(args) => wish::refresh(args, &mut printer).await,
             Command::Prefetch(args) => wish::prefetch(args, &mut printer).await,
-            Command::Completions(args) => completions::run(&args, Cli::command(), &mut printer),
-            Command::Man(args) => man::run(&args, Cli::command(), &mut printer),
             Command::Sandbox(args) => sandbox::run(args, clock, &mut printer).await,
             Command::Demo(args) => demo::run(args, clock, &mut printer).await,
+            Command::Completions(args) => Ok(help::completions(&args, &mut printer)),
+            Command::Man(args) => help::man(&args, &mut printer),
         }
     });
     // Work on blocking threads is durable or repeatable: don't wait for it.
@@ -267,10 +266,8 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        super::help::command().debug_assert();
     }
 }

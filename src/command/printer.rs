@@ -49,6 +49,13 @@ impl Printer {
         (self.terminal && size.ws_col > 0).then(|| usize::from(size.ws_col))
     }
 
+    /// Returns how many lines the terminal has, if what is written is read on one.
+    #[must_use]
+    pub fn height(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        (self.terminal && size.ws_row > 0).then(|| usize::from(size.ws_row))
+    }
+
     /// Writes lines in place of the `above` last ones, on a terminal; `above` is 0 the first time.
     pub fn lines(&mut self, lines: &[String], above: usize) {
         if above > 0 {
@@ -67,6 +74,12 @@ impl Printer {
     /// Writes a line.
     pub fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "{text}");
+        let _ = self.out.flush();
+    }
+
+    /// Writes a question, and leaves the cursor behind it.
+    pub fn ask(&mut self, text: &str) {
+        let _ = write!(self.out, "{text} ");
         let _ = self.out.flush();
     }
 

@@ -1,19 +1,22 @@
 //! `refreshd run`: the daemon and its doors.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Interval;
 
 use crate::cdn::{Cdn, Client, ClientConfig, ClientError, Keyring, Surroundings};
 use crate::clock::SharedClock;
-use crate::config::{Account, Config, Origin};
+use crate::config::{Account, Config, Listen, Origin};
 use crate::database::{Database, LockError, StateLock};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::names::{AccountName, OriginName};
@@ -22,13 +25,14 @@ use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{Journal, JournalError};
 use crate::source::HintSender;
 use crate::store::{DATABASE, Store, StoreError};
-use crate::telemetry::Form;
 use crate::telemetry::heart::Heart;
 use crate::telemetry::meters::Meters;
+use crate::telemetry::{Form, Level};
 use crate::web::announce::Announcements;
-use crate::web::hooks::HookDesk;
-use crate::web::page::PageDesk;
-use crate::web::{AccountDesk, Desk, GateDesk, OriginDesk, Served};
+use crate::web::hooks::{Force, HookDesk};
+use crate::web::page::{self, PageDesk};
+use crate::web::reload::Asked;
+use crate::web::{AccountDesk, Desk, Desks, GateDesk, OriginDesk, Served};
 
 use super::control::SOCKET;
 use super::doctor::who::entry;
@@ -51,34 +55,57 @@ pub(super) async fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
-    let form = crate::telemetry::start(&config.log, clock.clone()).map_err(io)?;
+    let (form, level) = crate::telemetry::start(&config.log, clock.clone()).map_err(io)?;
+    for risk in check::risks(&config).iter().flat_map(crate::config::Problems::rows) {
+        let at = format!("{}:{}", risk.file, risk.line.unwrap_or_default());
+        tracing::warn!("risky setting at {at}: {}; {}", risk.message, risk.help);
+    }
     leave_no_core();
     // Signals are caught before anything is opened, so that a quick stop is a clean one.
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(io)?;
     // An access key may take a minute to be had.
     let mut daemon = tokio::select! {
-        daemon = Daemon::start(config, clock.clone()) => match daemon {
+        daemon = Daemon::start(config, clock) => match daemon {
             Ok(daemon) => daemon,
             Err(failed) => return told(failed, form),
         },
         _ = terminate.recv() => return Ok(Exit::Ok),
         _ = interrupt.recv() => return Ok(Exit::Ok),
     };
+    daemon.level = Some(level);
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let watchdog = sd_notify::watchdog_enabled();
     let mut ping =
         tokio::time::interval(watchdog.map_or(Duration::from_secs(3600), |every| every / 2));
     let ended = loop {
-        tokio::select! {
+        let asked = tokio::select! {
             error = daemon.engine.ended() => break Some(error),
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
+            _ = hangup.recv() => None,
+            Some(asked) = daemon.asked.recv() => Some(asked),
             _ = ping.tick() => {
-                if watchdog.is_some() && daemon.goes_on(&clock) {
-                    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
-                }
+                beat(&daemon.heart, &daemon.clock);
+                continue;
             }
+        };
+        // systemd wants both in one datagram.
+        let since = NotifyState::monotonic_usec_now().ok();
+        let reloading: Vec<_> = [NotifyState::Reloading].into_iter().chain(since).collect();
+        let _ = sd_notify::notify(&reloading);
+        let (heart, clock) = (daemon.heart.clone(), daemon.clock.clone());
+        let meant = asked.as_ref().map(|asked| asked.path.as_path());
+        let prepared = tokio::select! {
+            prepared = beating(&mut ping, &heart, &clock, daemon.prepare(meant)) => prepared,
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+        };
+        let renewed = beating(&mut ping, &heart, &clock, daemon.renew(asked, prepared)).await;
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        if let Err(error) = renewed {
+            break Some(error);
         }
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -102,6 +129,33 @@ fn told(failed: Failed, form: Form) -> Result<Exit, Failed> {
     Ok(failed.exit)
 }
 
+/// Tells systemd that the daemon lives, if it wants to know and loops and writer go on: else it is to start
+/// the daemon anew.
+fn beat(heart: &Heart, clock: &SharedClock) {
+    let hung = heart.hung(clock.boot());
+    if !hung.is_empty() {
+        tracing::error!(?hung, "the daemon hangs; the watchdog is not told otherwise");
+    } else if sd_notify::watchdog_enabled().is_some() {
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+    }
+}
+
+/// Does something that may last, and tells systemd meanwhile that the daemon lives.
+async fn beating<T>(
+    ping: &mut Interval,
+    heart: &Heart,
+    clock: &SharedClock,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = work.as_mut() => return done,
+            _ = ping.tick() => beat(heart, clock),
+        }
+    }
+}
+
 /// Has the kernel keep this process's memory, in which the keys are, to itself: it dumps no core, and
 /// nobody but root may trace it.
 fn leave_no_core() {
@@ -123,11 +177,29 @@ fn ended_unasked(error: &EngineError) -> Failed {
     }
 }
 
-/// A running daemon: the engine, its control socket, and the lock that makes it the only one.
+/// A running daemon: the engine, its doors, and the lock that makes it the only one.
 pub(super) struct Daemon {
-    engine: Engine,
+    pub(super) engine: Engine,
+    pub(super) clock: SharedClock,
     heart: Heart,
+    store: Store,
     sockets: [PathBuf; 2],
+    /// What the doors go by; all of it follows the configuration in force.
+    desk: watch::Sender<Desk>,
+    hooks: watch::Sender<Force>,
+    announcements: watch::Sender<Announcements>,
+    /// Whether repositories are listened to.
+    hears: bool,
+    /// The listener that systemd handed over, which it does once.
+    handed_over: Option<Arc<TcpListener>>,
+    /// Who asks for another configuration.
+    asked: mpsc::Receiver<Asked>,
+    /// By which more or less is logged, where it is.
+    pub(super) level: Option<Level>,
+    /// What else systemd handed over.
+    handing: listen::Sockets,
+    /// Who may read and change what on the page.
+    page: watch::Sender<page::Settings>,
     /// Held until the end.
     _lock: StateLock,
 }
@@ -142,7 +214,7 @@ impl Daemon {
             };
             Failed::new(exit, error)
         })?;
-        let cdns = cdns(&config, &clock).await?;
+        let cdns = cdns(config.accounts.values(), &clock).await?;
         let database = Database::open(&config.state_dir.join(DATABASE))
             .map_err(|error| io(&error).because(&error))?;
         let (meters, heart) = (Meters::default(), Heart::default());
@@ -151,19 +223,17 @@ impl Daemon {
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(database));
         let socket = socket_path(&config);
         let listener = bind(&socket, control_mode())?;
-        let accounts = desks(&config);
-        let (hooks, hook_settings) = (listen::hooks(&config), listen::settings(&config.hooks));
-        let mut sockets = listen::Sockets::of_process();
-        let hooks_listener = listen::hooks_listener(&config, &mut sockets)?;
-        let page = listen::page(&config.web);
-        let page_listener = listen::page_listener(&config, &mut sockets)?;
-        let origins: Vec<Origin> = config.origins.values().cloned().collect();
-        let state_dir = config.state_dir.clone();
-        let mut announcements = announcements(&config, &store, &clock);
+        let handing = listen::Sockets::of_process();
+        let hooks = listen::hooks_listener(&config, &handing)?.map(Arc::new);
+        let page = listen::page_listener(&config, &handing)?;
+        let page_settings = watch::channel(listen::page(&config.web)).0;
+        let handed_over = hooks.clone().filter(|_| config.hooks.listen == Listen::Systemd);
+        let announcements = announcements(&config, &store, &clock);
         // Before anyone looks at the repositories: what stood between then and now counts, too.
         announcements.empty_spools().await;
         let hook_socket = hook_socket(&config, &socket);
-        let mut engine = Engine::start(Parts {
+        let (origins, state_dir) = (config.origins.len(), config.state_dir.clone());
+        let engine = Engine::start(Parts {
             config,
             clock: clock.clone(),
             store: store.clone(),
@@ -174,58 +244,114 @@ impl Daemon {
         })
         .await
         .map_err(io)?;
-        if let Some(listener) = hooks_listener {
-            let desk = HookDesk {
-                store: store.clone(),
-                clock: clock.clone(),
-                hooks,
-                settings: hook_settings,
-                wakes: engine.pushed(),
-                meters: meters.clone(),
-            };
-            engine.open_hooks(listener, desk);
-        }
+        let (asks, asked) = mpsc::channel(1);
+        let force = listen::force(&engine, hooks.clone(), &clock);
         let desk = Desk {
             facts: engine.facts(),
             recorded: engine.recorded(),
-            dispatchers: engine.dispatchers(),
-            pushed: engine.pushed(),
-            origins: origin_desks(&origins, &engine.doors()),
-            accounts,
-            gates: gate_desks(&origins, engine.gates()),
             state_dir: state_dir.clone(),
-            meters,
+            meters: meters.clone(),
             heart: heart.clone(),
             stopping: engine.stopping(),
-            ..Desk::bare(store, journal, clock)
+            reload: asks,
+            ..Desk::bare(store.clone(), journal, clock.clone())
         };
-        if let Some(listener) = page_listener {
-            engine.open_page(listener, PageDesk { desk: desk.clone(), settings: page });
+        let mut daemon = Self {
+            desk: watch::channel(desk).0,
+            hooks: watch::channel(force).0,
+            announcements: watch::channel(announcements).0,
+            clock,
+            heart,
+            store,
+            engine,
+            sockets: [socket, hook_socket],
+            hears: false,
+            handed_over,
+            asked,
+            level: None,
+            handing,
+            page: page_settings,
+            _lock: lock,
+        };
+        let (store, clock) = (daemon.store.clone(), daemon.clock.clone());
+        let force = daemon.hooks.subscribe();
+        daemon.engine.open_hooks(HookDesk { store, clock, force, meters });
+        let hook_listener = daemon.bind_hook_socket(daemon.engine.config())?;
+        daemon.refit(hooks, hook_listener);
+        if let Some(listener) = page {
+            let desks = Desks(daemon.desk.subscribe());
+            let (settings, clock) = (daemon.page.subscribe(), daemon.clock.clone());
+            daemon.engine.open_page(listener, PageDesk { desks, settings, clock });
         }
-        engine.open_door(listener, desk);
-        if !announcements.repositories.is_empty() {
-            announcements.pushed = engine.pushed();
-            // Whoever may push may connect: the daemon asks who it is.
-            engine.hear_announcements(bind(&hook_socket, 0o666)?, announcements);
-        }
+        daemon.engine.open_door(listener, Desks(daemon.desk.subscribe()));
         tracing::info!(
             event = "started",
             version = env!("CARGO_PKG_VERSION"),
-            origins = origins.len(),
+            origins,
             state_dir = %state_dir.display(),
-            control = %socket.display(),
+            control = %daemon.sockets[0].display(),
             "refreshd started"
         );
-        Ok(Self { engine, heart, sockets: [socket, hook_socket], _lock: lock })
+        Ok(daemon)
     }
 
-    /// Returns whether loops and writer go on: else the service manager is to start the daemon anew.
-    fn goes_on(&self, clock: &SharedClock) -> bool {
-        let hung = self.heart.hung(clock.boot());
-        if !hung.is_empty() {
-            tracing::error!(?hung, "the daemon hangs; the watchdog is not told otherwise");
+    /// Binds the socket where repositories are listened to, if there are any and it isn't yet.
+    pub(super) fn bind_hook_socket(&self, config: &Config) -> Result<Option<UnixListener>, Failed> {
+        let has_repositories = config.origins.values().any(|origin| origin.repository().is_some());
+        // Whoever may push may connect: the daemon asks who it is.
+        let bind = || bind(&self.sockets[1], 0o666);
+        (has_repositories && !self.hears).then(bind).transpose()
+    }
+
+    /// Returns where deliveries are taken now.
+    pub(super) fn listens(&self) -> Option<Arc<TcpListener>> {
+        self.hooks.borrow().listener.clone()
+    }
+
+    /// Returns the listener of `[hooks]` for another configuration: the one there is, where it is the same.
+    pub(super) fn hooks_listener(
+        &self,
+        config: &Config,
+    ) -> Result<Option<Arc<TcpListener>>, Failed> {
+        if self.engine.config().hooks.listen == config.hooks.listen {
+            return Ok(self.listens());
         }
-        hung.is_empty()
+        match &self.handed_over {
+            Some(listener) if config.hooks.listen == Listen::Systemd => Ok(Some(listener.clone())),
+            _ => Ok(listen::hooks_listener(config, &self.handing)?.map(Arc::new)),
+        }
+    }
+
+    /// Has the doors go by the configuration in force: deliveries are taken on `hooks`, and repositories heard
+    /// on `hook_socket`, if nobody listens to them yet.
+    pub(super) fn refit(
+        &mut self,
+        hooks: Option<Arc<TcpListener>>,
+        hook_socket: Option<UnixListener>,
+    ) {
+        let config = self.engine.config();
+        if config.hooks.listen == Listen::Systemd {
+            self.handed_over.clone_from(&hooks);
+        }
+        self.hooks.send_replace(listen::force(&self.engine, hooks, &self.clock));
+        self.page.send_replace(listen::page(&config.web));
+        self.desk.send_modify(|desk| {
+            desk.dispatchers = self.engine.dispatchers();
+            desk.pushed = self.engine.pushed();
+            desk.origins = origin_desks(config, &self.engine.doors());
+            desk.accounts = desks(config);
+            desk.gates = gate_desks(config, self.engine.gates());
+        });
+        let announcements = announcements(config, &self.store, &self.clock);
+        let pushed = self.engine.pushed();
+        self.announcements.send_replace(Announcements { pushed, ..announcements });
+        if let (Some(level), log) = (&self.level, &config.log) {
+            level.set(log.level);
+        }
+        if let Some(listener) = hook_socket {
+            self.hears = true;
+            self.engine.hear_announcements(listener, self.announcements.subscribe());
+        }
     }
 
     /// Returns what the engine knows, as it changes.
@@ -235,7 +361,13 @@ impl Daemon {
     }
 
     /// Closes the door, lets every loop finish its turn, and ends.
-    pub(super) async fn shut_down(self) {
+    pub(super) async fn shut_down(mut self) {
+        // Who waits for a reload is told that none comes.
+        self.asked.close();
+        while self.asked.try_recv().is_ok() {}
+        // Nobody else is let in.
+        self.handed_over = None;
+        self.hooks.send_modify(|force| force.listener = None);
         self.engine.shut_down().await;
         for socket in &self.sockets {
             let _ = std::fs::remove_file(socket);
@@ -249,12 +381,12 @@ fn io(error: impl std::fmt::Display) -> Failed {
 
 /// Makes the client of every account, with its access key. A key that can't be had ends the start,
 /// unless it may be had later.
-async fn cdns(
-    config: &Config,
+pub(super) async fn cdns(
+    accounts: impl Iterator<Item = &Account>,
     clock: &SharedClock,
 ) -> Result<BTreeMap<AccountName, Arc<dyn Cdn>>, Failed> {
     let mut cdns: BTreeMap<AccountName, Arc<dyn Cdn>> = BTreeMap::new();
-    for account in config.accounts.values() {
+    for account in accounts {
         let client = client(account, clock)?;
         if let (_, Err(error)) = client.begin().await
             && !error.may_pass
@@ -269,6 +401,15 @@ async fn cdns(
 
 /// Makes the client of an account, without an access key yet.
 pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, Failed> {
+    client_around(account, Surroundings::of_process(), clock)
+}
+
+/// Makes the client of an account that finds its key in these surroundings.
+pub(super) fn client_around(
+    account: &Account,
+    around: Surroundings,
+    clock: &SharedClock,
+) -> Result<Client, Failed> {
     let client = ClientConfig {
         trusted: account.endpoint_is_trusted.clone(),
         proxy: account.proxy.clone(),
@@ -276,11 +417,8 @@ pub(super) fn client(account: &Account, clock: &SharedClock) -> Result<Client, F
         limits: account.limits,
         ..ClientConfig::new(account.endpoint.clone())
     };
-    let (source, around) = (
-        account.credentials.clone(),
-        Surroundings { proxy: account.proxy.clone(), ..Surroundings::of_process() },
-    );
-    let keyring = Keyring::new(source, around, clock.clone());
+    let around = Surroundings { proxy: account.proxy.clone(), ..around };
+    let keyring = Keyring::new(account.credentials.clone(), around, clock.clone());
     Client::new(&client, keyring, clock.clone()).map_err(|error| {
         let exit = match error {
             ClientError::Endpoint { .. } => Exit::Config,
@@ -329,7 +467,7 @@ pub(super) fn desks(config: &Config) -> BTreeMap<AccountName, AccountDesk> {
 
 /// Returns what the control socket knows of each origin.
 fn origin_desks(
-    origins: &[Origin],
+    config: &Config,
     doors: &BTreeMap<OriginName, HintSender>,
 ) -> BTreeMap<OriginName, OriginDesk> {
     let desk = |origin: &Origin| {
@@ -342,23 +480,21 @@ fn origin_desks(
         let desk = OriginDesk { account, bases, door, is_pushed, mapping, root };
         Some((origin.name.clone(), desk))
     };
-    origins.iter().filter_map(desk).collect()
+    config.origins.values().filter_map(desk).collect()
 }
 
 /// Returns what the control socket knows of each gate.
 fn gate_desks(
-    origins: &[Origin],
+    config: &Config,
     gates: BTreeMap<OriginName, Arc<Notify>>,
 ) -> BTreeMap<OriginName, GateDesk> {
     let echo = |name: &OriginName| {
-        let origin = origins.iter().find(|origin| origin.name == *name);
-        origin.map_or(Duration::ZERO, |origin| origin.gate.echo)
+        config.origins.get(name).map_or(Duration::ZERO, |origin| origin.gate.echo)
     };
-    let desk = |(name, wake)| {
-        let desk = GateDesk { echo: echo(&name), wake };
-        (name, desk)
-    };
-    gates.into_iter().map(desk).collect()
+    gates
+        .into_iter()
+        .map(|(name, wake)| (name.clone(), GateDesk { echo: echo(&name), wake }))
+        .collect()
 }
 
 /// Where the control socket is: as configured, else in the directory systemd made for it, else in

@@ -1,12 +1,15 @@
 //! `refreshd status`.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 
+use super::terminal::{INTERRUPT, Silence};
 use super::words::{config_option, count, grouped, size, span};
 use super::{
     ConfigArg, Exit, Failed, Printer, check, control, decide, gate, pause, reasons, treasury,
@@ -20,17 +23,25 @@ pub(super) struct Args {
     /// Write the answer as one JSON object.
     #[arg(long)]
     json: bool,
+    /// Show it anew each second, on a terminal, until q or Ctrl-C.
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
+/// How often the status is shown anew.
+const EVERY: Duration = Duration::from_secs(1);
 /// Polled subtrees that a person is told of one by one.
 const MOST_POLLED: usize = 10;
 
 /// Asks the daemon how it is: exit 0 once every origin is watched.
 pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
-    let (code, status) = control::ask(&config, "/status", None::<&()>).await?;
-    if code != 200 {
-        return Err(Failed::new(Exit::Io, format!("the daemon could not answer: {status}")));
+    let status = look(&config).await?;
+    if args.watch {
+        if printer.terminal() && std::io::stdin().is_terminal() {
+            return watch(&config, status, printer).await;
+        }
+        printer.problem("there is no terminal to watch on: this is how it is now");
     }
     if args.json {
         printer.json(&status);
@@ -40,11 +51,75 @@ pub(super) async fn run(args: Args, printer: &mut Printer) -> Result<Exit, Faile
     Ok(if status["ready"] == true { Exit::Ok } else { Exit::No })
 }
 
+/// Writes how deliveries of hooks stand, where any is open or failed.
+fn deliveries(text: &mut String, status: &Value, config: &Config) {
+    let (open, failed) = (&status["deliveries"]["open"], &status["deliveries"]["failed"]);
+    if [open, failed].iter().any(|number| number.as_u64().is_some_and(|number| number > 0)) {
+        let (open, failed) = (number(open), number(failed));
+        let option = config_option(&config.path);
+        let _ = writeln!(
+            text,
+            "deliveries of hooks: {open} open, {failed} failed; which: refreshd hooks list --open{option}"
+        );
+    }
+}
+
+/// Asks the daemon.
+async fn look(config: &Config) -> Result<Value, Failed> {
+    let (code, status) = control::ask(config, "/status", None::<&()>).await?;
+    if code != 200 {
+        return Err(Failed::new(Exit::Io, format!("the daemon could not answer: {status}")));
+    }
+    Ok(status)
+}
+
+/// Shows the status anew each second, until a person has seen enough.
+async fn watch(config: &Config, first: Value, printer: &mut Printer) -> Result<Exit, Failed> {
+    let _silence = Silence::begin()?;
+    let mut enough = tokio::task::spawn_blocking(wait_for_enough);
+    let (mut shown, mut above) = (render(&first, config), 0);
+    let mut every = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
+    loop {
+        let all: Vec<String> = shown.lines().map(str::to_owned).collect();
+        // What scrolled away could not be written over: what is wrong stands last, and stays.
+        let room = printer.height().unwrap_or(usize::MAX).saturating_sub(1);
+        let lines = &all[all.len().saturating_sub(room)..];
+        printer.lines(lines, above);
+        above = lines.len();
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Ok),
+            _ = &mut enough => return Ok(Exit::Ok),
+            _ = every.tick() => {}
+        }
+        // A daemon that is started anew is shown as soon as it answers.
+        shown = match look(config).await {
+            Ok(status) => render(&status, config),
+            Err(failed) => failed.message,
+        };
+    }
+}
+
+/// Reads keys until one ends the watching.
+fn wait_for_enough() {
+    let mut key = [0];
+    while rustix::io::read(std::io::stdin(), &mut key).is_ok_and(|bytes| bytes > 0) {
+        if [b'q', INTERRUPT].contains(&key[0]) {
+            return;
+        }
+    }
+}
+
 /// Writes the status for a person: what is wrong comes last, where the eye rests.
 fn render(status: &Value, config: &Config) -> String {
     let mut text = String::new();
     let ready = if status["ready"] == true { "ready" } else { "not ready yet" };
     let _ = writeln!(text, "refreshd {}: {ready}", word(&status["version"]));
+    if let Some(why) = status["reload"]["refused"].as_str().filter(|why| !why.is_empty()) {
+        let _ = writeln!(
+            text,
+            "the configuration before is in force, for the last reload was refused: {why}"
+        );
+    }
     for (name, origin) in entries(&status["origins"]) {
         let _ = writeln!(
             text,
@@ -69,15 +144,7 @@ fn render(status: &Value, config: &Config) -> String {
             let _ = writeln!(text, "  note: {note}");
         }
     }
-    let (open, failed) = (&status["deliveries"]["open"], &status["deliveries"]["failed"]);
-    if [open, failed].iter().any(|number| number.as_u64().is_some_and(|number| number > 0)) {
-        let (open, failed) = (number(open), number(failed));
-        let option = config_option(&config.path);
-        let _ = writeln!(
-            text,
-            "deliveries of hooks: {open} open, {failed} failed; which: refreshd hooks list --open{option}"
-        );
-    }
+    deliveries(&mut text, status, config);
     let intents = &status["intents"];
     let _ = writeln!(
         text,

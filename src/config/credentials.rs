@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::section::{Findings, Found, Section, Wrong};
+use super::shape::Shape;
 use super::timed::HOUR;
 use super::value;
 use crate::domain::credentials::{
@@ -215,7 +216,8 @@ fn plain(value: &DeValue<'_>, what: &str) -> Result<String, Wrong> {
 }
 
 fn arn(value: &DeValue<'_>) -> Result<String, Wrong> {
-    let text = value::text(value)?;
+    let shape = Shape::Like("^acs:ram::\\S*:role/\\S*$");
+    let text = value::text(value).map_err(|wrong| wrong.taking(shape))?;
     let is_role = text.starts_with("acs:ram::") && text.contains(":role/");
     if !is_role || text.contains(char::is_whitespace) {
         let help = "write it like \"acs:ram::1234567890123456:role/refreshd\"";

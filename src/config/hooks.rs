@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::section::{Findings, Section, Wrong, nearest};
+use super::shape::Shape;
 use super::timed::{MILLISECOND, MINUTE, SECOND};
 use super::{Hook, Hooks, Listen, value};
 use crate::domain::hook::{Encoding, Generic, LONGEST_BODY, Network, Provider};
@@ -164,9 +165,9 @@ fn header(value: &DeValue<'_>) -> Result<String, Wrong> {
 }
 
 fn provider(value: &DeValue<'_>) -> Result<String, Wrong> {
-    let text = value::text(value)?;
     let mut words: Vec<&str> = Provider::NAMED.iter().map(|(word, _)| *word).collect();
     words.push("generic");
+    let text = value::text(value).map_err(|wrong| wrong.taking(Shape::words(&words)))?;
     if words.contains(&text.as_str()) {
         return Ok(text);
     }

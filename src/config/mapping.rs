@@ -4,12 +4,16 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::section::{Findings, Found, Section, Wrong};
+use super::shape::Shape;
 use super::value;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::{
     DirectoryUrls, Field, Mapping, MappingError, QuerySpec, RewriteSpec, Spec,
 };
 use crate::domain::names::AccountName;
+
+/// What every base URL looks like; `Mapping` knows better which are good.
+const DOMAIN: &str = "^[A-Za-z]+://[^/*?#:]+(/[^?#]*)?$";
 
 /// What was written, and where it stands.
 pub(super) struct Written {
@@ -37,7 +41,11 @@ impl Places {
         section: &mut Section<'_>,
         findings: &mut Findings,
     ) -> Option<Vec<String>> {
-        let found = section.list(field.as_str(), value::text, findings)?;
+        let read = |value: &toml::de::DeValue<'_>| {
+            let shape = if field == Field::Domains { Shape::Like(DOMAIN) } else { Shape::Text };
+            value::text(value).map_err(|wrong| wrong.taking(shape))
+        };
+        let found = section.list(field.as_str(), read, findings)?;
         let texts = found.value.iter().map(|found| found.value.clone()).collect();
         self.lists.push((field, rule, found));
         Some(texts)

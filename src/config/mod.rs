@@ -28,8 +28,11 @@ use crate::domain::stage::Stages;
 use crate::domain::verdict::Verdicts;
 use crate::domain::watch::{Links, Means};
 
+mod change;
 mod credentials;
+mod described;
 mod duration;
+mod effective;
 mod gate;
 mod hooks;
 mod limits;
@@ -39,12 +42,19 @@ mod page;
 mod prefetch;
 mod problem;
 mod read;
+mod risk;
+mod schema;
 mod section;
+mod shape;
 mod timed;
 mod value;
 
+pub use change::{Difference, Parts};
+pub use described::{EXAMPLE, table};
 pub use duration::parse as read_duration;
+pub use effective::{Effective, effective};
 pub use problem::{ProblemRow, Problems};
+pub use schema::schema;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -386,6 +396,13 @@ impl Config {
             }
         }
         hosts
+    }
+
+    /// Returns what is risky in it, with its places in the text it was read from; `mode` tells the mode of
+    /// a file, if it can be looked at.
+    #[must_use]
+    pub fn risks(&self, text: &str, mode: &dyn Fn(&Path) -> Option<u32>) -> Option<Problems> {
+        risk::risks(text, self, mode)
     }
 
     /// Reads the file at `path`, with the credentials directory of this process's environment.

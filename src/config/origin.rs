@@ -35,6 +35,9 @@ pub(super) fn origin(
     let is_repository = tree.as_ref().is_some_and(|tree| matches!(tree.value, Tree::Repository(_)));
     let branch = section.or("branch", None, branch, findings);
     let branch = branch.or_else(|| is_repository.then(|| "refs/heads/main".to_owned()));
+    if is_repository && !section.has("branch") {
+        findings.follow(&section, "branch", "\"main\"".to_owned(), "of a repository".to_owned());
+    }
     let prefix = section.or("prefix", RelPath::root(), prefix, findings);
     let account = account_of(&mut section, accounts, findings);
     let written = mapping::read(&mut section, findings);
@@ -223,7 +226,11 @@ fn account_of(
     };
     let named = section.get("account", read, findings).map(|found| found.value);
     match (absent, known.as_slice()) {
-        (true, [only]) => Some(AccountName::from(*only)),
+        (true, [only]) => {
+            let why = "the only account".to_owned();
+            findings.follow(section, "account", format!("\"{only}\""), why);
+            Some(AccountName::from(*only))
+        }
         (true, [first, ..]) => {
             section.missing("account", &format!("\"{first}\""), findings);
             None

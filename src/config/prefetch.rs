@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::origin::Placed;
 use super::section::{Findings, Found, Section, Wrong, kind_of};
+use super::shape::Shape;
 use super::value;
 use crate::domain::prefetch::{Area, PrefetchOptions};
 
@@ -46,7 +47,8 @@ fn headers(value: &DeValue<'_>) -> Result<BTreeMap<String, Vec<String>>, Wrong> 
     let wrong = |message: String| Wrong::new(message, help);
     let table = value
         .as_table()
-        .ok_or_else(|| wrong(format!("is a table of headers, not {}", kind_of(value))))?;
+        .ok_or_else(|| wrong(format!("is a table of headers, not {}", kind_of(value))))
+        .map_err(|wrong| wrong.taking(Shape::Headers))?;
     let header = |name: &str, values: &DeValue<'_>| {
         let is_token =
             |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

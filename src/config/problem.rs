@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity,
+    SourceCode,
 };
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ pub struct Problems {
     /// What the lines of the file show, [`blotted`].
     text: String,
     list: Vec<Problem>,
+    /// Whether all of it is allowed, and only risky.
+    only_risky: bool,
 }
 
 /// A problem as `--json` shows it.
@@ -50,7 +53,17 @@ impl Problems {
     /// Gathers problems of one file; `None` when there are none.
     pub(super) fn gather(path: &Path, text: &str, mut list: Vec<Problem>) -> Option<Self> {
         list.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
-        (!list.is_empty()).then(|| Self { path: path.to_owned(), text: blotted(text), list })
+        (!list.is_empty()).then(|| Self {
+            path: path.to_owned(),
+            text: blotted(text),
+            list,
+            only_risky: false,
+        })
+    }
+
+    /// Gathers what is allowed, and risky; `None` when there is none.
+    pub(super) fn risky(path: &Path, text: &str, list: Vec<Problem>) -> Option<Self> {
+        Some(Self { only_risky: true, ..Self::gather(path, text, list)? })
     }
 
     /// Makes the problem of a file that can't be read.
@@ -64,6 +77,7 @@ impl Problems {
                 span: None,
                 label: String::new(),
             }],
+            only_risky: false,
         }
     }
 
@@ -98,7 +112,7 @@ impl Problems {
             if index > 0 {
                 drawn.push('\n');
             }
-            let shown = Shown { problem, source: &source };
+            let shown = Shown { problem, source: &source, only_risky: self.only_risky };
             if handler.render_report(&mut drawn, &shown).is_err() {
                 drawn.push_str(&problem.message);
                 drawn.push('\n');
@@ -108,11 +122,15 @@ impl Problems {
     }
 
     fn place(&self, problem: &Problem) -> Option<(usize, usize)> {
-        let before = self.text.get(..problem.span.as_ref()?.start)?;
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        Some((line, before[line_start..].chars().count() + 1))
+        Some(line_and_column(&self.text, problem.span.as_ref()?.start))
     }
+}
+
+/// Returns where an offset is: line and column from 1, the column in characters.
+pub(super) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 impl fmt::Display for Problems {
@@ -166,6 +184,7 @@ fn blotted(text: &str) -> String {
 struct Shown<'a> {
     problem: &'a Problem,
     source: &'a NamedSource<String>,
+    only_risky: bool,
 }
 
 impl fmt::Display for Shown<'_> {
@@ -179,6 +198,10 @@ impl std::error::Error for Shown<'_> {}
 impl Diagnostic for Shown<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(&self.problem.help))
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(if self.only_risky { Severity::Warning } else { Severity::Error })
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

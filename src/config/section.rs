@@ -3,24 +3,31 @@
 //! **Invariant:** the known keys of a table are exactly those it was asked for, so that the list of
 //! known keys can't drift from what is read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
+use super::shape::{Form, Shape};
 
-/// Why a value is refused: the sentence, and the remedy.
+/// Why a value is refused: the sentence, the remedy, and what would be taken, if that isn't any text.
 #[derive(Clone, Debug)]
 pub(super) struct Wrong {
     pub(super) message: String,
     pub(super) help: String,
+    shape: Option<Box<Shape>>,
 }
 
 impl Wrong {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: help.into() }
+        Self { message: message.into(), help: help.into(), shape: None }
+    }
+
+    /// Says what would be taken.
+    pub(super) fn taking(self, shape: Shape) -> Self {
+        Self { shape: Some(Box::new(shape)), ..self }
     }
 }
 
@@ -37,6 +44,10 @@ pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     /// Every key that was asked for, as `section.key`, with `*` for a name of the operator's.
     pub(super) asked: BTreeSet<String>,
+    /// What each of them may be.
+    pub(super) forms: BTreeMap<String, Form>,
+    /// Defaults that follow from another key: `section.key`, what it is, and why.
+    pub(super) followed: BTreeMap<String, (String, String)>,
 }
 
 impl Findings {
@@ -48,6 +59,11 @@ impl Findings {
             span: Some(span),
             label: label.to_owned(),
         });
+    }
+
+    /// Notes that a key has this value, because of another.
+    pub(super) fn follow(&mut self, section: &Section<'_>, key: &str, value: String, why: String) {
+        self.followed.insert(format!("{}.{key}", section.name), (value, why));
     }
 
     /// Reads a value; a refused one is noted and missing.
@@ -98,16 +114,32 @@ impl<'d> Section<'d> {
     }
 
     fn below(&self, part: &str, pattern: &str, table: &'d DeTable<'d>, span: Range<usize>) -> Self {
-        let join = |front: &str, part: &str| match front {
-            "" => part.to_owned(),
-            front => format!("{front}.{part}"),
-        };
         Self {
             name: join(&self.name, part),
             pattern: join(&self.pattern, pattern),
             table,
             span,
             asked: Vec::new(),
+        }
+    }
+
+    /// Notes what stands under a key.
+    fn note(&self, key: &str, form: Form, findings: &mut Findings) {
+        findings.forms.insert(join(&self.pattern, key), form);
+    }
+
+    /// Notes what a reader takes. It is asked by a date, which nobody takes: the refusal says what would
+    /// be, so that nothing has to be written twice.
+    fn note_reader<T>(
+        &self,
+        key: &str,
+        form: impl Fn(Shape) -> Form,
+        read: impl Fn(&DeValue<'d>) -> Result<T, Wrong>,
+        findings: &mut Findings,
+    ) {
+        let date = toml::value::Datetime { date: None, time: None, offset: None };
+        if let Err(wrong) = read(&DeValue::Datetime(date)) {
+            self.note(key, form(wrong.shape.map_or(Shape::Text, |shape| *shape)), findings);
         }
     }
 
@@ -141,6 +173,7 @@ impl<'d> Section<'d> {
 
     /// Returns the table under `key`, if there is one.
     pub(super) fn table(&mut self, key: &'static str, findings: &mut Findings) -> Option<Self> {
+        self.note(key, Form::Table, findings);
         let (name_span, value) = self.find(key)?;
         self.as_table(key, key, name_span, value, findings)
     }
@@ -151,7 +184,9 @@ impl<'d> Section<'d> {
         key: &'static str,
         findings: &mut Findings,
     ) -> Vec<(String, Self)> {
-        let Some(family) = self.table(key, findings) else {
+        let family = self.table(key, findings);
+        self.note(key, Form::Family, findings);
+        let Some(family) = family else {
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -174,13 +209,11 @@ impl<'d> Section<'d> {
 
     /// Returns the tables of the list under `key`, written as `[[section.key]]` each.
     pub(super) fn tables(&mut self, key: &'static str, findings: &mut Findings) -> Vec<Self> {
+        self.note(key, Form::Tables, findings);
         let Some((_, value)) = self.find(key) else {
             return Vec::new();
         };
-        let section = match self.name.as_str() {
-            "" => key.to_owned(),
-            name => format!("{name}.{key}"),
-        };
+        let section = join(&self.name, key);
         let list = value.get_ref().as_array();
         let tables = list.into_iter().flatten().map_while(|element| {
             let table = element.get_ref().as_table()?;
@@ -206,6 +239,7 @@ impl<'d> Section<'d> {
         read: impl Fn(&DeValue<'d>) -> Result<T, Wrong>,
         findings: &mut Findings,
     ) -> Option<Found<T>> {
+        self.note_reader(key, Form::One, &read, findings);
         let (_, value) = self.find(key)?;
         findings.read(key, value, read)
     }
@@ -258,6 +292,7 @@ impl<'d> Section<'d> {
         read: impl Fn(&DeValue<'d>) -> Result<T, Wrong>,
         findings: &mut Findings,
     ) -> Option<Found<Vec<Found<T>>>> {
+        self.note_reader(key, Form::List, &read, findings);
         let (_, value) = self.find(key)?;
         let Some(array) = value.get_ref().as_array() else {
             let wrong = Wrong::new(
@@ -290,10 +325,7 @@ impl<'d> Section<'d> {
             findings.refuse(name.span(), "unknown key", wrong);
         }
         for key in self.asked {
-            findings.asked.insert(match self.pattern.as_str() {
-                "" => key.to_owned(),
-                pattern => format!("{pattern}.{key}"),
-            });
+            findings.asked.insert(join(&self.pattern, key));
         }
     }
 
@@ -301,6 +333,10 @@ impl<'d> Section<'d> {
         let names: BTreeSet<_> = self.asked.iter().map(|key| format!("`{key}`")).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     }
+}
+
+fn join(front: &str, part: &str) -> String {
+    if front.is_empty() { part.to_owned() } else { format!("{front}.{part}") }
 }
 
 /// Names the type of a value as an operator would.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::credentials::{Ecs, KeyFiles, Place, Role};
 
-const MINIMAL: &str = r#"
+pub(super) const MINIMAL: &str = r#"
 state_dir = "/var/lib/refreshd"
 [account.main]
 endpoint = "https://cdn.aliyuncs.com"
@@ -14,13 +14,11 @@ root = "/srv/www"
 domains = ["https://www.example.com"]
 "#;
 
-const EXAMPLE: &str = include_str!("../../config.example.toml");
-
 fn parse(text: &str) -> Result<Config, Problems> {
     Config::parse(text, Path::new("refreshd.toml"), None)
 }
 
-fn config(text: &str) -> Config {
+pub(super) fn config(text: &str) -> Config {
     parse(text).unwrap_or_else(|problems| panic!("{}", problems.render(false)))
 }
 
@@ -31,22 +29,22 @@ fn messages(text: &str) -> Vec<String> {
 }
 
 /// The minimal text with `old` replaced by `new`.
-fn with(old: &str, new: &str) -> String {
+pub(super) fn with(old: &str, new: &str) -> String {
     assert!(MINIMAL.contains(old), "{old}");
     MINIMAL.replace(old, new)
 }
 
 /// The minimal text with lines added to its account and origin.
-fn adding(account: &str, origin: &str) -> String {
+pub(super) fn adding(account: &str, origin: &str) -> String {
     with("[origin.www]", &format!("{account}\n[origin.www]\n{origin}"))
 }
 
 /// The example with its commented keys made effective.
-fn example_in_full() -> String {
+pub(super) fn example_in_full() -> String {
     EXAMPLE
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(rest) if !rest.starts_with(' ') => rest,
+            Some(rest) if !rest.starts_with([' ', ':']) => rest,
             _ => line,
         })
         .collect::<Vec<_>>()
@@ -192,8 +190,8 @@ fn refused(rows: &[(String, &str)]) {
     }
 }
 
-#[test]
-fn each_slip_in_a_path_or_address_is_named() {
+/// Texts, each with the one reason for which it is refused.
+pub(super) fn slips_in_paths() -> Vec<(String, &'static str)> {
     let rows = [
         (with("\"/srv/www\"", "\"%d/www\""), "`root` can't be `%d/www`: the path is relative"),
         (
@@ -278,11 +276,16 @@ fn each_slip_in_a_path_or_address_is_named() {
             "`domains` is a list, not a text",
         ),
     ];
-    refused(&rows);
+    rows.into()
 }
 
 #[test]
-fn each_slip_in_a_value_is_named() {
+fn each_slip_in_a_path_or_address_is_named() {
+    refused(&slips_in_paths());
+}
+
+/// Texts, each with the one reason for which it is refused.
+pub(super) fn slips_in_values() -> Vec<(String, &'static str)> {
     let rows = [
         (
             adding("poll_first = 180", ""),
@@ -328,7 +331,12 @@ fn each_slip_in_a_value_is_named() {
         (adding("", "settle = \"0s\""), "`settle` can't be \"0s\""),
         (adding("[log]\nlevel = \"inof\"", ""), "`level` can't be \"inof\""),
     ];
-    refused(&rows);
+    rows.into()
+}
+
+#[test]
+fn each_slip_in_a_value_is_named() {
+    refused(&slips_in_values());
 }
 
 #[test]
@@ -407,8 +415,8 @@ fn the_key_comes_from_files_or_as_said_else_from_the_chain() {
     assert_eq!(role, Some(expected));
 }
 
-#[test]
-fn contradictions_about_the_key_are_named() {
+/// Texts, each with the one reason for which it is refused.
+pub(super) fn contradictions() -> Vec<(String, &'static str)> {
     let table = |lines: &str| with(FILES, &format!("[account.main.credentials]\n{lines}\n"));
     let rows = [
         (
@@ -455,7 +463,12 @@ fn contradictions_about_the_key_are_named() {
             "`duration` can't be \"1m\"",
         ),
     ];
-    refused(&rows);
+    rows.into()
+}
+
+#[test]
+fn contradictions_about_the_key_are_named() {
+    refused(&contradictions());
 }
 
 #[test]
@@ -486,11 +499,11 @@ fn a_host_is_prefetched_in_one_way() {
     assert_eq!((origin.prefetch.parameters().len(), &origin.prefetch), (5, &options));
 }
 
-#[test]
-fn each_slip_in_the_options_of_a_prefetch_is_named() {
+/// Texts, each with the one reason for which it is refused.
+pub(super) fn slips_in_prefetches() -> Vec<(String, &'static str)> {
     let with = |options: &str| with("[origin.www]", &format!("[origin.www]\n{options}"));
     let long = format!("prefetch_headers = {{ X = [\"{}\"] }}", "a".repeat(980));
-    refused(&[
+    vec![
         (with("prefetch_area = \"china\""), "`prefetch_area` can't be \"china\""),
         (
             with("prefetch_headers = 3"),
@@ -517,7 +530,12 @@ fn each_slip_in_the_options_of_a_prefetch_is_named() {
             with(&long),
             "the options of a prefetch take 1020 bytes of a query, and 1000 are for them",
         ),
-    ]);
+    ]
+}
+
+#[test]
+fn each_slip_in_the_options_of_a_prefetch_is_named() {
+    refused(&slips_in_prefetches());
 }
 
 #[test]

@@ -36,11 +36,13 @@ pub(super) fn in_order(
     if short.value <= long.value {
         return;
     }
+    let (short_text, long_text) = (duration::show(short.value), duration::show(long.value));
     if !section.has(long_key) {
         long.value = short.value;
+        let value = format!("\"{short_text}\"");
+        findings.follow(section, long_key, value, format!("as long as `{short_key}`"));
         return;
     }
-    let (short_text, long_text) = (duration::show(short.value), duration::show(long.value));
     let wrong = Wrong::new(
         format!("`{short_key}` ({short_text}) is longer than `{long_key}` ({long_text})"),
         format!("make `{long_key}` at least \"{short_text}\", or `{short_key}` shorter"),

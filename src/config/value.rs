@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::section::{Wrong, kind_of, nearest};
+use super::shape::Shape;
 use super::{Listen, LogFormat, LogLevel, duration};
 use crate::domain::ask::{Kind, Target};
 use crate::domain::endpoint::Proxy;
@@ -38,7 +39,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Read<String> {
 pub(super) fn boolean(value: &DeValue<'_>) -> Read<bool> {
     value.as_bool().ok_or_else(|| {
         let message = format!("is true or false, not {}", kind_of(value));
-        Wrong::new(message, "write `true` or `false` without quotes")
+        Wrong::new(message, "write `true` or `false` without quotes").taking(Shape::Boolean)
     })
 }
 
@@ -49,7 +50,7 @@ pub(super) fn count(limits: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Rea
         let help = format!("write a whole number from {low} to {high}, without quotes");
         let number = value.as_integer().ok_or_else(|| {
             let message = format!("is a whole number, not {}", kind_of(value));
-            Wrong::new(message, &*help)
+            Wrong::new(message, &*help).taking(Shape::Count(*low, *high))
         })?;
         u64::from_str_radix(number.as_str(), number.radix())
             .ok()
@@ -67,7 +68,7 @@ pub(super) fn time(limits: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) ->
                 None => "write it like \"500ms\", \"1s\", \"3m\" or \"1h30m\"".to_owned(),
             };
             let message = format!("is a duration in quotes, not {}", kind_of(value));
-            Wrong::new(message, help)
+            Wrong::new(message, help).taking(Shape::Time(*limits.start(), *limits.end()))
         })?;
         let time = duration::parse(text).map_err(|reason| {
             let help = "write whole numbers with ms, s, m, h or d, as in \"500ms\" or \"1h30m\"";
@@ -87,7 +88,7 @@ pub(super) fn time(limits: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) ->
 /// unit, where the directory does not exist.
 pub(super) fn key_file(credentials: Option<&Path>) -> impl Fn(&DeValue<'_>) -> Read<PathBuf> {
     move |value| {
-        let text = text(value)?;
+        let text = text(value).map_err(|wrong| wrong.taking(Shape::KeyFile))?;
         let below = CREDENTIALS.iter().find_map(|word| text.strip_prefix(word));
         match (below, credentials) {
             (Some(below), Some(directory)) => Ok(directory.join(below)),
@@ -135,7 +136,7 @@ pub(super) fn socket(value: &DeValue<'_>) -> Read<PathBuf> {
 
 /// Reads an absolute path.
 pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
-    let text = text(value)?;
+    let text = text(value).map_err(|wrong| wrong.taking(Shape::Path))?;
     if text.starts_with('~') {
         let message = format!("can't be `{text}`: `~` means nothing here");
         return Err(Wrong::new(message, "write the whole path, from `/` on"));
@@ -155,7 +156,8 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
 /// Reads the address of the CDN's API, or of STS; `endpoint_problem` tells whether it may be called.
 pub(super) fn endpoint(value: &DeValue<'_>) -> Read<Url> {
     // The text may hold a password: it is not repeated.
-    Url::parse(&text(value)?).map_err(|error| {
+    let text = text(value).map_err(|wrong| wrong.taking(Shape::Url))?;
+    Url::parse(&text).map_err(|error| {
         let message = format!("is no URL: {error}");
         Wrong::new(message, "write it like \"https://cdn.aliyuncs.com\"")
     })
@@ -200,8 +202,9 @@ pub(super) fn proxy(value: &DeValue<'_>) -> Read<Proxy> {
 
 /// Reads the address of a service on this machine or beside it, which may be asked over plain http.
 pub(super) fn service(value: &DeValue<'_>) -> Read<Url> {
+    let text = text(value).map_err(|wrong| wrong.taking(Shape::Url))?;
     // The text may hold a password: it is not repeated.
-    Url::parse(&text(value)?)
+    Url::parse(&text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .filter(|url| url.username().is_empty() && url.password().is_none())
@@ -227,11 +230,11 @@ pub(super) fn remote(value: &DeValue<'_>) -> Read<String> {
 
 /// Reads one of a few words.
 pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T> {
-    let text = text(value)?;
+    let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    let text = text(value).map_err(|wrong| wrong.taking(Shape::words(&names)))?;
     if let Some((_, choice)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*choice);
     }
-    let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
     let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let help = nearest(&text, &names)
         .map_or_else(|| format!("use one of {list}"), |near| format!("did you mean \"{near}\"?"));

@@ -52,6 +52,18 @@ struct Pulse {
     meters: Meters,
 }
 
+impl Pulse {
+    fn measure<R, E>(&self, work: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        let began = self.clock.boot();
+        let result = work();
+        self.meters.took(Meter::Commits, &[], self.clock.boot().saturating_sub(began));
+        if result.is_err() {
+            self.meters.count(Meter::CommitErrors, &[]);
+        }
+        result
+    }
+}
+
 impl std::fmt::Debug for Pulse {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Pulse").finish_non_exhaustive()
@@ -84,13 +96,9 @@ impl Database {
             .name("database".to_owned())
             .spawn(move || {
                 while let Some(job) = inbox.blocking_recv() {
-                    let began = shown.get().map(|pulse| pulse.clock.boot());
                     job(&mut writer);
                     if let Some(pulse) = shown.get() {
-                        let ended = pulse.clock.boot();
-                        pulse.heart.beat(Part::Writer, ended);
-                        let took = ended.saturating_sub(began.unwrap_or(ended));
-                        pulse.meters.took(Meter::Commits, &[], took);
+                        pulse.heart.beat(Part::Writer, pulse.clock.boot());
                     }
                 }
             })
@@ -124,10 +132,10 @@ impl Database {
         let pulse = Arc::clone(&self.pulse);
         let job: Job = Box::new(move |writer| {
             tracing::trace!(database.call = name);
-            let result = writer.run(work);
-            if let (Err(_), Some(pulse)) = (&result, pulse.get()) {
-                pulse.meters.count(Meter::CommitErrors, &[]);
-            }
+            let result = match pulse.get() {
+                Some(pulse) => pulse.measure(|| writer.run(work)),
+                None => writer.run(work),
+            };
             // The caller may have gone; what it asked for is done all the same.
             let _ = answer.send(result);
         });

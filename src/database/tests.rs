@@ -1,6 +1,10 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use std::time::Duration;
+
+use crate::clock::{Clock as _, ManualClock};
+use crate::domain::time::Timestamp;
 
 #[test]
 fn network_file_systems_are_known_by_their_number() {
@@ -82,4 +86,40 @@ fn a_file_that_is_no_database_is_called_damaged() {
     let path = directory.path().join("refreshd.db");
     std::fs::write(&path, vec![b'x'; 8192]).expect("written");
     assert!(matches!(Database::open(&path), Err(DatabaseError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_writer_that_hangs_is_noticed_and_one_that_goes_on_is_not() {
+    let database = Database::in_memory().expect("opens");
+    let clock = ManualClock::new(Timestamp::from_seconds(1_800_000_000), 1);
+    clock.advance(Duration::from_secs(1));
+    let (heart, meters) = (Heart::default(), Meters::default());
+    database.show(clock.clone(), heart.clone(), meters.clone());
+    let work = || database.call("test", |_| Ok::<_, DatabaseError>(()));
+    // The beat comes after the answer: the second answer tells that there was one.
+    work().await.expect("works");
+    work().await.expect("works");
+    assert_eq!(heart.since(Part::Writer, clock.boot()), Some(Duration::ZERO));
+    let (go_on, stuck) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let hanging = database.call("test", move |_| {
+        let _ = begun.send(());
+        let _ = stuck.recv();
+        Err::<(), _>(DatabaseError::Closed)
+    });
+    let hanging = std::pin::pin!(hanging);
+    let watched = async {
+        has_begun.await.expect("it hangs");
+        database.knock();
+        clock.advance(Duration::from_secs(120));
+        let hung = heart.hung(clock.boot());
+        go_on.send(()).expect("it waits");
+        hung
+    };
+    let (failed, hung) = tokio::join!(hanging, watched);
+    assert_eq!((failed, hung), (Err(DatabaseError::Closed), vec![Part::Writer]));
+    work().await.expect("works");
+    work().await.expect("works");
+    assert_eq!(heart.hung(clock.boot()), []);
+    assert_eq!(meters.total(Meter::CommitErrors, &[]), 1);
 }

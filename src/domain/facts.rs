@@ -77,6 +77,9 @@ pub struct OriginFacts {
     pub seen: u64,
     /// The open deploy.
     pub deploy: Option<DeployId>,
+    /// The open deploy, if its opening was recorded.
+    #[serde(skip)]
+    pub announced: Option<DeployId>,
     /// Until when at the latest a person or a script holds it open.
     pub held_open_until: Option<Timestamp>,
     /// Why it is unavailable, or what a person should know; empty when all is well.
@@ -193,13 +196,15 @@ pub struct GateFacts {
     pub alarmed: bool,
 }
 
-/// What came of the last attempt to load another configuration.
+/// How the last reload of the configuration ended.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct ReloadFacts {
-    /// When it was made.
+    /// When.
     pub at: Timestamp,
-    /// Why it was refused; empty when it was not.
+    /// Why it was refused, so that the configuration before is in force; empty when it was applied.
     pub refused: String,
+    /// What it changed, in a few words each.
+    pub changed: Vec<String>,
 }
 
 /// A loop whose turns fail, though that may pass.
@@ -233,7 +238,7 @@ pub struct Facts {
     pub accounts: BTreeMap<AccountName, AccountFacts>,
     /// By origin, where something waits at a gate.
     pub gates: BTreeMap<OriginName, GateFacts>,
-    /// What came of the last attempt to load another configuration; none before the first.
+    /// How the last reload ended; none since the start.
     pub reload: Option<ReloadFacts>,
     /// By loop, those whose turns fail.
     pub failing: BTreeMap<String, FailingFacts>,

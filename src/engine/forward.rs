@@ -1,8 +1,12 @@
 //! Forward: carries what the store recorded to the journal, in sequence, and what is due once more.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::clock::SharedClock;
+use crate::domain::names::AccountName;
 use crate::journal::Journal;
 use crate::store::Store;
 use crate::telemetry::meters::{Meter, Meters};
@@ -19,7 +23,7 @@ pub struct Forward {
     store: Store,
     journal: Arc<dyn Journal>,
     clock: SharedClock,
-    boards: Vec<AccountBoard>,
+    boards: watch::Receiver<BTreeMap<AccountName, AccountBoard>>,
     meters: Meters,
 }
 
@@ -30,7 +34,7 @@ impl Forward {
         store: Store,
         journal: Arc<dyn Journal>,
         clock: SharedClock,
-        boards: Vec<AccountBoard>,
+        boards: watch::Receiver<BTreeMap<AccountName, AccountBoard>>,
     ) -> Self {
         Self { store, journal, clock, boards, meters: Meters::default() }
     }
@@ -59,7 +63,7 @@ impl Forward {
             intents.absorbed = accepted.absorbed,
             "the journal accepted what was recorded"
         );
-        self.boards.iter().for_each(AccountBoard::wake_dispatch);
+        self.boards.borrow().values().for_each(AccountBoard::wake_dispatch);
         Ok(Step::Worked)
     }
 }

@@ -294,6 +294,14 @@ impl Intake {
         }
     }
 
+    /// Goes on behind the door of the intake before and with its index, so that whoever knows them needs no
+    /// others.
+    #[must_use]
+    pub fn behind(self, door: HintSender, index: Arc<RwLock<Index>>) -> Self {
+        let inside = door.take_over();
+        Self { door: (door, inside), index, ..self }
+    }
+
     /// Has hints and changes counted.
     #[must_use]
     pub fn metered(self, meters: Meters) -> Self {

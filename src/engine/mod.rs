@@ -1,40 +1,41 @@
 //! This room runs the daemon: the only one that spawns its tasks.
 //!
 //! Enters: a configuration and its collaborators. Leaves: work done, and [`Facts`] for whoever asks.
-//! **Invariant:** every task is born in [`Engine::start`], named; one that ends unasked stops the
-//! process, and the service manager starts it again.
+//! **Invariant:** every task is born in [`Crew`], named, and belongs to a part of the daemon; one that ends
+//! unasked stops the process, and the service manager starts it again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, RwLock};
 
-use async_trait::async_trait;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cdn::Cdn;
 use crate::clock::SharedClock;
-use crate::config::{Config, Origin};
-use crate::domain::facts::{Facts, FailingFacts, OriginFacts, OriginState};
+use crate::config::{Account, Config, Origin};
+use crate::domain::facts::{Facts, OriginFacts, OriginState};
 use crate::domain::guard::Guard;
+use crate::domain::index::Index;
+use crate::domain::mapping::Mapping;
 use crate::domain::names::{AccountName, OriginName};
 use crate::journal::{Journal, JournalError};
 use crate::probe::server::ServerError;
 use crate::source::HintSender;
 use crate::source::watch::auto;
 use crate::store::{Store, StoreError};
-use crate::telemetry::heart::{self, Heart, Part};
+use crate::telemetry::heart::{self, Heart};
 use crate::telemetry::meters::Meters;
 use crate::web::announce::Announcements;
 use crate::web::hooks::HookDesk;
 use crate::web::page::PageDesk;
-use crate::web::{self, Desk};
+use crate::web::{self, Desks};
 
 pub mod account;
+mod apply;
 pub mod backoff;
 pub mod census;
+mod crew;
 pub mod dispatch;
 mod domains;
 pub mod forward;
@@ -44,12 +45,17 @@ pub mod keys;
 pub mod metered;
 pub mod poll;
 pub mod pushes;
+mod remap;
 pub mod step;
+mod turn;
 mod wishes;
+
+pub use apply::{Applied, ApplyError, Fresh};
+pub use remap::Remapped;
 
 use account::AccountBoard;
 use census::Trees;
-use dispatch::Dispatch;
+use crew::{Crew, Part};
 use forward::Forward;
 use gate::Gates;
 use intake::{Intake, IntakeError};
@@ -58,10 +64,7 @@ use metered::Metered;
 use poll::Poll;
 use pushes::Pushes;
 use pushes::told::ToldPushes;
-use step::Step;
-
-/// An idle loop looks again after this long at the latest: the wall clock may have stepped.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+use turn::{Candidate, Leader, Published, Spools, Turn, run};
 
 /// What ended a task of the daemon.
 #[derive(Debug, thiserror::Error)]
@@ -99,85 +102,6 @@ impl EngineError {
     }
 }
 
-/// One loop of the daemon, a turn at a time.
-#[async_trait]
-trait Turn: Send + 'static {
-    /// Whether a turn may be cut short at the end: it may last, and what it writes down is whole wherever
-    /// it is cut.
-    const MAY_BE_CUT: bool = false;
-
-    async fn turn(&mut self) -> Result<Step, EngineError>;
-}
-
-#[async_trait]
-impl Turn for Forward {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        self.step().await
-    }
-}
-
-#[async_trait]
-impl Turn for Dispatch {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        Ok(self.step().await?)
-    }
-}
-
-#[async_trait]
-impl Turn for Poll {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        Ok(self.step().await?)
-    }
-}
-
-#[async_trait]
-impl Turn for Keys {
-    const MAY_BE_CUT: bool = true;
-
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        Ok(self.step().await)
-    }
-}
-
-/// Looks at what repositories could not tell while they were not listened to.
-struct Spools(Announcements);
-
-#[async_trait]
-impl Turn for Spools {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        self.0.empty_spools().await;
-        Ok(Step::Idle { until: Some(self.0.clock.server_now().plus(LONGEST_SLEEP)) })
-    }
-}
-
-#[async_trait]
-impl Turn for Gates {
-    const MAY_BE_CUT: bool = true;
-
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        self.step().await
-    }
-}
-
-/// The pushes of an origin, and where what is known of it is published.
-struct Published(Pushes, watch::Sender<Facts>);
-
-#[async_trait]
-impl Turn for Published {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        let step = self.0.step().await;
-        publish(&self.1, self.0.origin(), self.0.facts());
-        step
-    }
-}
-
-#[async_trait]
-impl Turn for ToldPushes {
-    async fn turn(&mut self) -> Result<Step, EngineError> {
-        self.step().await
-    }
-}
-
 /// What the engine works with.
 pub struct Parts {
     /// The configuration.
@@ -196,263 +120,307 @@ pub struct Parts {
     pub heart: Heart,
 }
 
+/// What others need to know of an origin that runs.
+struct Place {
+    mapping: Arc<Mapping>,
+    index: Arc<RwLock<Index>>,
+    door: HintSender,
+    /// Whether a repository holds its files.
+    is_pushed: bool,
+    /// Wakes its gate.
+    gate: Option<Arc<Notify>>,
+    /// Wakes who looks at its pushes.
+    pushed: Arc<Notify>,
+}
+
 /// The running daemon, without its doors.
 pub struct Engine {
-    tasks: JoinSet<(String, Result<(), EngineError>)>,
-    stop: CancellationToken,
-    facts: watch::Receiver<Facts>,
+    crew: Crew,
+    /// What is in force.
+    config: Config,
+    clock: SharedClock,
+    store: Store,
+    journal: Arc<dyn Journal>,
+    cdns: BTreeMap<AccountName, Arc<dyn Cdn>>,
+    meters: Meters,
+    facts: watch::Sender<Facts>,
     recorded: Arc<Notify>,
-    dispatchers: Vec<Arc<Notify>>,
-    doors: BTreeMap<OriginName, HintSender>,
-    gates: BTreeMap<OriginName, Arc<Notify>>,
-    pushed: BTreeMap<OriginName, Arc<Notify>>,
-    told: watch::Sender<Facts>,
+    boards: watch::Sender<BTreeMap<AccountName, AccountBoard>>,
+    places: BTreeMap<OriginName, Place>,
 }
 
 impl Engine {
-    /// Takes the lead of every account and starts every loop.
+    /// Starts every loop.
     pub async fn start(parts: Parts) -> Result<Self, EngineError> {
         let Parts { config, clock, store, journal, cdns, meters, heart } = parts;
-        let (facts, facts_seen) = watch::channel(Facts::default());
-        let recorded = Arc::new(Notify::new());
-        let accepted: Vec<AccountBoard> = config
-            .accounts
-            .values()
-            .map(|account| AccountBoard::new(account, facts.clone()).metered(meters.clone()))
-            .collect();
+        let facts = watch::channel(Facts::default()).0;
         let mut engine = Self {
-            tasks: JoinSet::new(),
-            stop: CancellationToken::new(),
-            facts: facts_seen,
-            recorded: recorded.clone(),
-            dispatchers: accepted.iter().map(AccountBoard::dispatch).collect(),
-            doors: BTreeMap::new(),
-            gates: BTreeMap::new(),
-            pushed: BTreeMap::new(),
-            told: facts.clone(),
+            crew: Crew::new(clock.clone(), facts.clone()),
+            config,
+            clock: clock.clone(),
+            store: store.clone(),
+            journal: journal.clone(),
+            cdns: BTreeMap::new(),
+            meters: meters.clone(),
+            facts,
+            recorded: Arc::default(),
+            boards: watch::channel(BTreeMap::new()).0,
+            places: BTreeMap::new(),
         };
-        engine.start_heart(heart, store.clone(), clock.clone());
+        engine.start_heart(heart);
         for pause in journal.pauses().await? {
             let of = pause.of();
             tracing::warn!(since = %pause.since, by = pause.by, "{of} is paused; `refreshd resume` ends that");
         }
-        engine.start_gates(&config, &store, &clock, &facts).await?;
-        end_pushes_of_others(&config, &store, &clock).await?;
-        let mut intakes: Vec<Intake> = Vec::new();
-        let mut pushes: Vec<Pushes> = Vec::new();
-        let mut trees: BTreeMap<&AccountName, Trees> = BTreeMap::new();
-        for origin in config.origins.values() {
-            let mapping = Arc::new(origin.mapping.clone());
-            if let Some(settings) = pushes::Settings::of(origin) {
-                let (store, clock) = (store.clone(), clock.clone());
-                let (recorded, stop) = (engine.recorders(&origin.name), engine.stop.clone());
-                let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop)
-                    .metered(meters.clone());
-                trees.entry(&origin.account).or_default().add(mapping, of.index());
-                pushes.push(of);
-                continue;
-            }
-            let Some(settings) = intake::Settings::of(origin) else {
-                continue;
-            };
-            let intake = Intake::new(
-                settings,
-                mapping.clone(),
-                store.clone(),
-                clock.clone(),
-                auto::choose(origin.watch),
-                engine.recorders(&origin.name),
-            )
-            .metered(meters.clone());
-            trees.entry(&origin.account).or_default().add(mapping, intake.index());
-            intakes.push(intake);
-        }
-        let guards: BTreeMap<OriginName, Guard> =
-            config.origins.values().map(|origin| (origin.name.clone(), origin.guard)).collect();
-        for (account, board) in config.accounts.values().zip(&accepted) {
-            let Some(cdn) = cdns.get(&account.name).cloned() else {
-                continue;
-            };
-            let cdn = Metered::new(cdn, account.clone(), clock.clone(), meters.clone());
-            let dispatch = Dispatch::lead(
-                account.clone(),
-                journal.clone(),
-                cdn.clone(),
-                clock.clone(),
-                board.clone(),
-            )
-            .await?
-            .guarded(guards.clone())
-            .prefetching(config.prefetching(&account.name))
-            .over(trees.remove(&account.name).unwrap_or_default());
-            engine.ask_domains(config.hosts(&account.name), cdn.clone(), board.clone());
-            let keys = Keys::new(cdn.clone(), clock.clone(), board.clone());
-            let poll =
-                Poll::new(account.clone(), journal.clone(), cdn, clock.clone(), board.clone());
-            engine.spawn(format!("dispatch {}", account.name), dispatch, board.dispatch(), &clock);
-            engine.spawn(format!("poll {}", account.name), poll, board.poll(), &clock);
-            engine.spawn(format!("keys {}", account.name), keys, board.key(), &clock);
-        }
-        let forward =
-            Forward::new(store.clone(), journal.clone(), clock.clone(), accepted).metered(meters);
-        engine.spawn("forward".to_owned(), forward, recorded.clone(), &clock);
-        facts.send_modify(|facts| {
+        let config = engine.config.clone();
+        let mut gates = engine.make_gates(config.origins.values())?;
+        engine.forget_others().await?;
+        engine.take_in(config.accounts.values(), &cdns);
+        engine.facts.send_modify(|facts| {
             let unknown = |name: &OriginName| (name.clone(), OriginFacts::default());
             facts.origins.extend(config.origins.keys().map(unknown));
         });
-        for of in pushes {
-            engine.start_pushes(of, &facts, &clock);
+        for origin in config.origins.values() {
+            engine.start_origin(origin, gates.remove(&origin.name), None);
         }
-        for intake in intakes {
-            if let Some(origin) = config.origins.get(intake.origin()) {
-                engine.start_told(origin, store.clone(), intake.door(), &clock);
-            }
-            engine.start_intake(intake, &facts);
+        for account in config.accounts.values() {
+            engine.start_account(account);
+            engine.start_dispatch(account);
         }
+        let boards = engine.boards.subscribe();
+        let forward = Forward::new(store, journal, clock, boards).metered(meters);
+        engine.crew.loops(Part::House, "forward".to_owned(), forward, engine.recorded.clone());
         Ok(engine)
     }
 
+    /// Gives accounts their boards and their way to the CDN.
+    fn take_in<'a>(
+        &mut self,
+        accounts: impl Iterator<Item = &'a Account>,
+        cdns: &BTreeMap<AccountName, Arc<dyn Cdn>>,
+    ) {
+        let mut boards = self.boards.borrow().clone();
+        for account in accounts {
+            let Some(cdn) = cdns.get(&account.name).cloned() else { continue };
+            let (clock, meters) = (self.clock.clone(), self.meters.clone());
+            let cdn = Metered::new(cdn, account.clone(), clock, meters.clone());
+            self.cdns.insert(account.name.clone(), cdn);
+            let board = AccountBoard::new(account, self.facts.clone()).metered(meters);
+            boards.insert(account.name.clone(), board);
+        }
+        self.boards.send_replace(boards);
+    }
+
     /// Lets the loops beat, and the database's writer with them.
-    fn start_heart(&mut self, heart: Heart, store: Store, clock: SharedClock) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+    fn start_heart(&mut self, heart: Heart) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        self.crew.task(Part::House, "heart".to_owned(), |stop| async move {
             while !stop.is_cancelled() {
-                heart.beat(Part::Loops, clock.boot());
+                heart.beat(heart::Part::Loops, clock.boot());
                 store.knock();
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(heart::EVERY) => {}
                 }
             }
-            ("heart".to_owned(), Ok(()))
+            Ok(())
         });
     }
 
-    /// Starts the gate of every origin that has one.
-    async fn start_gates(
-        &mut self,
-        config: &Config,
-        store: &Store,
-        clock: &SharedClock,
-        facts: &watch::Sender<Facts>,
-    ) -> Result<(), EngineError> {
-        for origin in config.origins.values() {
-            let Some(settings) = gate::Settings::of(origin) else {
-                continue;
+    /// Makes the gates of origins that have one; they do nothing yet.
+    fn make_gates<'o>(
+        &self,
+        origins: impl Iterator<Item = &'o Origin>,
+    ) -> Result<BTreeMap<OriginName, Gates>, ServerError> {
+        let settings = origins.filter_map(gate::Settings::of);
+        let gates = settings.map(|settings| {
+            let (store, clock) = (self.store.clone(), self.clock.clone());
+            let (recorded, facts) = (self.recorded.clone(), self.facts.clone());
+            let name = settings.origin.clone();
+            Ok((name, Gates::new(settings, store, clock, recorded, facts)?))
+        });
+        gates.collect()
+    }
+
+    /// Starts the loops of an origin, behind the door of who looked after it before.
+    fn start_origin(&mut self, origin: &Origin, gates: Option<Gates>, before: Option<&Place>) {
+        let (name, part) = (origin.name.clone(), Part::Origin(origin.name.clone()));
+        let gate = gates.map(|gates| {
+            let wake: Arc<Notify> = Arc::default();
+            self.crew.loops(part.clone(), format!("gate {name}"), gates, wake.clone());
+            wake
+        });
+        let recorded: Vec<_> = [self.recorded.clone()].into_iter().chain(gate.clone()).collect();
+        let mapping = Arc::new(origin.mapping.clone());
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        if let Some(settings) = pushes::Settings::of(origin) {
+            let stop = self.crew.stop_of(&part);
+            let of = Pushes::new(settings, mapping.clone(), store, clock, recorded, stop);
+            let of = of.metered(self.meters.clone());
+            let of = match before.filter(|before| before.is_pushed) {
+                Some(before) => of.behind(before.door.clone(), before.index.clone()),
+                None => of,
             };
-            let (store, facts) = (store.clone(), facts.clone());
-            let gates = Gates::new(settings, store, clock.clone(), self.recorded.clone(), facts)?;
-            let wake = Arc::new(Notify::new());
-            self.gates.insert(origin.name.clone(), wake.clone());
-            self.spawn(format!("gate {}", origin.name), gates, wake, clock);
+            let (index, door, pushed) = (of.index(), of.door(), of.bell());
+            let place =
+                Place { mapping, index, door, is_pushed: true, gate, pushed: pushed.clone() };
+            self.places.insert(name.clone(), place);
+            let published = Published(of, self.facts.clone());
+            self.crew.loops(part, format!("pushes {name}"), published, pushed);
+            return;
         }
-        Ok(gate::let_go_of_others(store, self.gates.keys(), clock.server_now()).await?)
-    }
-
-    /// Starts the loop of an origin that a repository holds.
-    fn start_pushes(&mut self, of: Pushes, facts: &watch::Sender<Facts>, clock: &SharedClock) {
-        let (name, bell) = (of.origin().clone(), of.bell());
-        self.doors.insert(name.clone(), of.door());
-        self.pushed.insert(name.clone(), bell.clone());
-        self.spawn(format!("pushes {name}"), Published(of, facts.clone()), bell, clock);
-    }
-
-    /// Starts the loop of the pushes that an origin with a directory is told of.
-    fn start_told(&mut self, origin: &Origin, store: Store, door: HintSender, clock: &SharedClock) {
-        let bell = Arc::new(Notify::new());
-        let told = ToldPushes::new(origin, store, clock.clone(), door, self.facts());
-        self.pushed.insert(origin.name.clone(), bell.clone());
-        self.spawn(format!("pushes {}", origin.name), told, bell, clock);
-    }
-
-    fn start_intake(&mut self, intake: Intake, facts: &watch::Sender<Facts>) {
-        let name = intake.origin().clone();
-        self.doors.insert(name.clone(), intake.door());
-        let (stop, facts) = (self.stop.clone(), facts.clone());
-        self.tasks.spawn(async move {
+        let Some(settings) = intake::Settings::of(origin) else {
+            return;
+        };
+        let backend = auto::choose(origin.watch);
+        let intake =
+            Intake::new(settings, mapping.clone(), store.clone(), clock.clone(), backend, recorded);
+        let intake = intake.metered(self.meters.clone());
+        let intake = match before.filter(|before| !before.is_pushed) {
+            Some(before) => intake.behind(before.door.clone(), before.index.clone()),
+            None => intake,
+        };
+        let (index, door, pushed) = (intake.index(), intake.door(), Arc::<Notify>::default());
+        let told = ToldPushes::new(origin, store, clock, door.clone(), self.facts());
+        self.crew.loops(part.clone(), format!("pushes {name}"), told, pushed.clone());
+        self.places
+            .insert(name.clone(), Place { mapping, index, door, is_pushed: false, gate, pushed });
+        let facts = self.facts.clone();
+        self.crew.task(part, format!("intake {name}"), |stop| async move {
             let publish = |news: OriginFacts| publish(&facts, &name, news);
-            let result = intake.run(stop, publish).await;
-            (format!("intake {name}"), result.map_err(EngineError::Intake))
+            intake.run(stop, publish).await.map_err(EngineError::Intake)
         });
     }
 
-    fn spawn<T: Turn>(&mut self, name: String, work: T, wake: Arc<Notify>, clock: &SharedClock) {
-        let (stop, clock, told) = (self.stop.clone(), clock.clone(), self.told.clone());
-        self.tasks.spawn(async move {
-            let result = tokio::select! {
-                result = run(&name, work, &wake, &clock, &stop, &told) => result,
-                () = stop.cancelled(), if T::MAY_BE_CUT => Ok(()),
-            };
-            (name, result)
-        });
+    /// Starts what an account has whatever it serves: who follows its jobs and keeps its key fresh.
+    fn start_account(&mut self, account: &Account) {
+        let (name, part) = (&account.name, Part::Account(account.name.clone()));
+        let (Some(board), Some(cdn)) = (self.board(name), self.cdns.get(name).cloned()) else {
+            return;
+        };
+        let (journal, clock) = (self.journal.clone(), self.clock.clone());
+        let keys = Keys::new(cdn.clone(), clock.clone(), board.clone());
+        let poll = Poll::new(account.clone(), journal, cdn, clock, board.clone());
+        self.crew.loops(part.clone(), format!("poll {name}"), poll, board.poll());
+        self.crew.loops(part, format!("keys {name}"), keys, board.key());
     }
 
-    /// Asks once, beside everything else, whether the hosts are the account's.
-    fn ask_domains(
-        &mut self,
-        hosts: BTreeSet<(OriginName, String)>,
-        cdn: Arc<dyn Cdn>,
-        board: AccountBoard,
-    ) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+    /// Starts what depends on the origins that an account serves: who plans and submits, and one look at
+    /// whose its domains are.
+    fn start_dispatch(&mut self, account: &Account) {
+        let (name, part) = (&account.name, Part::Dispatch(account.name.clone()));
+        let (Some(board), Some(cdn)) = (self.board(name), self.cdns.get(name).cloned()) else {
+            return;
+        };
+        let mut trees = Trees::default();
+        let origins = self.config.origins.values();
+        for origin in origins.clone().filter(|origin| origin.account == *name) {
+            if let Some(place) = self.places.get(&origin.name) {
+                trees.add(place.mapping.clone(), place.index.clone());
+            }
+        }
+        let guards: BTreeMap<OriginName, Guard> =
+            origins.map(|origin| (origin.name.clone(), origin.guard)).collect();
+        let candidate = Candidate {
+            account: account.clone(),
+            journal: self.journal.clone(),
+            cdn: cdn.clone(),
+            clock: self.clock.clone(),
+            board: board.clone(),
+            guards,
+            prefetching: self.config.prefetching(name),
+            trees,
+        };
+        let leader = Leader::Candidate(Box::new(candidate));
+        self.crew.loops(part.clone(), format!("dispatch {name}"), leader, board.dispatch());
+        let hosts = self.config.hosts(name);
+        self.crew.task(part, format!("domains {name}"), |stop| async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = domains::ask(&hosts, &*cdn, &board) => stop.cancelled().await,
             }
-            ("domains".to_owned(), Ok(()))
+            Ok(())
         });
+    }
+
+    /// Lets go what waits at gates that the configuration knows no more, and ends pushes that nobody will look
+    /// at.
+    async fn forget_others(&self) -> Result<(), EngineError> {
+        let (config, now) = (&self.config, self.clock.server_now());
+        let gated = config.origins.values().filter(|origin| origin.gate.is_there());
+        gate::let_go_of_others(&self.store, gated.map(|origin| &origin.name), now).await?;
+        let known: BTreeSet<OriginName> = config.origins.keys().cloned().collect();
+        let ended = self.store.end_pushes_of_others(known, now).await?;
+        if ended > 0 {
+            tracing::error!(
+                pushes = ended,
+                "pushes failed whose origin the configuration has no more; see: refreshd hooks list --open"
+            );
+        }
+        Ok(())
+    }
+
+    fn board(&self, account: &AccountName) -> Option<AccountBoard> {
+        self.boards.borrow().get(account).cloned()
     }
 
     /// Answers questions on a control socket until the end.
-    pub fn open_door(&mut self, listener: UnixListener, desk: Desk) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            let served = web::serve(listener, desk, stop).await;
-            ("door".to_owned(), served.map_err(EngineError::Door))
+    pub fn open_door(&mut self, listener: UnixListener, desks: Desks) {
+        self.crew.task(Part::House, "door".to_owned(), |stop| async move {
+            web::serve(listener, desks, stop).await.map_err(EngineError::Door)
         });
     }
 
-    /// Takes deliveries of hooks on a listener until the end.
-    pub fn open_hooks(&mut self, listener: TcpListener, desk: HookDesk) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            let served = web::hooks::serve(listener, desk, stop).await;
-            ("hooks".to_owned(), served.map_err(EngineError::Store))
+    /// Takes deliveries of hooks until the end, on whichever listener there is.
+    pub fn open_hooks(&mut self, desk: HookDesk) {
+        self.crew.task(Part::House, "hooks".to_owned(), |stop| async move {
+            web::hooks::serve(desk, stop).await.map_err(EngineError::Store)
         });
     }
 
     /// Serves the page on a listener until the end.
     pub fn open_page(&mut self, listener: TcpListener, page: PageDesk) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+        self.crew.task(Part::House, "page".to_owned(), |stop| async move {
             web::page::serve(listener, page, stop).await;
-            ("page".to_owned(), Ok(()))
+            Ok(())
         });
     }
 
     /// Hears what repositories tell of pushes, and looks once a minute at what they could not tell.
-    pub fn hear_announcements(&mut self, listener: UnixListener, announcements: Announcements) {
-        let clock = announcements.clock.clone();
+    pub fn hear_announcements(
+        &mut self,
+        listener: UnixListener,
+        announcements: watch::Receiver<Announcements>,
+    ) {
         let spools = Spools(announcements.clone());
-        self.spawn("spools".to_owned(), spools, Arc::new(Notify::new()), &clock);
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            let served = web::announce::serve(listener, announcements, stop).await;
-            ("hook socket".to_owned(), served.map_err(EngineError::Door))
+        self.crew.loops(Part::House, "spools".to_owned(), spools, Arc::default());
+        self.crew.task(Part::House, "hook socket".to_owned(), |stop| async move {
+            web::announce::serve(listener, announcements, stop).await.map_err(EngineError::Door)
         });
     }
 
     /// Returns what is cancelled once the daemon stops.
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
-        self.stop.clone()
+        self.crew.stopping()
     }
 
     /// Returns what the engine knows, as it changes.
     #[must_use]
     pub fn facts(&self) -> watch::Receiver<Facts> {
+        self.facts.subscribe()
+    }
+
+    /// Returns where facts are published that the engine doesn't find out itself.
+    #[must_use]
+    pub fn publisher(&self) -> watch::Sender<Facts> {
         self.facts.clone()
+    }
+
+    /// Returns what is in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Returns the wake-up for the forwarder, to be rung after something was recorded.
@@ -461,74 +429,49 @@ impl Engine {
         self.recorded.clone()
     }
 
-    /// Returns the wake-ups that whoever records something of an origin rings: the forwarder's, and that of
-    /// its gate.
-    fn recorders(&self, origin: &OriginName) -> Vec<Arc<Notify>> {
-        let gate = self.gates.get(origin).cloned();
-        [self.recorded.clone()].into_iter().chain(gate).collect()
-    }
-
     /// Returns the wake-up of every gate, to be rung after something of its origin was recorded or let go.
     #[must_use]
     pub fn gates(&self) -> BTreeMap<OriginName, Arc<Notify>> {
-        self.gates.clone()
+        let gate = |(name, place): (&OriginName, &Place)| Some((name.clone(), place.gate.clone()?));
+        self.places.iter().filter_map(gate).collect()
     }
 
     /// Returns the wake-ups of the dispatchers, to be rung after intents came free.
     #[must_use]
     pub fn dispatchers(&self) -> Vec<Arc<Notify>> {
-        self.dispatchers.clone()
+        self.boards.borrow().values().map(AccountBoard::dispatch).collect()
     }
 
     /// Returns the door of every origin.
     #[must_use]
     pub fn doors(&self) -> BTreeMap<OriginName, HintSender> {
-        self.doors.clone()
+        let door = |(name, place): (&OriginName, &Place)| (name.clone(), place.door.clone());
+        self.places.iter().map(door).collect()
     }
 
     /// Returns the wake-ups of those who look at the pushes of each origin.
     #[must_use]
     pub fn pushed(&self) -> BTreeMap<OriginName, Arc<Notify>> {
-        self.pushed.clone()
+        let pushed = |(name, place): (&OriginName, &Place)| (name.clone(), place.pushed.clone());
+        self.places.iter().map(pushed).collect()
     }
 
     /// Returns when a task has ended though nobody asked it to.
     pub async fn ended(&mut self) -> EngineError {
-        match self.tasks.join_next().await {
-            Some(Ok((_, Err(error)))) => error,
-            Some(Ok((name, Ok(())))) => EngineError::Ended(name),
-            Some(Err(panic)) => EngineError::Ended(panic.to_string()),
-            None => EngineError::Ended("all".to_owned()),
-        }
+        self.crew.ended().await
     }
 
     /// Lets every loop finish its turn and end. What is not done is durable and goes on at the next
     /// start.
-    pub async fn shut_down(mut self) {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Ok((name, Err(error))) = ended {
-                tracing::error!(task = name, "{error}");
-            }
-        }
+    pub async fn shut_down(self) {
+        self.crew.shut_down().await;
     }
 }
 
-/// Ends the pushes that nobody will look at: the configuration has their origin no more.
-async fn end_pushes_of_others(
-    config: &Config,
-    store: &Store,
-    clock: &SharedClock,
-) -> Result<(), StoreError> {
-    let known = config.origins.keys().cloned().collect();
-    let ended = store.end_pushes_of_others(known, clock.server_now()).await?;
-    if ended > 0 {
-        tracing::error!(
-            pushes = ended,
-            "pushes failed whose origin the configuration has no more; see: refreshd hooks list --open"
-        );
-    }
-    Ok(())
+/// Returns whether every origin is watched or polled.
+fn is_ready(facts: &Facts) -> bool {
+    let mut origins = facts.origins.values();
+    origins.all(|origin| matches!(origin.state, OriginState::Watching | OriginState::Polling))
 }
 
 /// Publishes what is known of an origin, if it is news.
@@ -538,54 +481,7 @@ fn publish(facts: &watch::Sender<Facts>, name: &OriginName, news: OriginFacts) {
             return false;
         }
         facts.origins.insert(name.clone(), news);
-        facts.ready = facts
-            .origins
-            .values()
-            .all(|origin| matches!(origin.state, OriginState::Watching | OriginState::Polling));
+        facts.ready = is_ready(facts);
         true
     });
-}
-
-/// Takes turns until told to stop; a wake-up is armed before each look, so none is lost.
-async fn run(
-    name: &str,
-    mut work: impl Turn,
-    wake: &Notify,
-    clock: &SharedClock,
-    stop: &CancellationToken,
-    told: &watch::Sender<Facts>,
-) -> Result<(), EngineError> {
-    let mut failures = 0_u32;
-    while !stop.is_cancelled() {
-        let mut woken = std::pin::pin!(wake.notified());
-        woken.as_mut().enable();
-        let turn = work.turn().await;
-        if failures > 0 && turn.is_ok() {
-            failures = 0;
-            told.send_modify(|facts| drop(facts.failing.remove(name)));
-        }
-        let rest = match turn {
-            Ok(Step::Worked) => continue,
-            Ok(Step::Idle { until }) => until
-                .map_or(LONGEST_SLEEP, |until| until.since(clock.server_now()))
-                .min(LONGEST_SLEEP),
-            Err(error) if error.may_pass() => {
-                failures = failures.saturating_add(1);
-                let (since, why) = (clock.server_now(), error.to_string());
-                told.send_modify(|facts| {
-                    let failing = facts.failing.entry(name.to_owned());
-                    failing.or_insert(FailingFacts { since, why: String::new() }).why = why;
-                });
-                tracing::error!(task = name, failures, "{error}");
-                Duration::from_secs(u64::from(failures.min(30)))
-            }
-            Err(error) => return Err(error),
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = woken => {}
-            () = tokio::time::sleep(rest) => {}
-        }
-    }
-    Ok(())
 }

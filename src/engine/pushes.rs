@@ -179,6 +179,13 @@ impl Pushes {
         }
     }
 
+    /// Goes on behind the door of who looked at the pushes before, and with the files that were listed.
+    #[must_use]
+    pub fn behind(self, door: HintSender, index: Arc<RwLock<Index>>) -> Self {
+        let inside = door.take_over();
+        Self { door: (door, inside), index, ..self }
+    }
+
     /// Has changes counted.
     #[must_use]
     pub fn metered(self, meters: Meters) -> Self {

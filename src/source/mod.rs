@@ -153,6 +153,15 @@ impl HintSender {
         ticket
     }
 
+    /// Returns the inside for who takes over from whoever was inside before: what that one was called for and
+    /// may not have answered is called for again.
+    #[must_use]
+    pub fn take_over(&self) -> HintReceiver {
+        self.0.held().drained = 0;
+        self.knock();
+        HintReceiver(Arc::clone(&self.0))
+    }
+
     /// Wakes whoever waits inside, though there may be nothing at the door.
     pub fn knock(&self) {
         self.0.knocked.notify_one();
@@ -310,6 +319,9 @@ mod tests {
         assert_eq!(receiver.drain(), Hints { bracket: true, ticket: Some(2), ..Hints::default() });
         assert_eq!(receiver.drain(), Hints::default());
         assert_eq!(sender.call(), 3);
+        assert_eq!(receiver.drain().ticket, Some(3));
+        assert_eq!(receiver.drain().ticket, None);
+        assert_eq!(sender.take_over().drain().ticket, Some(3), "it may not have been answered");
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::domain::index::Fingerprint;
 use crate::domain::path::RelPath;
 use crate::domain::watch::Links;
 
+use without_openat2::open_below;
+
+mod without_openat2;
+
 /// How often an opening is tried that the kernel asks to try again: a rename elsewhere made it unsure
 /// that `..` stayed beneath, or another program holds a lease on the file.
 const TRIES: usize = 100;
@@ -138,6 +142,7 @@ impl Root {
         loop {
             match openat2(&self.fd, name, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN | Errno::INTR) if tries < TRIES => tries += 1,
+                Err(Errno::NOSYS) => return open_below(&self.fd, path, flags, resolve),
                 opened => return opened,
             }
         }

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::clock::SharedClock;
 use crate::config::{Log, LogFormat, LogLevel};
@@ -56,15 +56,30 @@ pub enum Form {
     Journal,
 }
 
+/// By which more or less is logged.
+#[derive(Clone, Debug)]
+pub struct Level(reload::Handle<Targets, Registry>);
+
+impl Level {
+    /// Logs from this level on.
+    pub fn set(&self, level: LogLevel) {
+        if let Err(error) = self.0.reload(targets(level)) {
+            tracing::warn!("the log level can't be changed: {error}");
+        }
+    }
+}
+
 /// Where systemd's journal takes entries.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Begins to log, and returns in which form; a second call fails and changes nothing.
-pub fn start(log: &Log, clock: SharedClock) -> Result<Form, TelemetryError> {
+/// Begins to log, and returns in which form and by what the level is changed; a second call fails and changes
+/// nothing.
+pub fn start(log: &Log, clock: SharedClock) -> Result<(Form, Level), TelemetryError> {
     let form = form(log.format, stderr());
     let lines = Lines::new(form, PathBuf::from(JOURNAL), clock, Box::new(io::stderr()));
-    tracing_subscriber::registry().with(lines.with_filter(targets(log.level))).try_init()?;
-    Ok(form)
+    let (heard, level) = reload::Layer::new(targets(log.level));
+    tracing_subscriber::registry().with(lines.with_filter(heard)).try_init()?;
+    Ok((form, Level(level)))
 }
 
 fn stderr() -> Stderr {

@@ -5,15 +5,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
-use axum::extract::State;
 use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{DefaultBodyLimit, FromRef, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use tokio::net::UnixListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -81,15 +80,25 @@ impl Refusal {
     }
 }
 
+/// Who takes announcements, as the configuration in force has it.
+#[derive(Clone)]
+struct Taking(watch::Receiver<Announcements>);
+
+impl FromRef<Taking> for Announcements {
+    fn from_ref(taking: &Taking) -> Self {
+        taking.0.borrow().clone()
+    }
+}
+
 /// Serves the hook socket until told to stop.
 pub async fn serve(
     listener: UnixListener,
-    announcements: Announcements,
+    announcements: watch::Receiver<Announcements>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let limit = DefaultBodyLimit::max(usize::try_from(LONGEST).unwrap_or(usize::MAX));
-    let router =
-        Router::new().route("/announce", post(answer)).layer(limit).with_state(announcements);
+    let taking = Taking(announcements);
+    let router = Router::new().route("/announce", post(answer)).layer(limit).with_state(taking);
     super::serve_router(shares::Shares::new(listener), router, stop).await
 }
 

@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 /// The connections there are.
 #[derive(Debug)]
 pub(super) struct Guests {
-    most: usize,
-    most_of_one: usize,
     inside: Mutex<Inside>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inside {
+    /// How many there may be, and how many of one address.
+    most: (usize, usize),
     /// Counts what happens: of two numbers the smaller was earlier.
     events: u64,
     guests: BTreeMap<u64, Guest>,
@@ -51,9 +51,15 @@ pub(super) struct Place {
 }
 
 impl Guests {
-    /// Makes an empty house.
-    pub(super) fn new(most: usize, most_of_one: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_of_one, inside: Mutex::default(), changed: Notify::new() })
+    /// Makes an empty house, which lets nobody in before it is told how many.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { inside: Mutex::default(), changed: Notify::new() })
+    }
+
+    /// Lets so many in from now on, and so many of one address; who is in stays.
+    pub(super) fn hold_to(&self, most: usize, most_of_one: usize) {
+        self.inside().most = (most, most_of_one);
+        self.changed.notify_waiters();
     }
 
     /// Lets a connection in, as soon as somebody can be shown out for it; a proxy's source is none.
@@ -63,11 +69,11 @@ impl Guests {
 
     fn try_enter(self: &Arc<Self>, source: Option<IpAddr>) -> Option<Place> {
         let mut inside = self.inside();
-        if source.is_some() && inside.count(source) >= self.most_of_one {
+        if source.is_some() && inside.count(source) >= inside.most.1 {
             inside.show_out(|guest| guest.source == source);
             return None;
         }
-        if inside.guests.len() >= self.most {
+        if inside.guests.len() >= inside.most.0 {
             inside.show_out(|_| true);
             return None;
         }
@@ -115,7 +121,7 @@ impl Place {
 
     fn try_ask_for(&self, source: IpAddr) -> Option<()> {
         let mut inside = self.guests.inside();
-        let has_turn = inside.count(Some(source)) < self.guests.most_of_one;
+        let has_turn = inside.count(Some(source)) < inside.most.1;
         match inside.guests.get_mut(&self.number) {
             Some(guest) if guest.is_proxy && has_turn => guest.source = Some(source),
             Some(guest) if guest.is_proxy => return None,
@@ -219,7 +225,8 @@ mod tests {
 
     #[test]
     fn who_waited_longest_is_shown_out_of_a_full_house() {
-        let guests = Guests::new(3, 3);
+        let guests = Guests::new();
+        guests.hold_to(3, 3);
         let enter = |last| enter(&guests, last);
         let [asked, silent, served] = [1, 2, 3].map(|last| enter(last).expect("a place"));
         assert!(enter(4).is_none() && ![&asked, &silent, &served].into_iter().any(is_out));
@@ -241,7 +248,8 @@ mod tests {
 
     #[test]
     fn one_address_has_its_share_and_loses_its_own() {
-        let guests = Guests::new(10, 2);
+        let guests = Guests::new();
+        guests.hold_to(10, 2);
         let other = enter(&guests, 9).expect("a place");
         let [first, second] = [1; 2].map(|last| enter(&guests, last).expect("a place"));
         [&other, &first, &second].into_iter().for_each(Place::keeps_waiting);
@@ -253,7 +261,8 @@ mod tests {
 
     #[tokio::test]
     async fn behind_a_proxy_whom_it_asks_for_waits_for_its_turn() {
-        let guests = Guests::new(10, 2);
+        let guests = Guests::new();
+        guests.hold_to(10, 2);
         let [first, second, third] =
             [None; 3].map(|none| guests.try_enter(none).expect("any number of a proxy"));
         [&first, &second, &third].into_iter().for_each(Place::keeps_waiting);

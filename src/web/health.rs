@@ -131,6 +131,15 @@ async fn writable(desk: &Desk) -> Result<(), String> {
     if desk.stopping.is_cancelled() {
         return Err("the daemon stops".to_owned());
     }
+    // What is small may still find room within the write-ahead log where nothing else does.
+    let failing = {
+        let facts = desk.facts.borrow();
+        let intakes = facts.origins.values().filter_map(|origin| origin.failing.as_ref());
+        facts.failing.values().chain(intakes).next().map(|failing| failing.why.clone())
+    };
+    if let Some(why) = failing {
+        return Err(why);
+    }
     let mut last = desk.told.writable.lock().await;
     let boot = desk.clock.boot();
     if let Some((at, known)) = &*last

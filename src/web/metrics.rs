@@ -22,7 +22,7 @@ use prometheus_client::registry::Registry;
 use crate::domain::time::Timestamp;
 use crate::telemetry::meters::{Labels, Meter, Meters, Sort};
 
-use super::{Desk, health};
+use super::{Desk, Desks, health};
 
 mod process;
 mod read;
@@ -33,13 +33,13 @@ const KEPT: Duration = Duration::from_secs(1);
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// Returns the routes for who looks after the daemon: metrics and health.
-pub fn routes(desk: Desk) -> Router {
+pub fn routes(desks: Desks) -> Router {
     Router::new()
         .route("/metrics", get(answer))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::answer))
-        .with_state(desk)
+        .with_state(desks)
 }
 
 /// Answers `GET /metrics`: in `OpenMetrics` for who takes that, else in Prometheus' older text; 503 when
@@ -133,7 +133,8 @@ fn written(meters: &Meters, reading: Reading) -> Result<String, std::fmt::Error>
     }
     let mut text = String::new();
     encode(&mut text, &registry)?;
-    Ok(text)
+    // The encoder writes braces around no labels; no value of ours has any.
+    Ok(text.replace("{} ", " "))
 }
 
 /// Turns `OpenMetrics` into the older form: there a counter's name ends in `_total` where it is described,

@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::extract::connect_info::Connected;
 use axum::middleware;
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use api::events::Events;
@@ -53,6 +54,7 @@ pub mod hooks;
 pub mod metrics;
 pub mod page;
 pub mod pause;
+pub mod reload;
 pub mod report;
 mod secret_files;
 pub mod status;
@@ -137,6 +139,8 @@ pub struct Desk {
     pub stopping: CancellationToken,
     /// What was last told of the daemon's health, for a moment.
     pub told: health::Told,
+    /// Where another configuration is asked for.
+    pub reload: mpsc::Sender<reload::Asked>,
 }
 
 impl Desk {
@@ -161,6 +165,7 @@ impl Desk {
             heart: Heart::default(),
             stopping: CancellationToken::new(),
             told: health::Told::default(),
+            reload: mpsc::channel(1).0,
         }
     }
 
@@ -172,8 +177,26 @@ impl Desk {
     }
 }
 
+/// The desk as the configuration in force makes it: each request is answered by one.
+#[derive(Clone)]
+pub struct Desks(pub watch::Receiver<Desk>);
+
+impl From<Desk> for Desks {
+    /// Makes a desk of all that stays as it is.
+    fn from(desk: Desk) -> Self {
+        Self(watch::channel(desk).1)
+    }
+}
+
+impl FromRef<Desks> for Desk {
+    fn from_ref(desks: &Desks) -> Self {
+        desks.0.borrow().clone()
+    }
+}
+
 /// Returns the routes of the control socket. Whoever serves them says who asks ([`who::Who`]).
-pub fn router(desk: Desk) -> Router {
+pub fn router(desks: impl Into<Desks>) -> Router {
+    let desks = desks.into();
     Router::new()
         .route("/status", get(status::answer))
         .route("/wishes", post(wishes::answer))
@@ -189,9 +212,10 @@ pub fn router(desk: Desk) -> Router {
         .route("/history", post(history::answer))
         .route("/deliveries", post(deliveries::answer))
         .route("/replay", post(deliveries::replay))
+        .route("/reload", post(reload::answer))
         .nest("/api/v1", api::router())
-        .with_state(desk.clone())
-        .merge(metrics::routes(desk))
+        .with_state(desks.clone())
+        .merge(metrics::routes(desks))
 }
 
 /// How long answers that were begun may take once the daemon stops: nobody's half a request may hold
@@ -201,10 +225,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Serves the control socket until told to stop, then finishes what it has begun.
 pub async fn serve(
     listener: UnixListener,
-    desk: Desk,
+    desks: Desks,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = router(desk).layer(middleware::from_fn(who::by_peer));
+    let router = router(desks).layer(middleware::from_fn(who::by_peer));
     serve_router(listener, router, stop).await
 }
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::alarm::Alarm;
-use crate::domain::facts::{AccountFacts, GateFacts, OriginFacts};
+use crate::domain::facts::{AccountFacts, GateFacts, OriginFacts, ReloadFacts};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::QuotaKind;
 use crate::journal::{Counts, JournalError, Pause};
@@ -53,6 +53,8 @@ pub struct Status {
     pub oldest_open_seconds: u64,
     /// What waits at gates, by origin.
     pub gates: BTreeMap<OriginName, GateFacts>,
+    /// How the last reload of the configuration ended; none since the start.
+    pub reload: Option<ReloadFacts>,
     /// What an operator paused.
     pub paused: Vec<Pause>,
     /// What waits for a person, by deploy, the oldest first.
@@ -149,6 +151,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, JournalError> {
         treasury,
         accounts: facts.accounts,
         gates: facts.gates,
+        reload: facts.reload,
         oldest_open_seconds: desk
             .journal
             .oldest_open()

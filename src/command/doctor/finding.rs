@@ -9,7 +9,7 @@ use super::super::words::count;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Level {
+pub(in crate::command) enum Level {
     /// All is well.
     Ok,
     /// It could not be told.
@@ -22,33 +22,36 @@ pub(super) enum Level {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(in crate::command) struct Finding {
     /// What was looked at.
-    pub(super) about: String,
+    pub(in crate::command) about: String,
     /// How bad it is.
-    pub(super) level: Level,
+    pub(in crate::command) level: Level,
     /// What was seen: what is wrong, or why it could not be told.
-    pub(super) what: String,
+    pub(in crate::command) what: String,
     /// What that costs; empty when all is well.
-    pub(super) costs: String,
+    pub(in crate::command) costs: String,
     /// The command that repairs it, or what else does.
-    pub(super) mend: String,
+    pub(in crate::command) mend: String,
 }
 
 impl Finding {
-    pub(super) fn ok(about: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(in crate::command) fn ok(about: impl Into<String>, what: impl Into<String>) -> Self {
         Self::new(Level::Ok, about, what)
     }
 
-    pub(super) fn not_checked(about: impl Into<String>, why: impl Into<String>) -> Self {
+    pub(in crate::command) fn not_checked(
+        about: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Self {
         Self::new(Level::NotChecked, about, why)
     }
 
-    pub(super) fn advice(about: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(in crate::command) fn advice(about: impl Into<String>, what: impl Into<String>) -> Self {
         Self::new(Level::Advice, about, what)
     }
 
-    pub(super) fn broken(about: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(in crate::command) fn broken(about: impl Into<String>, what: impl Into<String>) -> Self {
         Self::new(Level::Broken, about, what)
     }
 
@@ -58,23 +61,23 @@ impl Finding {
     }
 
     /// Says what it costs.
-    pub(super) fn costs(self, costs: impl Into<String>) -> Self {
+    pub(in crate::command) fn costs(self, costs: impl Into<String>) -> Self {
         Self { costs: costs.into(), ..self }
     }
 
     /// Says what repairs it.
-    pub(super) fn mend(self, mend: impl Into<String>) -> Self {
+    pub(in crate::command) fn mend(self, mend: impl Into<String>) -> Self {
         Self { mend: mend.into(), ..self }
     }
 }
 
 /// Returns whether something is broken.
-pub(super) fn is_broken(findings: &[Finding]) -> bool {
+pub(in crate::command) fn is_broken(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.level == Level::Broken)
 }
 
 /// Writes findings for a person, a line each that is well, and a sum.
-pub(super) fn render(findings: &[Finding]) -> String {
+pub(in crate::command) fn render(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let level = match finding.level {

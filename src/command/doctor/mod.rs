@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::cdn::Cdn;
+use crate::cdn::{Cdn, Client};
 use crate::clock::SharedClock;
 use crate::config::{Account, Config};
 use crate::domain::credentials::Place;
@@ -23,7 +23,7 @@ use who::Who;
 
 mod cdn;
 mod clock;
-mod finding;
+pub(super) mod finding;
 mod gates;
 mod hooks;
 mod kernel;
@@ -31,7 +31,7 @@ mod mounts;
 mod place;
 mod repository;
 mod tree;
-mod unit;
+pub(super) mod unit;
 pub(super) mod who;
 
 #[cfg(test)]
@@ -156,10 +156,21 @@ async fn key(
     has_key: bool,
 ) -> Vec<Finding> {
     let name = account.name.as_str();
-    let client = match run::client(account, clock) {
-        Ok(client) => client,
-        Err(failed) => return vec![credential(name, &failed.message, who, false)],
-    };
+    match run::client(account, clock) {
+        Ok(client) => try_key(account, hosts, (clock, &client), who, has_key).await,
+        Err(failed) => vec![credential(name, &failed.message, who, false)],
+    }
+}
+
+/// Tries the key that a client finds.
+pub(super) async fn try_key(
+    account: &Account,
+    hosts: &BTreeSet<(OriginName, String)>,
+    (clock, client): (&SharedClock, &Client),
+    who: &Who,
+    has_key: bool,
+) -> Vec<Finding> {
+    let name = account.name.as_str();
     let key = match client.begin().await {
         (renewed, Ok(())) => renewed.facts,
         (_, Err(error)) if has_key => {
@@ -176,7 +187,7 @@ async fn key(
     let expiry = key.expires_at.map_or_else(String::new, |at| format!(", expires {at}"));
     let mut findings =
         vec![Finding::ok(about, format!("{} from {}{expiry}", key.key_id, key.source))];
-    findings.extend(cdn::ask(account, &client, || clock.offset()).await);
+    findings.extend(cdn::ask(account, client, || clock.offset()).await);
     if !hosts.is_empty() {
         findings.extend(cdn::domains(&account.name, hosts, &client.domains().await));
     }
@@ -200,7 +211,7 @@ fn credential(account: &str, why: &str, who: &Who, may_pass: bool) -> Finding {
 }
 
 /// Returns as whom the daemon looks: the running one, else the unit's, else who asks.
-fn who(pid: Option<u64>, unit: Option<&Unit>) -> Who {
+pub(super) fn who(pid: Option<u64>, unit: Option<&Unit>) -> Who {
     let running = pid.and_then(|pid| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         Who::of_process(&status)

@@ -11,13 +11,13 @@ const NAME: &str = "refreshd.service";
 
 /// The properties of the installed unit, drop-ins included, as `systemctl show` tells them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(in crate::command) struct Unit {
     properties: Vec<(String, String)>,
 }
 
 impl Unit {
     /// Asks systemd; none if it doesn't answer or knows no such unit.
-    pub(super) fn installed() -> Option<Self> {
+    pub(in crate::command) fn installed() -> Option<Self> {
         let output = Command::new("systemctl")
             .args(["show", NAME, "--no-pager"])
             .stdin(Stdio::null())
@@ -35,7 +35,7 @@ impl Unit {
     }
 
     /// Returns a property that is set.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::command) fn get(&self, name: &str) -> Option<&str> {
         let mut properties = self.properties.iter().filter(|(_, value)| !value.is_empty());
         properties.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }

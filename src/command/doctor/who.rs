@@ -14,23 +14,23 @@ const READ_ALL: u64 = 1 << 1 | 1 << 2;
 
 /// A user, as a process runs as it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Who {
+pub(in crate::command) struct Who {
     /// The user's name, or its number.
-    pub(super) name: String,
+    pub(in crate::command) name: String,
     /// Whose user that is.
-    pub(super) part: &'static str,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) groups: Vec<u32>,
+    pub(in crate::command) part: &'static str,
+    pub(in crate::command) uid: u32,
+    pub(in crate::command) gid: u32,
+    pub(in crate::command) groups: Vec<u32>,
     /// Whether it reads whatever the modes say.
-    pub(super) reads_all: bool,
+    pub(in crate::command) reads_all: bool,
     /// Whether it is this very process: then the system is asked instead of the modes.
-    pub(super) own: bool,
+    pub(in crate::command) own: bool,
 }
 
 impl Who {
     /// Returns the user of this process.
-    pub(super) fn own() -> Self {
+    pub(in crate::command) fn own() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         Self {
@@ -45,7 +45,7 @@ impl Who {
     }
 
     /// Reads whom a process runs as from the text of `/proc/PID/status`.
-    pub(super) fn of_process(status: &str) -> Option<Self> {
+    pub(in crate::command) fn of_process(status: &str) -> Option<Self> {
         let field = |name: &str| {
             let mut lines = status.lines();
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
@@ -69,7 +69,7 @@ impl Who {
     }
 
     /// Returns whom a unit runs its service as; none if this machine does not know the user.
-    pub(super) fn of_unit(unit: &Unit, passwd: &str, groups: &str) -> Option<Self> {
+    pub(in crate::command) fn of_unit(unit: &Unit, passwd: &str, groups: &str) -> Option<Self> {
         let user = unit.get("User").unwrap_or("root");
         let entry = entry(passwd, user)?;
         let group_id = |name: &str| match name.parse() {
@@ -98,17 +98,17 @@ impl Who {
     }
 
     /// Says who it is: `refreshd, the daemon's user`.
-    pub(super) fn title(&self) -> String {
+    pub(in crate::command) fn title(&self) -> String {
         format!("{}, {}", self.name, self.part)
     }
 
     /// Whether it may be able to read what this process can't: then nothing follows from that.
-    pub(super) fn sees_more(&self) -> bool {
+    pub(in crate::command) fn sees_more(&self) -> bool {
         !self.own && !rustix::process::geteuid().is_root()
     }
 
     /// Whether it may read a file, or list and enter a directory.
-    pub(super) fn may_read(&self, path: &Path, metadata: &Metadata) -> bool {
+    pub(in crate::command) fn may_read(&self, path: &Path, metadata: &Metadata) -> bool {
         let (bits, access) = if metadata.is_dir() {
             (0o5, Access::READ_OK | Access::EXEC_OK)
         } else {
@@ -118,18 +118,18 @@ impl Who {
     }
 
     /// Whether it may make files in a directory.
-    pub(super) fn may_write(&self, path: &Path, metadata: &Metadata) -> bool {
+    pub(in crate::command) fn may_write(&self, path: &Path, metadata: &Metadata) -> bool {
         let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
         self.uid == 0 || self.may(path, metadata, 0o7, access)
     }
 
     /// Whether it may pass through a directory.
-    pub(super) fn may_enter(&self, path: &Path, metadata: &Metadata) -> bool {
+    pub(in crate::command) fn may_enter(&self, path: &Path, metadata: &Metadata) -> bool {
         self.reads_all || self.may(path, metadata, 0o1, Access::EXEC_OK)
     }
 
     /// Whether it may run a program.
-    pub(super) fn may_run(&self, path: &Path, metadata: &Metadata) -> bool {
+    pub(in crate::command) fn may_run(&self, path: &Path, metadata: &Metadata) -> bool {
         let is_program = metadata.mode() & 0o111 != 0;
         is_program && (self.uid == 0 || self.may(path, metadata, 0o1, Access::EXEC_OK))
     }
@@ -154,7 +154,7 @@ impl Who {
     }
 
     /// Returns the first directory on the way to `path` that it may not pass through.
-    pub(super) fn stopped_at<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+    pub(in crate::command) fn stopped_at<'a>(&self, path: &'a Path) -> Option<&'a Path> {
         let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
         above.reverse();
         above.into_iter().find(|directory| {

@@ -74,7 +74,8 @@ fn all_wrong() -> Facts {
         ..GateFacts::default()
     };
     facts.gates.insert(OriginName::from("www"), gate);
-    facts.reload = Some(ReloadFacts { at: now(), refused: "2 problems".to_owned() });
+    facts.reload =
+        Some(ReloadFacts { at: now(), refused: "2 problems".to_owned(), ..ReloadFacts::default() });
     let failing = FailingFacts { since: now(), why: "the disk is full".to_owned() };
     facts.failing.insert("forward".to_owned(), failing);
     let notice = NoticeFacts { waiting: 1, failing_since: Some(now()), why: "404".to_owned() };

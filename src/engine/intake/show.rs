@@ -30,6 +30,7 @@ impl Intake {
                 + self.subtrees.len()) as u64,
             seen: self.called.served,
             deploy: self.settler.open().map(|deploy| deploy.id.clone()),
+            announced: self.announced.clone(),
             held_open_until: self.bracket.as_ref().map(Bracket::until),
             note: notes.join("; "),
             ..self.facts.clone()

@@ -71,3 +71,73 @@ fn something_open_is_found_again() {
     let place = fs::canonicalize(outside.path()).expect("there");
     assert_eq!(opened.place_of(&fd), Ok(LinkTarget::Outside(place)));
 }
+
+/// What a call comes to: what is open then, or why nothing is.
+fn came_to(opened: Result<OwnedFd, Errno>) -> Result<(u64, u64), Errno> {
+    opened.and_then(|fd| fstat(&fd)).map(|seen| (seen.st_dev, seen.st_ino))
+}
+
+#[test]
+fn without_openat2_the_same_is_opened_and_the_same_refused() {
+    let folder = tempfile::tempdir().expect("made");
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("d/e")).expect("made");
+    fs::write(at("d/e/file"), "x").expect("written");
+    for (name, to) in [
+        ("to-file", "d/e/file"),
+        ("to-directory", "d/e"),
+        ("d/up", "../d/e/file"),
+        ("dangling", "nowhere"),
+        ("around", "around"),
+        ("out", "/"),
+    ] {
+        symlink(to, at(name)).expect("linked");
+    }
+    let root = Root::open(folder.path(), Links::Inside).expect("opens");
+    let plain = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let mut seen = std::collections::BTreeSet::new();
+    for name in [
+        "",
+        "d",
+        "d/e",
+        "d/e/file",
+        "d/e/file/x",
+        "d/none",
+        "none/x",
+        "to-file",
+        "to-directory",
+        "to-directory/file",
+        "d/up",
+        "dangling",
+        "dangling/x",
+        "around",
+        "out",
+        "out/tmp",
+    ] {
+        let path = RelPath::new(name).expect("valid");
+        for flags in [
+            OFlags::RDONLY,
+            OFlags::DIRECTORY,
+            OFlags::PATH,
+            OFlags::PATH | OFlags::NOFOLLOW,
+            OFlags::PATH | OFlags::DIRECTORY,
+        ] {
+            let flags = flags | OFlags::CLOEXEC;
+            for resolve in [plain, ResolveFlags::empty()] {
+                let name = if path.is_root() { Path::new(".") } else { path.as_path() };
+                let told = came_to(openat2(&root.fd, name, flags, Mode::empty(), resolve));
+                let found = came_to(open_below(&root.fd, &path, flags, resolve));
+                assert_eq!(found, told, "{path} {flags:?} {resolve:?}");
+                seen.insert(told.map_err(Errno::raw_os_error).map(drop));
+            }
+            // A way that may leave is looked at again.
+            if came_to(open_below(&root.fd, &path, flags, plain)) == Err(Errno::LOOP) {
+                let found = came_to(open_below(&root.fd, &path, flags, ResolveFlags::BENEATH));
+                assert_eq!(found, Err(Errno::XDEV), "{path} {flags:?}");
+            }
+        }
+    }
+    let expected =
+        [Errno::LOOP, Errno::NOENT, Errno::NOTDIR].map(|error| Err(error.raw_os_error()));
+    assert!(expected.iter().all(|one| seen.contains(one)) && seen.contains(&Ok(())), "{seen:?}");
+}

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clerk::Letter;
-use super::{Door, Guarded, body, source};
+use super::{Door, Guarded, Terms, body, source};
 use crate::domain::path::foreign_text;
 use crate::source::webhook::{Headers, must_have, told, verify};
 use crate::store::{Delivered, Delivery};
@@ -48,10 +48,12 @@ pub(super) async fn answer(
 ) -> Response<Full<Bytes>> {
     let began = door.clock.boot();
     let (head, mut body) = request.into_parts();
-    let source = source::of(peer, &head.headers, &door.settings.trusted_proxies);
-    let hook = door.hook(head.uri.path());
-    let taken = match hook {
-        Some(hook) => take(door, place, hook, source, &head, &mut body).await,
+    // What is in force when a request comes holds until its answer.
+    let terms = door.terms();
+    let source = source::of(peer, &head.headers, &terms.settings.trusted_proxies);
+    let hook = terms.hook(head.uri.path());
+    let taken = match &hook {
+        Some(hook) => take((door, &terms), place, hook, source, &head, &mut body).await,
         None => Err(Refusal::new(StatusCode::NOT_FOUND, "unknown", "there is no such hook")),
     };
     place.is_answered(taken.is_ok());
@@ -60,7 +62,7 @@ pub(super) async fn answer(
         Ok(_) => "taken",
         Err(refusal) => refusal.word,
     };
-    let name = hook.map_or("", |guarded| guarded.hook.name.as_str());
+    let name = hook.as_ref().map_or("", |guarded| guarded.hook.name.as_str());
     door.meters.count(Meter::HookRequests, &[name, result]);
     door.meters.took(Meter::HookTime, &[], door.clock.boot().saturating_sub(began));
     match taken {
@@ -78,7 +80,7 @@ pub(super) async fn answer(
 
 /// Takes a delivery, or says why not. What needs no body is judged before it is read.
 async fn take(
-    door: &Door,
+    (door, terms): (&Door, &Terms),
     place: &Place,
     guarded: &Guarded,
     source: IpAddr,
@@ -101,7 +103,7 @@ async fn take(
         let why = "its body is compressed";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", why));
     }
-    let most = door.settings.body_bytes;
+    let most = terms.settings.body_bytes;
     if body::is_too_long(body, most) {
         let why = format!("its body has more than {most} bytes, as `body_bytes` allows");
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "length", why));
@@ -121,9 +123,9 @@ async fn take(
     let Some(secrets) = guarded.keys.of(hook, door.clock.boot()) else {
         return Err(busy("secretless", "no file of the hook holds a secret that can be used"));
     };
-    let turn = tokio::time::timeout(door.settings.body_timeout, place.asks_for(source)).await;
+    let turn = tokio::time::timeout(terms.settings.body_timeout, place.asks_for(source)).await;
     turn.map_err(|_| busy("crowded", "there are too many requests of this source"))?;
-    let (bytes, room) = body::read(body, most, door.settings.body_timeout, &door.room, place)
+    let (bytes, room) = body::read(body, most, terms.settings.body_timeout, &door.room, place)
         .await
         .map_err(|(status, why)| Refusal::new(status, "body", why))?;
     let verified = verify(&hook.provider, &secrets, &headers, &bytes, door.clock.now())

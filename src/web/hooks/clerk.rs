@@ -1,10 +1,11 @@
 //! The clerk writes deliveries down: whatever came while it wrote is the next transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
+use super::Force;
 use super::quiet::Quiet;
 use crate::domain::names::OriginName;
 use crate::store::{Delivered, Delivery, Store, StoreError};
@@ -29,7 +30,7 @@ pub(super) struct Letter {
 pub(super) async fn write_down(
     store: Store,
     mut letters: mpsc::Receiver<Letter>,
-    wakes: BTreeMap<OriginName, Arc<Notify>>,
+    force: watch::Receiver<Force>,
     quiet: Arc<Quiet>,
 ) -> Result<(), StoreError> {
     while let Some(letter) = letters.recv().await {
@@ -58,7 +59,8 @@ pub(super) async fn write_down(
                     // Whoever asked may have gone; the delivery is there all the same.
                     let _ = answer.send(delivered);
                 }
-                for wake in concerned.iter().filter_map(|origin| wakes.get(origin)) {
+                let terms = force.borrow().terms.clone();
+                for wake in concerned.iter().filter_map(|origin| terms.wakes.get(origin)) {
                     wake.notify_one();
                 }
             }

@@ -88,16 +88,17 @@ async fn ends(
         }
     };
     tokio::select! {
-        () = overdue(phase, door.settings.header_timeout, door.settings.idle_timeout) => {}
+        () = overdue(phase, door) => {}
         () = throw_away => {}
     }
 }
 
-async fn overdue(mut phase: watch::Receiver<Phase>, header: Duration, idle: Duration) {
+async fn overdue(mut phase: watch::Receiver<Phase>, door: &Door) {
     loop {
+        let terms = door.terms();
         let limit = match *phase.borrow_and_update() {
-            Phase::Idle => idle,
-            Phase::Head => header,
+            Phase::Idle => terms.settings.idle_timeout,
+            Phase::Head => terms.settings.header_timeout,
             // Reading the body has its own, and whatever else it takes is ours.
             Phase::Asked => Duration::MAX,
         };

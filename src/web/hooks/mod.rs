@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +28,7 @@ mod source;
 use self::clerk::Letter;
 use self::quiet::Quiet;
 use self::secrets::Keys;
-use super::guests::Guests;
+use super::guests::{Guests, Place};
 use super::{FAREWELL, Served};
 use crate::clock::SharedClock;
 use crate::domain::hook::{Network, Provider};
@@ -79,14 +81,49 @@ pub struct HookDesk {
     pub store: Store,
     /// The time.
     pub clock: SharedClock,
-    /// Who may deliver.
-    pub hooks: Vec<Hook>,
-    /// What clients may cost.
-    pub settings: Settings,
-    /// Wake whoever looks at an origin's pushes.
-    pub wakes: BTreeMap<OriginName, Arc<Notify>>,
+    /// What is in force.
+    pub force: watch::Receiver<Force>,
     /// Where requests are counted.
     pub meters: Meters,
+}
+
+/// Where and how deliveries are taken, as the configuration in force has it.
+#[derive(Clone)]
+pub struct Force {
+    /// Where; nowhere without one. It closes once another takes its place.
+    pub listener: Option<Arc<TcpListener>>,
+    /// How.
+    pub terms: Arc<Terms>,
+}
+
+/// How deliveries are taken. A request goes by those that were in force when it came.
+pub struct Terms {
+    hooks: BTreeMap<String, Arc<Guarded>>,
+    settings: Settings,
+    /// Wake whoever looks at an origin's pushes.
+    wakes: BTreeMap<OriginName, Arc<Notify>>,
+}
+
+impl Terms {
+    /// Makes the terms, and reads the secrets of the hooks.
+    #[must_use]
+    pub fn new(
+        hooks: Vec<Hook>,
+        settings: Settings,
+        wakes: BTreeMap<OriginName, Arc<Notify>>,
+        clock: &SharedClock,
+    ) -> Self {
+        let guarded = |hook: Hook| {
+            let keys = Keys::new();
+            keys.of(&hook, clock.boot());
+            (hook.name.to_string(), Arc::new(Guarded { hook, keys }))
+        };
+        Self { hooks: hooks.into_iter().map(guarded).collect(), settings, wakes }
+    }
+
+    fn hook(&self, path: &str) -> Option<Arc<Guarded>> {
+        self.hooks.get(path.strip_prefix("/hooks/")?).cloned()
+    }
 }
 
 /// A hook with the secrets that guard it.
@@ -97,8 +134,7 @@ struct Guarded {
 
 /// What every request is judged with.
 struct Door {
-    hooks: BTreeMap<String, Guarded>,
-    settings: Settings,
+    force: watch::Receiver<Force>,
     clock: SharedClock,
     guests: Arc<Guests>,
     room: Arc<Semaphore>,
@@ -109,30 +145,21 @@ struct Door {
 }
 
 impl Door {
-    fn hook(&self, path: &str) -> Option<&Guarded> {
-        self.hooks.get(path.strip_prefix("/hooks/")?)
+    /// Returns what is in force now.
+    fn terms(&self) -> Arc<Terms> {
+        self.force.borrow().terms.clone()
     }
 }
 
 /// Takes deliveries until told to stop, then answers what was begun. Ends with an error when nothing can
 /// be written down any more.
-pub async fn serve(
-    listener: TcpListener,
-    desk: HookDesk,
-    stop: CancellationToken,
-) -> Result<(), StoreError> {
-    let HookDesk { store, clock, hooks, settings, wakes, meters } = desk;
+pub async fn serve(desk: HookDesk, stop: CancellationToken) -> Result<(), StoreError> {
+    let HookDesk { store, clock, force, meters } = desk;
     let (letters, letters_in) = mpsc::channel(QUEUE);
     let quiet = Arc::new(Quiet::new(clock.clone()));
-    let guarded = |hook: Hook| {
-        let keys = Keys::new();
-        keys.of(&hook, clock.boot());
-        (hook.name.to_string(), Guarded { hook, keys })
-    };
     let door = Arc::new(Door {
-        hooks: hooks.into_iter().map(guarded).collect(),
-        guests: Guests::new(settings.connections, settings.connections_per_source),
-        settings,
+        force: force.clone(),
+        guests: Guests::new(),
         room: Arc::new(Semaphore::new(body::ROOM)),
         letters,
         quiet: quiet.clone(),
@@ -141,27 +168,37 @@ pub async fn serve(
         clock,
     });
     let take = async {
-        open(listener, door).await;
+        open(door).await;
         Ok(())
     };
-    tokio::try_join!(take, clerk::write_down(store, letters_in, wakes, quiet)).map(|_| ())
+    tokio::try_join!(take, clerk::write_down(store, letters_in, force, quiet)).map(|_| ())
 }
 
-/// Lets connections in until told to stop, and gives those that are in a farewell.
-async fn open(listener: TcpListener, door: Arc<Door>) {
-    let stop = door.stop.clone();
+/// Lets connections in until told to stop, and gives those that are in a farewell. Where another listener
+/// takes the place of this one, who is in stays.
+async fn open(door: Arc<Door>) {
+    let (stop, mut force) = (door.stop.clone(), door.force.clone());
     // They end with this: the engine's task is theirs.
     let mut connections = JoinSet::new();
-    loop {
+    while !stop.is_cancelled() {
+        let Force { listener, terms } = force.borrow_and_update().clone();
+        hold_to(&door, &terms);
+        let comes = async {
+            match &listener {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => break,
+            Ok(()) = force.changed() => {}
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
+            accepted = comes => match accepted {
                 Ok((stream, peer)) => {
                     let peer = peer.ip().to_canonical();
-                    let is_proxy = source::is_in(&door.settings.trusted_proxies, peer);
+                    let is_proxy = source::is_in(&terms.settings.trusted_proxies, peer);
                     let place = tokio::select! {
-                        place = door.guests.enter((!is_proxy).then_some(peer)) => place,
+                        place = enter(&door, (!is_proxy).then_some(peer), &mut force) => place,
                         () = stop.cancelled() => break,
                     };
                     let (door, stop) = (door.clone(), stop.clone());
@@ -171,10 +208,25 @@ async fn open(listener: TcpListener, door: Arc<Door>) {
             }
         }
     }
-    drop((listener, door));
+    drop(door);
     let all = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(FAREWELL, all).await;
     connections.shutdown().await;
+}
+
+fn hold_to(door: &Door, terms: &Terms) {
+    door.guests.hold_to(terms.settings.connections, terms.settings.connections_per_source);
+}
+
+/// Lets a connection in, as soon as there is a place for it by then.
+async fn enter(door: &Door, source: Option<IpAddr>, force: &mut watch::Receiver<Force>) -> Place {
+    let mut place = pin!(door.guests.enter(source));
+    loop {
+        tokio::select! {
+            place = place.as_mut() => return place,
+            Ok(()) = force.changed() => hold_to(door, &door.terms()),
+        }
+    }
 }
 
 /// A client that went before it was let in is nothing; without a descriptor there is nothing to be done.

@@ -16,7 +16,7 @@ use hyper::service::Service as _;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
 
-use super::{Door, assets, host};
+use super::{Door, Settings, assets, host};
 use crate::web::who::{Denied, Who};
 use crate::web::wishes::Refused;
 
@@ -73,12 +73,13 @@ async fn judge(
     request: Request<Incoming>,
 ) -> Result<Request<Body>, Response<Body>> {
     let (mut head, body) = request.into_parts();
-    let ours = host::check(&head, address, &door.settings.hosts);
+    let settings = door.settings.borrow().clone();
+    let ours = host::check(&head, address, &settings.hosts);
     ours.map_err(|(status, problem)| refuse(status, problem))?;
-    let who = who(door, &head.headers);
+    let who = who(door, &settings, &head.headers);
     match who.may_change() {
         // Whoever shows a token that is none any more learns of it at once.
-        Err(denied) if door.settings.is_private || denied == Denied::Forbidden => {
+        Err(denied) if settings.is_private || denied == Denied::Forbidden => {
             let path = head.uri.path();
             if !OPEN.contains(&path) && !assets::is_at(path) {
                 return Err(denied.into_response());
@@ -103,7 +104,7 @@ fn refuse(status: StatusCode, problem: &str) -> Response<Body> {
 }
 
 /// Tells from its headers whose a request is.
-fn who(door: &Door, headers: &HeaderMap) -> Who {
+fn who(door: &Door, settings: &Settings, headers: &HeaderMap) -> Who {
     let mut shown = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = shown.next() else {
         return Who::anyone();
@@ -112,7 +113,7 @@ fn who(door: &Door, headers: &HeaderMap) -> Who {
         (None, Some((scheme, token))) if scheme.eq_ignore_ascii_case(b"bearer ") => token,
         _ => return Who::refused(),
     };
-    let tokens = door.tokens.of(&door.settings, door.clock.boot());
+    let tokens = door.tokens.of(settings, door.clock.boot());
     let name = tokens.as_deref().and_then(|tokens| tokens.name_of(token.trim_ascii()));
     name.map_or_else(Who::refused, |name| Who::trusted(&format!("token {name}")))
 }

@@ -17,7 +17,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
-use crate::web::Desk;
+use crate::web::Desks;
 
 /// What each is called, what it is, and its text. The first is the page, which names the others.
 const ASSETS: [(&str, &str, &str); 8] = [
@@ -39,21 +39,21 @@ pub(super) fn is_at(path: &str) -> bool {
 }
 
 /// Returns the routes of the page's own files.
-pub(super) fn routes() -> Router<Desk> {
+pub(super) fn routes() -> Router<Desks> {
     ASSETS.into_iter().fold(Router::new(), |router, (name, kind, text)| {
         router.route(&format!("/{name}"), asset(kind, text))
     })
 }
 
 /// Answers with a file, or with 304 where the browser has this very one.
-fn asset(kind: &'static str, text: &'static str) -> MethodRouter<Desk> {
+fn asset(kind: &'static str, text: &'static str) -> MethodRouter<Desks> {
     let digest = Sha256::digest(text);
     let tag = digest.iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
     let plain = Form { tag: format!("\"{tag}\""), bytes: Bytes::from_static(text.as_bytes()) };
     let small = Form { tag: format!("\"{tag}-gzip\""), bytes: compressed(text).into() };
     let forms = Arc::new([plain, small]);
     get(
-        move |State(_): State<Desk>, headers: HeaderMap| async move { tell(kind, &forms, &headers) },
+        move |State(_): State<Desks>, headers: HeaderMap| async move { tell(kind, &forms, &headers) },
     )
 }
 

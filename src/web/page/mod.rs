@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ mod tokens;
 
 use self::tokens::Tokens;
 use super::guests::Guests;
-use super::{Desk, FAREWELL, api, metrics};
+use super::{Desks, FAREWELL, api, metrics};
 use crate::clock::SharedClock;
 
 /// How many connections there are at once, those of listeners to events among them; of too many the one
@@ -47,36 +48,38 @@ pub struct Settings {
 /// All that the page is served with.
 pub struct PageDesk {
     /// What answers are made from.
-    pub desk: Desk,
-    /// Who may read and change what.
-    pub settings: Settings,
+    pub desks: Desks,
+    /// Who may read and change what now.
+    pub settings: watch::Receiver<Settings>,
+    /// The time.
+    pub clock: SharedClock,
 }
 
 /// What every request is judged with.
 struct Door {
     router: Router,
     tokens: Tokens,
-    settings: Settings,
+    settings: watch::Receiver<Settings>,
     clock: SharedClock,
     stop: CancellationToken,
 }
 
 /// Serves the page until told to stop, then finishes what was begun.
 pub async fn serve(listener: TcpListener, page: PageDesk, stop: CancellationToken) {
-    let PageDesk { desk, settings } = page;
-    let clock = desk.clock.clone();
-    let router = assets::routes().nest("/api/v1", api::router()).with_state(desk.clone());
-    let router = router.merge(metrics::routes(desk));
+    let PageDesk { desks, settings, clock } = page;
+    let router = assets::routes().nest("/api/v1", api::router()).with_state(desks.clone());
+    let router = router.merge(metrics::routes(desks));
     let tokens = Tokens::new();
     // What is wrong with a file is said at the start, not when somebody needs it.
-    tokens.of(&settings, clock.boot());
+    tokens.of(&settings.borrow(), clock.boot());
     open(listener, Arc::new(Door { router, tokens, settings, clock, stop })).await;
 }
 
 /// Lets connections in until told to stop, and gives those that are in a farewell.
 async fn open(listener: TcpListener, door: Arc<Door>) {
     let stop = door.stop.clone();
-    let guests = Guests::new(CONNECTIONS, CONNECTIONS_PER_SOURCE);
+    let guests = Guests::new();
+    guests.hold_to(CONNECTIONS, CONNECTIONS_PER_SOURCE);
     // They end with this: the engine's task is theirs.
     let mut connections = JoinSet::new();
     loop {

@@ -11,6 +11,7 @@ use std::io::{Read as _, Write as _};
 
 use self::inbox::rows;
 use self::sender::{Request, SECRET, configure, connect, door, exchange, read, write_secret};
+use crate::metrics::get;
 use crate::space::Space;
 use crate::world::{World, wait_for};
 
@@ -184,9 +185,17 @@ async fn what_a_full_disk_cannot_take_is_to_come_again() {
     let (id, answer) = refused.expect("it is full");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("30")), "{answer:?}");
     assert!(world.log().contains("free some space"), "{}", world.log());
+    let socket = space.inside(&world.path("state/control.sock"));
+    let told = |path| get(&socket, path, "*/*").expect("an answer");
+    let unready =
+        wait_for("readiness to be over", || Some(told("/readyz")).filter(|told| told.0 == 503));
+    assert!(unready.expect("it is over").1.contains("free some space"));
+    assert_eq!(told("/livez").0, 200, "a new start makes no room");
     std::fs::remove_file(space.inside(&world.path("state/fill"))).expect("removed");
     let again = Request::signed(SECRET, &id, "ping", body.into_bytes()).send(door);
     assert_eq!(again.status, 202, "{again:?}");
+    let ready = wait_for("readiness", || (told("/readyz").0 == 200).then_some(()));
+    assert!(ready.is_some(), "{:?}", told("/readyz"));
     for id in taken {
         let ping = Request::signed(SECRET, &id, "ping", b"{}".to_vec()).send(door);
         assert_eq!(ping.status, 200, "{id} is there");
