@@ -46,6 +46,7 @@ impl<N: Clone + Ord> Parts<N> {
 
 /// What differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, told by itself")]
 pub struct Difference {
     /// The origins.
     pub origins: Parts<OriginName>,

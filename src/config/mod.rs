@@ -41,6 +41,7 @@ mod limits;
 mod mapping;
 mod notices;
 mod origin;
+mod page;
 mod prefetch;
 mod problem;
 mod read;
@@ -50,7 +51,6 @@ mod section;
 mod shape;
 mod timed;
 mod value;
-mod web;
 
 pub use change::{Difference, Parts};
 pub use described::{EXAMPLE, table};

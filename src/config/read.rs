@@ -12,7 +12,9 @@ use super::origin::{Placed, origin, outside, twice};
 use super::prefetch::differently;
 use super::section::{Findings, Section, Wrong};
 use super::timed::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, in_order, timed};
-use super::{Account, Config, Cover, Log, LogFormat, LogLevel, hooks, limits, notices, value, web};
+use super::{
+    Account, Config, Cover, Log, LogFormat, LogLevel, hooks, limits, notices, page, value,
+};
 use crate::domain::endpoint::{Proxy, endpoint_problem, is_loopback};
 use crate::domain::names::AccountName;
 use crate::domain::plan::{BATCH, Policy};
@@ -123,7 +125,7 @@ fn top_level(
         hooks::hook(&name, section, &origin_names, credentials, findings)
     });
     let senders = senders.map(|hook| (hook.name.clone(), hook)).collect();
-    let web = web::web(top.table("web", findings), credentials, findings);
+    let web = page::web(top.table("web", findings), credentials, findings);
     let receivers = top
         .named_tables("notice", findings)
         .into_iter()

@@ -13,10 +13,10 @@ async fn a_browser_shows_each_change_live_and_only_a_token_decides() {
         "REFRESHD_TEST_PYTHON must name a Python that has tests/requirements-page.txt installed; \
          ./tests/run makes one and sets it",
     );
-    // Tasks take three seconds: long enough to be seen on their way.
-    let options = Options { time_scale: 100, ..Options::new("http://127.0.0.1:9") };
+    // Tasks take six seconds: long enough to be seen on their way.
+    let options = Options { time_scale: 50, ..Options::new("http://127.0.0.1:9") };
     let world = World::with(options).await;
-    configure(&world, "", "[origin.www.hold]\nleast_files = 4\nremoved_percent = 40");
+    configure(&world, "", "[origin.www.hold]\nleast_files = 4\nremoved_percent = 20");
     for number in 0..10 {
         world.write(&format!("shop/item-{number}.html"), "one");
     }

@@ -157,14 +157,14 @@ function heard(status, mode) {
 
 /** Says aloud what a person who does not see the page should know. */
 function announce(before, status, was) {
-  const line = (of) => parts.headline(of).text;
-  if (was === "lost") say(t("found_again"));
-  const keys = (of) => (of?.alarms ?? []).map((alarm) => alarm.key);
-  const fresh = (status.alarms ?? []).filter((alarm) => !keys(before).includes(alarm.key));
   if (!before) return;
-  if (fresh.length > 0) say(fresh.map((alarm) => `${t(`severity_${alarm.severity}`)}: ${alarm.what}`).join(". "));
-  else if (status.held.length > before.held.length) say(`${t("held")}: ${parts.nameOfSet(status.held.at(-1))}`);
-  else if (parts.headline(before).tone !== parts.headline(status).tone) say(line(status));
+  const known = new Set((before.alarms ?? []).map((alarm) => alarm.key));
+  const fresh = (status.alarms ?? []).filter((alarm) => !known.has(alarm.key));
+  const lines = [was === "lost" && t("found_again"), ...fresh.map((alarm) => `${t(`severity_${alarm.severity}`)}: ${alarm.what}`)];
+  if (status.held.length > before.held.length) lines.push(`${t("held")}: ${parts.nameOfSet(status.held.at(-1))}`);
+  if (parts.headline(before).tone !== parts.headline(status).tone) lines.push(parts.headline(status).text);
+  const text = lines.filter(Boolean).join(". ");
+  if (text) say(text);
 }
 
 let failures = 0;

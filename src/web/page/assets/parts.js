@@ -86,7 +86,7 @@ export const alarms = (list) => el("ul", { class: "plain" }, list.map((alarm) =>
   el("li", { class: `notice ${TONES[alarm.severity]}`, "data-key": alarm.key },
     el("p", null, el("b", null, t(`severity_${alarm.severity}`)), " ", said(alarm.what), " ",
       alarm.since && el("span", { class: "soft" }, sinceOf(alarm.since))),
-    alarm.remedy && el("p", null, t("remedy"), " ", said(alarm.remedy, "code")))));
+    alarm.remedy && el("p", null, t("remedy"), " ", said(alarm.remedy)))));
 
 function sinceOf(value) {
   const [before, after] = t("since", { at: "\u0000" }).split("\u0000");

@@ -14,7 +14,7 @@ export function lag(points, width, now) {
   const [left, right, top, bottom] = [48, 6, 8, 22];
   const start = now - DAY;
   const shown = points.filter((point) => point.at.getTime() > start);
-  const worst = Math.max(10, ...shown.map((point) => point.worst));
+  const worst = Math.max(50, ...shown.map((point) => point.worst));
   const above = worst * 1.25;
   const below = [...LINES].reverse().find((line) => line <= Math.min(worst, ...shown.map((point) => point.median))) ?? 1;
   const low = Math.log(Math.min(below, above / 10));
