@@ -36,7 +36,7 @@ const WORDS = {
   busy_now: ["{n} refresh on its way|{n} refreshes on their way", "{n} 项刷新进行中"],
   oldest: ["The oldest change is {age} old.", "最早的变更已有 {age}。"],
   wait_person: ["{n} refresh waits for a person|{n} refreshes wait for a person", "{n} 项刷新等待人工决定"],
-  wait_quota: ["{n} refresh waits for the next day’s quota|{n} refreshes wait for the next day’s quota", "{n} 项刷新等待次日配额"],
+  wait_quota: ["{n} waits for the next day’s quota|{n} wait for the next day’s quota", "{n} 项等待次日配额"],
   paused_now: ["Submission is paused", "提交已暂停"],
   not_ready: ["The files are being looked at for the first time", "正在首次查看文件"],
   unavailable: ["An origin is unavailable: {names}", "源站不可用：{names}"],
