@@ -67,6 +67,28 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("status", "refreshd status --watch"),
     ("tasks", "refreshd tasks --since 2h --status failed"),
     ("wait", "rsync -a site/ /srv/www/ && refreshd wait --timeout 15m"),
+    (
+        "list",
+        "refreshd list --outcome failed\n  refreshd list --wait quota --origin www\n  refreshd list --target /blog/ --limit 500 --json",
+    ),
+    (
+        "retry",
+        "refreshd retry 4711\n  refreshd retry --outcome failed --origin www\n  refreshd retry --wait quota",
+    ),
+    (
+        "cancel",
+        "refreshd cancel 4711 4712\n  refreshd cancel --deploy d0643f1c2a9d00-1a2b\n  refreshd cancel --origin www --yes",
+    ),
+    ("show", "refreshd show 4711\n  refreshd show d0643f1c2a9d00-1a2b --json"),
+    (
+        "why",
+        "refreshd why https://www.example.com/blog/\n  refreshd why /srv/www/blog/index.html\n  refreshd why blog/index.html --origin www --json",
+    ),
+    ("quota", "refreshd quota\n  refreshd quota --json"),
+    (
+        "reload",
+        "refreshd reload --dry-run           # what would be different\n  refreshd reload --wait",
+    ),
 ];
 
 /// How the process ends, and what each code means.

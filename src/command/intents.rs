@@ -15,24 +15,6 @@ const PAGE: usize = 500;
 /// More than this are not called off without `--yes`.
 const MANY: usize = 100;
 
-const LIST_EXAMPLES: &str = "\
-Examples:
-  refreshd list --outcome failed
-  refreshd list --wait quota --origin www
-  refreshd list --target /blog/ --limit 500 --json";
-
-const RETRY_EXAMPLES: &str = "\
-Examples:
-  refreshd retry 4711
-  refreshd retry --outcome failed --origin www
-  refreshd retry --wait quota";
-
-const CANCEL_EXAMPLES: &str = "\
-Examples:
-  refreshd cancel 4711 4712
-  refreshd cancel --deploy d0643f1c2a9d00-1a2b
-  refreshd cancel --origin www --yes";
-
 /// Which intents.
 #[derive(Clone, Debug, Default, clap::Args)]
 struct Which {
@@ -121,7 +103,6 @@ impl Which {
 
 /// Arguments of `refreshd list`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = LIST_EXAMPLES)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     config: ConfigArg,
@@ -193,7 +174,6 @@ pub(super) fn target(value: &Value) -> String {
 
 /// Arguments of `refreshd retry`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = RETRY_EXAMPLES)]
 pub(super) struct RetryArgs {
     #[command(flatten)]
     config: ConfigArg,
@@ -269,7 +249,6 @@ fn one_way(ids: &[u64], which: &Which) -> Result<(), Failed> {
 
 /// Arguments of `refreshd cancel`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = CANCEL_EXAMPLES)]
 pub(super) struct CancelArgs {
     #[command(flatten)]
     config: ConfigArg,

@@ -187,13 +187,6 @@ fn page_listener(config: &Config, handed: &HandedOver) -> Result<Option<Arc<TcpL
     };
     let address = listener.local_addr().map_err(|error| Failed::new(Exit::Io, error))?;
     tracing::info!("the page is served at http://{address}/");
-    if !address.ip().is_loopback() {
-        tracing::warn!(
-            "the page is served to other machines without TLS, and tokens with it: have a web server in \
-             front of it, and set `listen` in `[web]` to \"127.0.0.1:{}\"",
-            address.port()
-        );
-    }
     Ok(Some(listener))
 }
 

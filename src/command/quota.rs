@@ -8,14 +8,8 @@ use super::table::Table;
 use super::words::grouped;
 use super::{ConfigArg, Exit, Failed, Printer, check};
 
-const EXAMPLES: &str = "\
-Examples:
-  refreshd quota
-  refreshd quota --json";
-
 /// Arguments of `refreshd quota`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,

@@ -12,20 +12,8 @@ use super::intents::{second, stands, target};
 use super::words::span;
 use super::{ConfigArg, Exit, Failed, Printer, check, deploy};
 
-const SHOW_EXAMPLES: &str = "\
-Examples:
-  refreshd show 4711
-  refreshd show d0643f1c2a9d00-1a2b --json";
-
-const WHY_EXAMPLES: &str = "\
-Examples:
-  refreshd why https://www.example.com/blog/
-  refreshd why /srv/www/blog/index.html
-  refreshd why blog/index.html --origin www --json";
-
 /// Arguments of `refreshd show`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = SHOW_EXAMPLES)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     config: ConfigArg,
@@ -56,7 +44,6 @@ pub(super) async fn show(args: ShowArgs, printer: &mut Printer) -> Result<Exit, 
 
 /// Arguments of `refreshd why`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = WHY_EXAMPLES)]
 pub(super) struct WhyArgs {
     #[command(flatten)]
     config: ConfigArg,

@@ -123,7 +123,7 @@ fn lines() -> BTreeMap<String, Line> {
 fn pattern(section: &str) -> String {
     let mut parts: Vec<&str> = section.split('.').collect();
     if let [family, name, ..] = parts.as_mut_slice()
-        && ["account", "origin", "hook"].contains(family)
+        && ["account", "origin", "hook", "notice"].contains(family)
     {
         *name = "*";
     }

@@ -28,7 +28,7 @@ type Mode<'a> = &'a dyn Fn(&Path) -> Option<u32>;
 /// What is looked for in a whole configuration.
 type Look = fn(&Config, Mode<'_>) -> Vec<Risk>;
 
-const LOOKS: [Look; 13] = [
+const LOOKS: [Look; 14] = [
     |config, _| of_accounts(config, rates),
     |config, _| of_accounts(config, reserve),
     |config, _| of_accounts(config, doubts),
@@ -41,6 +41,7 @@ const LOOKS: [Look; 13] = [
     |config, _| of_origins(config, digests),
     |config, _| sockets(config),
     |config, _| strangers(config),
+    |config, _| readers(config),
     |config, _| shared(config),
 ];
 
@@ -288,6 +289,16 @@ fn strangers(config: &Config) -> Vec<Risk> {
         when(is_open(&address), format!("hook.{}.sources", hook.name), message, help)
     };
     hooks.filter_map(risk).collect()
+}
+
+fn readers(config: &Config) -> Vec<Risk> {
+    let Listen::At(address) = config.web.listen else { return Vec::new() };
+    let is_open = !address.ip().is_loopback();
+    let message = format!(
+        "anybody who reaches {address} may read what changes where, and tokens go there over plain HTTP"
+    );
+    let help = "write `listen = \"127.0.0.1:8378\"` behind a web server that speaks TLS, and `read = \"token\"`";
+    when(is_open, "web.listen".to_owned(), message, help).into_iter().collect()
 }
 
 fn shared(config: &Config) -> Vec<Risk> {

@@ -124,6 +124,8 @@ async fn a_new_user_gets_from_init_to_the_first_refresh() {
     person.answers("(not shown):", &format!("{secret}\n"));
     person.answers("the CDN takes the key", "");
     person.answers("ask nobody) [http://127.0.0.1]:", &format!("{server}\n"));
+    person.answers("no page) [127.0.0.1:8378]:", "0.0.0.0:8378\n");
+    person.answers("take one of this machine", "none\n");
     let (code, screen) = person.ends();
     assert_eq!(code, Some(0), "{screen}");
     assert!(!screen.contains(&secret), "{screen}");
@@ -201,6 +203,7 @@ async fn a_script_says_everything_and_nothing_is_overwritten() {
     assert!(
         first.contains("domains = [\"https://www.example.com\", \"https://img.example.com/x\"]")
     );
+    assert!(first.contains("[web]") && first.contains("listen = \"127.0.0.1:8378\""), "{first}");
     let output = init(&[keys.as_slice(), &["--yes"]].concat());
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let other = [keys.as_slice(), &["--yes", "--force", "--origin", "other"]].concat();

@@ -193,6 +193,7 @@ async fn status_has_the_promised_keys() {
             "deploy",
             "directories",
             "dirty",
+            "failing",
             "files",
             "held_open_until",
             "note",

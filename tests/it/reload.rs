@@ -46,7 +46,7 @@ fn origin(world: &World, name: &str, more: &str) -> String {
 fn configure(world: &World, account: &str, www: &str, others: &str) {
     world.configure(account, www);
     let text = std::fs::read_to_string(world.config()).expect("it is read");
-    std::fs::write(world.config(), format!("{text}\n{others}")).expect("written");
+    world.write_config(&format!("{text}\n{others}"));
 }
 
 fn write(world: &World, origin: &str, name: &str, text: &str) {

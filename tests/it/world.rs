@@ -72,7 +72,14 @@ impl World {
             dir = self.folder.path().display(),
             api = self.sandbox.api,
         );
-        std::fs::write(self.config(), text).expect("the configuration is written");
+        self.write_config(&text);
+    }
+
+    /// Puts a configuration in place as a whole, for others may read it at any moment.
+    pub(crate) fn write_config(&self, text: &str) {
+        let beside = self.path("refreshd.toml.new");
+        std::fs::write(&beside, text).expect("the configuration is written");
+        std::fs::rename(beside, self.config()).expect("the configuration is in place");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

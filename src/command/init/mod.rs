@@ -3,6 +3,7 @@
 //! Nothing is written before everything was asked, and what is there is never overwritten.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
@@ -66,6 +67,9 @@ pub(super) struct Args {
     /// A web server that has the files: some are asked for and compared. "none" asks nobody.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+    /// Where the page is served, on this machine. "none" serves none.
+    #[arg(long, value_name = "ADDRESS")]
+    page: Option<String>,
     /// Ask nothing: take what the options say.
     #[arg(long, short)]
     yes: bool,
@@ -85,6 +89,8 @@ impl Args {
 
 /// Where nginx keeps its configuration.
 const NGINX: &str = "/etc/nginx";
+/// Where the page is served most often.
+const PAGE: &str = "127.0.0.1:8378";
 /// Who has the files most often.
 const LOCAL: &str = "http://127.0.0.1";
 
@@ -136,9 +142,11 @@ pub(super) async fn run(
         state_dir: args.state_dir.clone(),
         endpoint: args.account_endpoint.clone(),
         seen: Seen::default(),
+        page: None,
     };
     let key = ask_key(&args, &draft, (&path, &clock), &mut dialog).await?;
     draft.seen = try_site(args.server.as_deref(), &draft, &mut dialog).await?;
+    draft.page = ask_page(args.page.as_deref(), &mut dialog)?;
     let text = draft.text(&key);
     let config = draft.parse(&text, &key, &path)?;
     if let Some(risks) = config.risks(&text, &check::mode) {
@@ -150,7 +158,7 @@ pub(super) async fn run(
     if let (Some(files), None) = (key.files(), draft.handed(&key)) {
         notes.extend(key::shortcoming(&files, &who));
     }
-    report(&path, aside.as_deref(), &notes, draft.unit.is_some(), dialog.printer);
+    report(&path, aside.as_deref(), &notes, &draft, dialog.printer);
     Ok(Exit::Ok)
 }
 
@@ -295,6 +303,20 @@ async fn try_site(
     Ok(seen)
 }
 
+/// Asks where the page is served.
+fn ask_page(given: Option<&str>, dialog: &mut Dialog<'_>) -> Result<Option<SocketAddr>, Failed> {
+    let question = "Address of the page that shows it all (none: no page)";
+    dialog.ask(question, "--page", (given, Some(PAGE)), |answer| match answer.parse::<SocketAddr>() {
+        _ if answer == "none" => Ok(None),
+        Ok(address) if address.ip().is_loopback() && address.port() > 0 => Ok(Some(address)),
+        Ok(_) => Err(format!(
+            "take one of this machine, like {PAGE}: from elsewhere the page is reached through ssh or a web \
+             server that speaks TLS"
+        )),
+        Err(_) => Err(format!("write it like {PAGE}")),
+    })
+}
+
 /// What goes into the configuration.
 struct Draft {
     root: PathBuf,
@@ -304,6 +326,7 @@ struct Draft {
     state_dir: String,
     endpoint: String,
     seen: Seen,
+    page: Option<SocketAddr>,
 }
 
 impl Draft {
@@ -330,6 +353,13 @@ impl Draft {
         );
         for (line, why) in &self.seen.advice {
             let _ = writeln!(text, "# {why}\n{line}");
+        }
+        if let Some(page) = self.page {
+            let _ = write!(
+                text,
+                "\n[web]\n# The page that shows it all, to who is on this machine: http://{page}/\n\
+                 listen = \"{page}\"\n"
+            );
         }
         text
     }
@@ -374,7 +404,7 @@ fn report(
     path: &Path,
     aside: Option<&Path>,
     notes: &[String],
-    has_unit: bool,
+    draft: &Draft,
     printer: &mut Printer,
 ) {
     printer.line(&format!("\nWritten: {}", path.display()));
@@ -385,7 +415,7 @@ fn report(
         printer.line(&format!("To do: {note}"));
     }
     let option = config_option(path);
-    let run = if has_unit {
+    let run = if draft.unit.is_some() {
         "systemctl enable --now refreshd".to_owned()
     } else {
         format!("refreshd run{option}")
@@ -397,6 +427,9 @@ fn report(
         &format!("  refreshd status{option}"),
     ] {
         printer.line(line);
+    }
+    if let Some(page) = draft.page {
+        printer.line(&format!("and in a browser on this machine: http://{page}/"));
     }
 }
 

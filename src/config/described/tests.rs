@@ -148,7 +148,7 @@ fn every_default_is_what_holds_when_it_is_written() {
                 adding("", "").replace("[account.main]\n", &format!("[account.main]\n{line}\n"))
             }
             "origin.*" => adding("", &line),
-            "hook.*" | "account.*.credentials" => continue,
+            "hook.*" | "notice.*" | "account.*.credentials" => continue,
             section => {
                 let section =
                     section.replace("account.*", "account.main").replace("origin.*", "origin.www");

@@ -46,6 +46,11 @@ fn each_risky_setting_is_told_of_and_no_other() {
         (listen("0.0.0.0:8377"), "anybody who reaches 0.0.0.0:8377 may try"),
         (listen("127.0.0.1:8377"), ""),
         (format!("{}sources = [\"192.0.2.0/24\"]", listen("0.0.0.0:8377")), ""),
+        (
+            format!("{MINIMAL}[web]\nlisten = \"0.0.0.0:8378\""),
+            "anybody who reaches 0.0.0.0:8378 may read",
+        ),
+        (format!("{MINIMAL}[web]\nlisten = \"127.0.0.1:8378\""), ""),
         (format!("{MINIMAL}{second}"), "origins `www` and `z` both serve https://www.example.com/"),
         (MINIMAL.to_owned(), ""),
         (super::super::EXAMPLE.to_owned(), ""),

@@ -50,8 +50,8 @@ async fn a_hundred_reloads_under_load_lose_nothing_repeat_nothing_and_leave_noth
             reloads(&world, "in force: ");
         }
         let waited = waiting.join().expect("it ends");
-        assert_eq!(waited.status.code(), Some(0), "who called is answered after all: {waited:?}");
         done.store(true, Ordering::SeqCst);
+        assert_eq!(waited.status.code(), Some(0), "who called is answered after all: {waited:?}");
     });
     let written = written.into_inner();
     assert!(written >= RELOADS, "{written} files under {RELOADS} reloads");
