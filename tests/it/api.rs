@@ -305,7 +305,10 @@ async fn a_person_calls_off_what_is_pending_and_asks_for_it_once_more() {
     let said = text(&world.command(&["retry", &id(0)]));
     assert!(said.contains("asks for the same"), "{said}");
     let said = text(&world.command(&["retry", "--outcome", "cancelled"]));
-    assert_eq!(said, "once more: 1 as new intents, 1 joined what is pending, 0 due now\n");
+    assert_eq!(
+        said,
+        "once more: 1 as new intents, 1 joined what is pending, 0 due now, 0 need none\n"
+    );
     let unbounded = control(&world, "POST", "intents/retry", Some(&json!({ "origin": "www" })));
     assert_eq!((unbounded.code, unbounded.problem().contains("`outcome`")), (400, true));
     let all = control(&world, "POST", "intents/cancel", Some(&json!({})));
@@ -423,6 +426,14 @@ async fn what_is_wrong_with_a_request_is_named() {
     }
     for (path, body, code, named) in [
         ("intents/cancel", json!({ "limit": 1, "all": true }), 400, ""),
+        ("intents/cancel", json!({ "limit": "1", "q": "x" }), 400, "`limit` and `after`"),
+        ("intents/retry", json!({ "after": "1", "outcome": "failed" }), 400, "`limit` and `after`"),
+        (
+            "intents/retry",
+            json!({ "outcome": "failed", "account": "gone" }),
+            409,
+            "account `gone` is not configured",
+        ),
         ("intents/7/retry", Value::Null, 404, "intent 7"),
         ("intents/7/cancel", Value::Null, 404, "intent 7"),
         ("deploys/d0/approve", json!({}), 404, "nothing is held of `d0`"),

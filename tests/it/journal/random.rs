@@ -14,7 +14,7 @@ use refreshd::domain::stage::{After, Order, Stage};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::Timestamp;
 use refreshd::domain::verdict::Verdict;
-use refreshd::journal::browse::{Browse, Filter, StateWord};
+use refreshd::journal::browse::{Browse, Filter, Picked, StateWord};
 use refreshd::journal::check::{BatchState, Snapshot};
 use refreshd::journal::reference::ReferenceJournal;
 use refreshd::journal::sqlite::SqliteJournal;
@@ -80,11 +80,14 @@ impl Pair {
             }
             20 => {
                 let ids = [i64::from(a % 32), i64::from(b % 32)].map(IntentId);
-                let _ = both!(self.retry(&ids, self.now));
+                let picked = if c % 2 == 0 { Picked::Single } else { Picked::Alike };
+                let _ = both!(self.retry(&ids, picked, self.now));
             }
             21 => {
                 let ids = [i64::from(a % 32), i64::from(b % 32)].map(IntentId);
-                let _ = both!(self.cancel(&ids[..usize::from(b % 3).min(2)], "alice", self.now));
+                let of = DeployId::new(Timestamp::EPOCH, u64::from(a % 3));
+                let (ids, of) = (&ids[..usize::from(b % 3).min(2)], (c % 2 == 0).then_some(&of));
+                let _ = both!(self.cancel(ids, of, "alice", self.now));
             }
             _ if a < 40 => {
                 self.fence = both!(self.lead(&self.account, self.now)).expect("leads");
