@@ -307,9 +307,9 @@ impl Pair {
         let _ = both!(self.pauses());
         let deploys = both!(self.deploys(None, 9)).expect("deploys");
         let deploys: Vec<DeployId> = deploys.into_iter().map(|deploy| deploy.id).collect();
-        let _ = both!(self.deploy_report(&deploys, 5));
+        let _ = both!(self.deploy_report(&deploys, 7, 5));
         let _ = both!(self.reasons(Some(&deploys), 9));
-        let _ = both!(self.deploy_report(&deploys[..deploys.len().min(1)], 50));
+        let _ = both!(self.deploy_report(&deploys[..deploys.len().min(1)], usize::MAX, 50));
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
         let _ = both!(self.spending(&self.account, self.now));
