@@ -46,9 +46,11 @@ CREATE TABLE change (
     origin TEXT NOT NULL,
     deploy TEXT NOT NULL,
     at INTEGER NOT NULL,
+    -- How many paths.
+    number INTEGER NOT NULL,
     changes TEXT NOT NULL
 ) STRICT;
-CREATE INDEX change_deploy ON change (deploy);
+CREATE INDEX change_deploy ON change (deploy, sequence, number);
 CREATE INDEX change_origin ON change (origin, at);
 
 -- Deploys that somebody holds open.

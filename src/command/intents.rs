@@ -12,7 +12,7 @@ use super::{ConfigArg, Exit, Failed, Printer, check};
 
 /// What one request asks for at most.
 const PAGE: usize = 500;
-/// More than this are not called off without `--yes`.
+/// More than this are neither called off nor asked for once more without `--yes`.
 const MANY: usize = 100;
 
 /// Which intents.
@@ -68,6 +68,22 @@ impl Which {
         let wanted = [&self.state, &self.wait, &self.outcome, &self.action, &self.kind];
         let named = [&self.origin, &self.account, &self.deploy, &self.target];
         wanted.into_iter().chain(named).all(Option::is_none)
+    }
+
+    /// Refuses to do something to many without `--yes`.
+    async fn few(&self, config: &Config, yes: bool, what: &str) -> Result<(), Failed> {
+        if yes {
+            return Ok(());
+        }
+        let (found, more) = self.ask(config, MANY).await?;
+        if !more && found.len() <= MANY {
+            return Ok(());
+        }
+        let message = format!(
+            "that would {what} more than {MANY} intents; add --yes, or see which they are with \
+             the same options: refreshd list ..."
+        );
+        Err(Failed::new(Exit::No, message))
     }
 
     /// Asks for these until there are enough.
@@ -182,6 +198,9 @@ pub(super) struct RetryArgs {
     ids: Vec<u64>,
     #[command(flatten)]
     which: Which,
+    /// Really ask for more than 100 once more.
+    #[arg(long)]
+    yes: bool,
     /// Write the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -192,6 +211,7 @@ pub(super) async fn retry(args: RetryArgs, printer: &mut Printer) -> Result<Exit
     let config = check::load(&args.config, printer)?;
     one_way(&args.ids, &args.which)?;
     if args.ids.is_empty() {
+        args.which.few(&config, args.yes, "ask once more for").await?;
         let answer = api::post(&config, "/api/v1/intents/retry", &args.which.wanted()).await?;
         if args.json {
             printer.json(&answer);
@@ -199,10 +219,11 @@ pub(super) async fn retry(args: RetryArgs, printer: &mut Printer) -> Result<Exit
         }
         let number = |key: &str| answer[key].as_u64().unwrap_or_default();
         printer.line(&format!(
-            "once more: {} as new intents, {} joined what is pending, {} due now",
+            "once more: {} as new intents, {} joined what is pending, {} due now, {} need none",
             number("made"),
             number("joined"),
-            number("due")
+            number("due"),
+            number("needless")
         ));
         return Ok(Exit::Ok);
     }
@@ -269,20 +290,14 @@ pub(super) struct CancelArgs {
 pub(super) async fn cancel(args: CancelArgs, printer: &mut Printer) -> Result<Exit, Failed> {
     let config = check::load(&args.config, printer)?;
     one_way(&args.ids, &args.which)?;
-    let (mut cancelled, mut exit) = (0, Exit::Ok);
+    let (mut cancelled, mut spared, mut exit) = (0, 0, Exit::Ok);
     if args.ids.is_empty() {
         let state = args.which.state.clone().or_else(|| Some("pending".to_owned()));
         let which = Which { state, ..args.which };
-        let (pending, more) = which.ask(&config, MANY).await?;
-        if (more || pending.len() > MANY) && !args.yes {
-            let message = format!(
-                "that would call off more than {MANY} intents; add --yes, or see which they are: \
-                 refreshd list --state pending ..."
-            );
-            return Err(Failed::new(Exit::No, message));
-        }
+        which.few(&config, args.yes, "call off").await?;
         let answer = api::post(&config, "/api/v1/intents/cancel", &which.wanted()).await?;
         cancelled = answer["cancelled"].as_u64().unwrap_or_default();
+        spared = answer["spared"].as_u64().unwrap_or_default();
     }
     for id in &args.ids {
         match api::post(&config, &format!("/api/v1/intents/{id}/cancel"), &json!({})).await {
@@ -295,9 +310,14 @@ pub(super) async fn cancel(args: CancelArgs, printer: &mut Printer) -> Result<Ex
         }
     }
     if args.json {
-        printer.json(&json!({ "cancelled": cancelled }));
+        printer.json(&json!({ "cancelled": cancelled, "spared": spared }));
     } else {
         printer.line(&format!("called off: {}", count(cancelled, "intent")));
+        if spared > 0 {
+            let spared = count(spared, "intent");
+            printer
+                .line(&format!("not called off: {spared} that others than the deploy want, too"));
+        }
     }
     Ok(exit)
 }

@@ -365,6 +365,15 @@ impl Intent {
         }
     }
 
+    /// Returns which intent stands for this one, if one does.
+    #[must_use]
+    pub const fn superseded_by(&self) -> Option<IntentId> {
+        match &self.state {
+            State::Ended { outcome: Outcome::Superseded(by), .. } => Some(*by),
+            _ => None,
+        }
+    }
+
     /// Returns how often the intent was asked in vain; zero unless pending.
     #[must_use]
     pub const fn attempt(&self) -> u32 {

@@ -210,9 +210,28 @@ pub enum Again {
     Needless(String),
 }
 
+/// How a person picked the intents that are asked for once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picked {
+    /// Each by itself: it is urgent.
+    Single,
+    /// By what they have in common: each keeps its priority, and only the newest of its target goes.
+    Alike,
+}
+
+/// What came of calling intents off.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CalledOff {
+    /// Those that ended by it.
+    pub cancelled: Vec<IntentId>,
+    /// Those that were pending and stay it, because others than the deploy in question wait for them.
+    pub spared: Vec<IntentId>,
+}
+
 impl Again {
     /// Says why an intent that stands so is not asked for once more; none where it is.
-    pub(super) fn needless(intent: &Intent) -> Option<Self> {
+    /// `intent` is `id`, or what stands for that.
+    pub(super) fn needless(id: IntentId, intent: &Intent) -> Option<Self> {
         let why = match &intent.state {
             State::Pending { waiting, .. } => match waiting.as_ref().map(|waiting| waiting.wait) {
                 Some(Wait::Retry | Wait::Quota) => return None,
@@ -234,7 +253,14 @@ impl Again {
                 Outcome::Superseded(by) => format!("intent {} stands for it", by.0),
             },
         };
+        let by = intent.id.0;
+        let why = if intent.id == id { why } else { format!("intent {by} stands for it: {why}") };
         Some(Self::Needless(why))
+    }
+
+    /// Says why only the newest intent of a target is asked for once more.
+    pub(super) fn newer() -> Self {
+        Self::Needless("its target was asked for since".to_owned())
     }
 }
 
@@ -279,32 +305,45 @@ pub trait Browse: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<PerKind<Hours>, JournalError>;
 
-    /// Asks for intents once more: one that failed, was rejected or cancelled becomes an urgent and
-    /// approved one, or joins the pending one of its target; one that waits for its retry or for quota is due
-    /// now. Returns what came of each.
+    /// Asks for intents once more: one that failed, was rejected or cancelled becomes an approved one,
+    /// or joins the pending one of its target; one that waits for its retry or for quota is due now. For one
+    /// that was superseded what stands for it in the end is looked at. Returns what came of each.
     async fn retry(
         &self,
         intents: &[IntentId],
+        picked: Picked,
         now: Timestamp,
     ) -> Result<Vec<(IntentId, Again)>, JournalError>;
 
-    /// Calls off what of these is pending, "by `who`"; returns which those were.
+    /// Calls off what of these is pending, "by `who`". With a deploy only what it alone caused: what
+    /// another deploy or a person wants, too, is spared.
     async fn cancel(
         &self,
         intents: &[IntentId],
+        of: Option<&DeployId>,
         who: &str,
         now: Timestamp,
-    ) -> Result<Vec<IntentId>, JournalError>;
+    ) -> Result<CalledOff, JournalError>;
+}
+
+/// Returns whether somebody else than a deploy is among the newest causes of its intent.
+pub(super) fn is_wanted_besides(causes: &[Cause], deploy: &DeployId) -> bool {
+    let is_other =
+        |cause: &Cause| cause.witness == Witness::Operator || cause.deploy.as_ref() != Some(deploy);
+    causes.iter().any(is_other)
 }
 
 /// Returns the wish that asks for an intent once more.
-pub(super) fn again(intent: &Intent, now: Timestamp) -> Wish {
+pub(super) fn again(intent: &Intent, picked: Picked, now: Timestamp) -> Wish {
     Wish {
         account: intent.account.clone(),
         action: intent.action,
         target: intent.target.clone(),
         force: intent.force,
-        priority: Priority::Urgent,
+        priority: match picked {
+            Picked::Single => Priority::Urgent,
+            Picked::Alike => intent.priority,
+        },
         not_before: now,
         stage: Stage::default(),
         hold: None,

@@ -41,6 +41,8 @@ pub const MAX_ATTEMPTS: u32 = 8;
 pub const MAX_EXPIRIES: u32 = 3;
 /// How many causes an intent keeps; older ones are only counted.
 pub const MAX_CAUSES: u32 = 20;
+/// Intents that are looked at for why they are not done: some 60 ms of the one writer.
+pub const MAX_REASONED: usize = 20_000;
 /// How many held intents are decided on in one transaction: others need the writer too (rule 6).
 pub const MAX_DECIDED: usize = 1_000;
 /// How many targets of a held set are named.
@@ -329,7 +331,7 @@ pub trait Journal: browse::Browse {
 
     /// Returns why intents are not done, counted by reason: what failed first, then what is most; at
     /// most `limit` reasons. Of what these deploys caused, or, of all, what
-    /// [`attention`](Self::attention) tells of.
+    /// [`attention`](Self::attention) tells of. Looks at the newest [`MAX_REASONED`] intents of these.
     async fn reasons(
         &self,
         deploys: Option<&[DeployId]>,
@@ -371,10 +373,12 @@ pub trait Journal: browse::Browse {
     async fn deploy(&self, deploy: &DeployId) -> Result<Option<Deploy>, JournalError>;
 
     /// Returns what became of all that these deploys caused, as one: each intent counts once. What
-    /// stands for a superseded intent belongs to its deploys. Names at most `limit` unfinished ones.
+    /// stands for a superseded intent belongs to its deploys. Looks at the newest `most` that each of
+    /// them caused, all together; names at most `limit` unfinished ones.
     async fn deploy_report(
         &self,
         deploys: &[DeployId],
+        most: usize,
         limit: usize,
     ) -> Result<DeployReport, JournalError>;
 

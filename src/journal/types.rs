@@ -269,6 +269,8 @@ pub struct Reason {
 pub struct DeployReport {
     /// How many intents stand where: by state, and those that ended by outcome.
     pub intents: BTreeMap<String, u64>,
+    /// Whether the deploys caused more than were counted.
+    pub more: bool,
     /// The oldest intents that are neither done nor superseded.
     pub unfinished: Vec<Attention>,
     /// How many asks of which action and kind went to the CDN.

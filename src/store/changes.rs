@@ -18,6 +18,26 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// A path, and what happened to it.
 pub type Changed = (ChangeKind, RelPath);
 
+/// Where in what changed in a deploy a list goes on: in which record of it, and behind how many of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ChangePlace {
+    /// The record's number.
+    pub sequence: i64,
+    /// How many of its paths come before.
+    pub skip: usize,
+}
+
+/// A part of what changed in a deploy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SomeChanges {
+    /// The part, in the order it was recorded.
+    pub changes: Vec<Changed>,
+    /// Where the rest begins; none when there is none.
+    pub next: Option<ChangePlace>,
+    /// How many changed altogether.
+    pub number: usize,
+}
+
 /// A deploy with all that changed in it, in the order it was recorded.
 pub type History = (DeployId, Vec<Changed>);
 
@@ -46,6 +66,7 @@ pub(super) fn write(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreEr
             origin,
             deploy.as_str(),
             at,
+            i64::try_from(pairs.len()).unwrap_or(i64::MAX),
             text
         ])?;
     }
@@ -60,6 +81,19 @@ impl Store {
     pub async fn changes(&self, deploy: &DeployId) -> Result<Vec<Changed>, StoreError> {
         let deploy = deploy.clone();
         self.database.call("store.changes", move |tx| changes(tx, &deploy)).await
+    }
+
+    /// Returns at most `limit` of what changed in a deploy, from `from` on.
+    pub async fn some_changes(
+        &self,
+        deploy: &DeployId,
+        from: ChangePlace,
+        limit: usize,
+    ) -> Result<SomeChanges, StoreError> {
+        let deploy = deploy.clone();
+        self.database
+            .call("store.some_changes", move |tx| some_changes(tx, &deploy, from, limit))
+            .await
     }
 
     /// Returns the deploys of an origin whose changes were recorded at `since` or later, the oldest
@@ -155,24 +189,50 @@ fn bracket(tx: &Transaction<'_>, origin: &OriginName) -> Result<Option<Bracket>,
 }
 
 fn changes(tx: &Transaction<'_>, deploy: &DeployId) -> Result<Vec<Changed>, StoreError> {
+    Ok(some_changes(tx, deploy, ChangePlace::default(), usize::MAX)?.changes)
+}
+
+/// Reads no more records than it needs: each has one path at least.
+fn some_changes(
+    tx: &Transaction<'_>,
+    deploy: &DeployId,
+    from: ChangePlace,
+    limit: usize,
+) -> Result<SomeChanges, StoreError> {
+    let number: i64 =
+        tx.prepare_cached(sql::CHANGED)?.query_row([deploy.as_str()], |row| row.get(0))?;
+    let mut part = SomeChanges {
+        changes: Vec::new(),
+        next: None,
+        number: usize::try_from(number).unwrap_or(0),
+    };
     let mut statement = tx.prepare_cached(sql::CHANGES)?;
-    let texts = statement.query_map([deploy.as_str()], |row| row.get::<_, String>(0))?;
-    let mut changes = Vec::new();
-    for text in texts {
-        let pairs: Vec<(String, Name)> =
-            serde_json::from_str(&text?).map_err(|error| inconsistent(&error))?;
-        for (letter, name) in pairs {
-            let path = RelPath::new(match name {
-                Name::Text(text) => text.into_bytes(),
-                Name::Bytes(bytes) => bytes,
-            })
-            .map_err(|error| StoreError::Inconsistent(error.to_string()))?;
-            let kind = ChangeKind::parse(&letter)
-                .ok_or_else(|| StoreError::Inconsistent(format!("the change `{letter}`")))?;
-            changes.push((kind, path));
+    let mut records = statement.query(params![deploy.as_str(), from.sequence])?;
+    while let Some(record) = records.next()? {
+        let sequence: i64 = record.get(0)?;
+        let pairs: Vec<(String, Name)> = serde_json::from_str(&record.get::<_, String>(1)?)
+            .map_err(|error| inconsistent(&error))?;
+        let skip = if sequence == from.sequence { from.skip } else { 0 };
+        for (place, (letter, name)) in pairs.into_iter().enumerate().skip(skip) {
+            if part.changes.len() >= limit {
+                part.next = Some(ChangePlace { sequence, skip: place });
+                return Ok(part);
+            }
+            part.changes.push(changed(&letter, name)?);
         }
     }
-    Ok(changes)
+    Ok(part)
+}
+
+fn changed(letter: &str, name: Name) -> Result<Changed, StoreError> {
+    let path = RelPath::new(match name {
+        Name::Text(text) => text.into_bytes(),
+        Name::Bytes(bytes) => bytes,
+    })
+    .map_err(|error| StoreError::Inconsistent(error.to_string()))?;
+    let kind = ChangeKind::parse(letter)
+        .ok_or_else(|| StoreError::Inconsistent(format!("the change `{letter}`")))?;
+    Ok((kind, path))
 }
 
 fn inconsistent(error: &serde_json::Error) -> StoreError {

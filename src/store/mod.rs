@@ -11,7 +11,7 @@ mod notices;
 mod removed;
 mod statements;
 
-pub use changes::{Changed, History};
+pub use changes::{ChangePlace, Changed, History, SomeChanges};
 pub use gates::{GatedDeploy, Gating};
 pub use inbox::{
     Delivered, Delivery, DeliveryId, DeliveryRow, End, OpenPush, PushEnd, PushId, PushRow, Tip,

@@ -66,10 +66,13 @@ DELETE FROM removed WHERE origin = ?1 AND at < (
     SELECT at FROM removed WHERE origin = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2 - 1)";
 
 pub(super) const WRITE_CHANGES: &str = "-- store.write_changes
-INSERT INTO change (origin, deploy, at, changes) VALUES (?1, ?2, ?3, ?4)";
+INSERT INTO change (origin, deploy, at, number, changes) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 pub(super) const CHANGES: &str = "-- store.changes
-SELECT changes FROM change WHERE deploy = ?1 ORDER BY sequence";
+SELECT sequence, changes FROM change WHERE deploy = ?1 AND sequence >= ?2 ORDER BY sequence";
+
+pub(super) const CHANGED: &str = "-- store.changed
+SELECT coalesce(sum(number), 0) FROM change WHERE deploy = ?1";
 
 pub(super) const DEPLOYS: &str = "-- store.deploys
 SELECT DISTINCT deploy FROM change WHERE origin = ?1 AND at >= ?2 AND deploy > ?3

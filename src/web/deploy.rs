@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::deploy::{Bracket, Deploy, DeployId};
 use crate::domain::names::OriginName;
 use crate::journal::JournalError;
-use crate::store::StoreError;
+use crate::store::{ChangePlace, StoreError};
 
 use super::report::Report;
 use super::wait::unknown;
@@ -163,16 +163,19 @@ pub async fn tell(State(desk): State<Desk>, Json(question): Json<Question>) -> R
         }
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     };
-    let changes = match desk.store.changes(id).await {
-        Ok(changes) => changes,
+    let part = match desk.store.some_changes(id, ChangePlace::default(), NAMED).await {
+        Ok(part) => part,
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     };
-    let named = changes.iter().take(NAMED);
-    match Report::read(&desk, &[deploy]).await {
+    match Report::read(&desk, &[deploy], usize::MAX).await {
         Ok(report) => Json(Told {
             report,
-            changed: changes.len(),
-            changes: named.map(|(kind, path)| (kind.letter(), path.to_string())).collect(),
+            changed: part.number,
+            changes: part
+                .changes
+                .into_iter()
+                .map(|(kind, path)| (kind.letter(), path.to_string()))
+                .collect(),
         })
         .into_response(),
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
@@ -183,7 +186,7 @@ async fn list(desk: &Desk, origin: Option<&OriginName>) -> Result<Vec<Report>, J
     let deploys: Vec<Deploy> = desk.journal.deploys(origin, LISTED).await?;
     let mut reports = Vec::with_capacity(deploys.len());
     for deploy in deploys {
-        reports.push(Report::read(desk, &[deploy]).await?);
+        reports.push(Report::read(desk, &[deploy], usize::MAX).await?);
     }
     Ok(reports)
 }

@@ -24,8 +24,10 @@ pub(super) const REASONS: usize = 50;
 pub struct Report {
     /// The deploys, the newest first.
     pub deploys: Vec<Deploy>,
-    /// Whether all of it is done.
+    /// Whether all of it is done; false, too, where not all of it was counted.
     pub done: bool,
+    /// Whether they caused more than what is counted here, which is the newest.
+    pub more: bool,
     /// How many intents have not ended, with the wishes at the gate.
     pub open: u64,
     /// What waits until the origin's web servers serve it; none when nothing does.
@@ -99,15 +101,19 @@ pub struct Seconds {
 }
 
 impl Report {
-    /// Reads what became of deploys, which stand newest first.
-    pub(super) async fn read(desk: &Desk, deploys: &[Deploy]) -> Result<Self, JournalError> {
+    /// Reads what became of deploys, which stand newest first; counts the newest `most` intents.
+    pub(super) async fn read(
+        desk: &Desk,
+        deploys: &[Deploy],
+        most: usize,
+    ) -> Result<Self, JournalError> {
         let ids: Vec<DeployId> = deploys.iter().map(|deploy| deploy.id.clone()).collect();
         // Before the journal is asked: what passes the gate meanwhile is in neither else.
         let gate = match deploys.first() {
             Some(deploy) => AtGate::look(desk, &deploy.origin, ids.iter()).await.map_err(unread)?,
             None => None,
         };
-        let report = desk.journal.deploy_report(&ids, NAMED).await?;
+        let report = desk.journal.deploy_report(&ids, most, NAMED).await?;
         let reasons = desk.journal.reasons(Some(&ids), REASONS).await?;
         Ok(Self::of(deploys.to_vec(), gate, report, reasons))
     }
@@ -130,7 +136,8 @@ impl Report {
         };
         let asks = report.asks.iter();
         Self {
-            done: gate.is_none() && report.is_done(),
+            done: gate.is_none() && report.is_done() && !report.more,
+            more: report.more,
             open: report.open() + gate.as_ref().map_or(0, |gate| gate.wishes),
             gate,
             asks: asks.map(|&(action, kind, asks)| Asks { action, kind, asks }).collect(),

@@ -145,7 +145,11 @@ async fn progress(desk: &Desk, ticket: &Ticket) -> Result<Progress, JournalError
         let all = desk.journal.deploys(Some(&ticket.origin), MOST_DEPLOYS).await?;
         deploys = deploy::latest(&all, ticket.since).to_vec();
     }
-    let report = if deploys.is_empty() { None } else { Some(Report::read(desk, &deploys).await?) };
+    let report = if deploys.is_empty() {
+        None
+    } else {
+        Some(Report::read(desk, &deploys, usize::MAX).await?)
+    };
     Ok(Progress { seen: true, note: String::new(), now, report })
 }
 

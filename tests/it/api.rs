@@ -12,21 +12,24 @@ use axum::Extension;
 use refreshd::clock::SystemClock;
 use refreshd::database::Database;
 use refreshd::domain::ask::{Kind, Target};
-use refreshd::domain::deploy::DeployId;
+use refreshd::domain::change::ChangeKind;
+use refreshd::domain::deploy::{Deploy, DeployId};
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Action, Cause, Outgoing, Priority, Wish};
 use refreshd::domain::limits::Limits;
 use refreshd::domain::names::{AccountName, NodeId};
+use refreshd::domain::path::RelPath;
 use refreshd::domain::quota::PerKind;
 use refreshd::domain::quota::purse::Rules;
 use refreshd::domain::stage::Stage;
 use refreshd::domain::time::Timestamp;
 use refreshd::journal::Journal;
 use refreshd::journal::sqlite::SqliteJournal;
-use refreshd::store::Store;
+use refreshd::store::{Record, Store};
 use refreshd::web::who::Who;
-use refreshd::web::{self, AccountDesk, Desk};
+use refreshd::web::{self, AccountDesk, Desk, Desks};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::world::{World, listener};
@@ -98,6 +101,9 @@ fn first(value: &Value) -> &Value {
 struct Alone {
     address: std::net::SocketAddr,
     journal: Arc<dyn Journal>,
+    database: Database,
+    store: Store,
+    desk: watch::Sender<Desk>,
     _servers: JoinSet<std::io::Result<()>>,
 }
 
@@ -111,16 +117,16 @@ impl Alone {
             rules: Rules::default(),
             hosts: vec!["www.example.com".to_owned()],
         };
-        let store = Store::open(database, 1).await.expect("opens");
-        let desk = Desk {
+        let store = Store::open(database.clone(), 1).await.expect("opens");
+        let desk = watch::Sender::new(Desk {
             accounts: [(AccountName::from("main"), account)].into(),
-            ..Desk::bare(store, journal.clone(), SystemClock::shared())
-        };
+            ..Desk::bare(store.clone(), journal.clone(), SystemClock::shared())
+        });
         let (listener, mut servers) = (listener().await, JoinSet::new());
         let address = listener.local_addr().expect("an address");
-        let router = web::router(desk).layer(Extension(who));
+        let router = web::router(Desks(desk.subscribe())).layer(Extension(who));
         servers.spawn(async move { axum::serve(listener, router).await });
-        Self { address, journal, _servers: servers }
+        Self { address, journal, database, store, desk, _servers: servers }
     }
 
     /// Asks for a path, of which `/api/v1/` may be left out.
@@ -305,7 +311,10 @@ async fn a_person_calls_off_what_is_pending_and_asks_for_it_once_more() {
     let said = text(&world.command(&["retry", &id(0)]));
     assert!(said.contains("asks for the same"), "{said}");
     let said = text(&world.command(&["retry", "--outcome", "cancelled"]));
-    assert_eq!(said, "once more: 1 as new intents, 1 joined what is pending, 0 due now\n");
+    assert_eq!(
+        said,
+        "once more: 1 as new intents, 1 joined what is pending, 0 due now, 0 need none\n"
+    );
     let unbounded = control(&world, "POST", "intents/retry", Some(&json!({ "origin": "www" })));
     assert_eq!((unbounded.code, unbounded.problem().contains("`outcome`")), (400, true));
     let all = control(&world, "POST", "intents/cancel", Some(&json!({})));
@@ -349,6 +358,90 @@ async fn events_tell_the_status_at_once_and_whenever_it_changed() {
     let mut rest = String::new();
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
     stream.read_to_string(&mut rest).expect("it ends");
+}
+
+/// Reads events until one is as wished.
+fn hear(stream: &mut TcpStream, wished: &dyn Fn(&str, &Value) -> bool) {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+    let (mut read, mut buffer) = (String::new(), [0; 16 << 10]);
+    loop {
+        let is_it = |event: &str| {
+            let (name, data) = event.trim_start().split_once('\n').unwrap_or_default();
+            let name = name.strip_prefix("event: ").unwrap_or_default();
+            let data = data.lines().find_map(|line| line.strip_prefix("data: "));
+            data.and_then(|data| serde_json::from_str(data).ok())
+                .is_some_and(|data| wished(name, &data))
+        };
+        // Chunks begin with their length on a line of its own.
+        if read.split("event: ").skip(1).any(|event| is_it(&format!("event: {event}"))) {
+            return;
+        }
+        let length = stream.read(&mut buffer).expect("reads");
+        assert!(length > 0, "it ended: {read}");
+        read.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_follow_the_configuration_and_say_once_what_is_wrong_and_have_seats() {
+    let api = Alone::new(Who::anyone()).await;
+    let listen = || {
+        let mut stream = TcpStream::connect(api.address).expect("connects");
+        write_request(&mut stream, "GET", "/api/v1/events", None);
+        stream
+    };
+    let mut stream = listen();
+    hear(&mut stream, &|name, told| name == "status" && told["quota"]["main"].is_object());
+    api.desk.send_modify(|desk| desk.accounts.clear());
+    hear(&mut stream, &|name, told| name == "status" && told["quota"] == json!({}));
+    let rename = |from: &'static str, to: &'static str| {
+        api.database.call("test.rename", move |tx| {
+            tx.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}"))?;
+            Ok::<_, refreshd::journal::JournalError>(())
+        })
+    };
+    rename("tally", "lost").await.expect("renames");
+    hear(&mut stream, &|name, told| {
+        name == "problem" && told["problems"][0].as_str().is_some_and(|why| why.contains("tally"))
+    });
+    rename("lost", "tally").await.expect("renames");
+    hear(&mut stream, &|name, _| name == "status");
+    let mut others = Vec::new();
+    for _ in 1..32 {
+        let mut other = listen();
+        hear(&mut other, &|name, _| name == "status");
+        others.push(other);
+    }
+    let refused = api.ask("GET", "events", None).await;
+    assert_eq!((refused.code, refused.problem().contains("32 listen")), (429, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_in_a_deploy_is_told_in_parts() {
+    let api = Alone::new(Who::anyone()).await;
+    let opened_at = Timestamp::from_seconds(1_700_000_000);
+    let id = DeployId::new(opened_at, 1);
+    let deploy = Deploy { id: id.clone(), origin: "www".into(), opened_at, closed_at: None };
+    let items = [(1, Outgoing::Deploy(deploy))];
+    api.journal.accept(&NodeId::from("n"), &items, opened_at).await.expect("accepts");
+    for part in 0..4 {
+        let path = |number| RelPath::new(format!("{part}/{number}")).expect("a path");
+        let changes = (0..3).map(|number| (ChangeKind::Modified, path(number))).collect();
+        let changes = vec![(id.clone(), changes)];
+        let record = Record { changes, ..Record::blank("www".into(), opened_at) };
+        api.store.record(record).await.expect("records");
+    }
+    let (mut paths, mut after) = (Vec::new(), String::new());
+    loop {
+        let told = api.ask("GET", &format!("deploys/{id}?limit=5{after}"), None).await.json();
+        assert_eq!((&told["changed"], told["report"].is_null()), (&json!(12), !after.is_empty()));
+        let changes = told["changes"].as_array().expect("changes");
+        paths.extend(changes.iter().filter_map(|it| it["path"].as_str().map(str::to_owned)));
+        let Some(next) = told["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    let all = (0..12).map(|place| format!("{}/{}", place / 3, place % 3));
+    assert_eq!(paths, all.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -411,6 +504,7 @@ async fn what_is_wrong_with_a_request_is_named() {
         ("intents/x", 400, "`x` is no number"),
         ("intents/7", 404, "intent 7"),
         ("deploys?after=7", 400, "`after`"),
+        ("deploys/d0?after=7", 400, "`after`"),
         ("deploys/d0", 404, "deploy `d0`"),
         ("why", 400, "q"),
         ("why?q=https://", 400, ""),
@@ -423,6 +517,14 @@ async fn what_is_wrong_with_a_request_is_named() {
     }
     for (path, body, code, named) in [
         ("intents/cancel", json!({ "limit": 1, "all": true }), 400, ""),
+        ("intents/cancel", json!({ "limit": "1", "q": "x" }), 400, "`limit` and `after`"),
+        ("intents/retry", json!({ "after": "1", "outcome": "failed" }), 400, "`limit` and `after`"),
+        (
+            "intents/retry",
+            json!({ "outcome": "failed", "account": "gone" }),
+            409,
+            "account `gone` is not configured",
+        ),
         ("intents/7/retry", Value::Null, 404, "intent 7"),
         ("intents/7/cancel", Value::Null, 404, "intent 7"),
         ("deploys/d0/approve", json!({}), 404, "nothing is held of `d0`"),

@@ -111,6 +111,9 @@ contract!(
     what_ended_badly_is_asked_for_again_as_a_persons_wish,
     what_waits_in_vain_is_due_and_what_needs_no_retry_says_why,
     what_is_pending_is_called_off_and_counted,
+    what_others_want_besides_a_deploy_is_spared,
+    of_many_only_the_newest_of_a_target_is_asked_for_again,
+    what_stands_for_the_superseded_is_looked_at,
 );
 
 #[tokio::test]

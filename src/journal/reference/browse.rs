@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use super::ReferenceJournal;
 use super::memory::{Memory, Row};
 use crate::domain::deploy::{Deploy, DeployId};
-use crate::domain::intent::{Action, IntentId, Outcome, State};
+use crate::domain::intent::{Action, Cause, IntentId, Outcome, State};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::forecast::Hours;
 use crate::domain::quota::{PerKind, QuotaKind};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::browse::{
-    Again, Asked, Browse, CountedDeploy, Ended, Filter, MAX_COUNTED, MAX_LOOKED_AT, Page,
-    StateWord, Story, Way, again,
+    Again, Asked, Browse, CalledOff, CountedDeploy, Ended, Filter, MAX_COUNTED, MAX_LOOKED_AT,
+    Page, Picked, StateWord, Story, Way, again, is_wanted_besides,
 };
 use crate::journal::{JournalError, MAX_CAUSES};
 
@@ -72,25 +72,38 @@ impl Browse for ReferenceJournal {
         })
     }
 
-    async fn retry(&self, intents: &[IntentId], now: Timestamp) -> Answer<Vec<(IntentId, Again)>> {
-        self.verb(|memory| intents.iter().map(|id| Ok((*id, memory.retry(*id, now)?))).collect())
+    async fn retry(
+        &self,
+        intents: &[IntentId],
+        picked: Picked,
+        now: Timestamp,
+    ) -> Answer<Vec<(IntentId, Again)>> {
+        self.verb(|memory| {
+            intents.iter().map(|id| Ok((*id, memory.retry(*id, picked, now)?))).collect()
+        })
     }
 
     async fn cancel(
         &self,
         intents: &[IntentId],
+        of: Option<&DeployId>,
         who: &str,
         now: Timestamp,
-    ) -> Answer<Vec<IntentId>> {
+    ) -> Answer<CalledOff> {
         self.verb(|memory| {
-            let mut cancelled = Vec::new();
+            let mut came = CalledOff::default();
             for id in intents {
-                if memory.find(*id).is_some_and(Row::is_pending) {
+                let Some(row) = memory.find(*id).filter(|row| row.is_pending()) else {
+                    continue;
+                };
+                if of.is_some_and(|of| memory.is_of_others(row, of)) {
+                    came.spared.push(*id);
+                } else {
                     memory.finish(*id, Outcome::Cancelled(format!("by {who}")), now)?;
-                    cancelled.push(*id);
+                    came.cancelled.push(*id);
                 }
             }
-            Ok(cancelled)
+            Ok(came)
         })
     }
 }
@@ -98,6 +111,12 @@ impl Browse for ReferenceJournal {
 impl Memory {
     fn find(&self, id: IntentId) -> Option<&Row> {
         self.intents.iter().find(|row| row.intent.id == id)
+    }
+
+    fn is_of_others(&self, row: &Row, deploy: &DeployId) -> bool {
+        let id = row.intent.id;
+        self.caused.iter().any(|(other, intent)| *intent == id && other != deploy)
+            || is_wanted_besides(&newest(&row.causes), deploy)
     }
 
     fn caused(&self, deploy: &DeployId, id: IntentId) -> bool {
@@ -158,8 +177,7 @@ impl Memory {
                 });
             }
         }
-        let causes = row.causes.iter().rev().take(MAX_CAUSES as usize).cloned().collect();
-        Some(Story { intent: row.intent.clone(), causes, asks })
+        Some(Story { intent: row.intent.clone(), causes: newest(&row.causes), asks })
     }
 
     fn counted(
@@ -221,20 +239,29 @@ impl Memory {
         Ended { refreshes: wanted.map(|(at, row)| (row.intent.created_at, at)).collect(), since }
     }
 
-    fn retry(&mut self, id: IntentId, now: Timestamp) -> Answer<Again> {
-        let Some(intent) = self.find(id).map(|row| row.intent.clone()) else {
+    fn retry(&mut self, id: IntentId, picked: Picked, now: Timestamp) -> Answer<Again> {
+        let Some(mut intent) = self.find(id).map(|row| row.intent.clone()) else {
             return Ok(Again::Unknown);
         };
-        if let Some(needless) = Again::needless(&intent) {
+        while let Some(row) = intent.superseded_by().and_then(|by| self.find(by)) {
+            intent = row.intent.clone();
+        }
+        if let Some(needless) = Again::needless(id, &intent) {
             return Ok(needless);
         }
         if let State::Pending { .. } = intent.state {
-            let row = self.row(id)?;
+            let row = self.row(intent.id)?;
             row.not_before = now;
             row.set_pending(None);
             return Ok(Again::Due);
         }
-        let wish = again(&intent, now);
+        let is_newer = |row: &Row| {
+            row.intent.id > intent.id && row.is(&intent.account, intent.action, &intent.target)
+        };
+        if picked == Picked::Alike && self.intents.iter().any(is_newer) {
+            return Ok(Again::newer());
+        }
+        let wish = again(&intent, picked, now);
         if wish.is_wide_refresh() {
             self.release(&wish.account, &QuotaKind::ALL, now);
         }
@@ -247,6 +274,10 @@ impl Memory {
         let twin = twin.ok_or_else(|| JournalError::Inconsistent(format!("the twin of {id:?}")))?;
         Ok(if is_new { Again::Made(twin) } else { Again::Joined(twin) })
     }
+}
+
+fn newest(causes: &[Cause]) -> Vec<Cause> {
+    causes.iter().rev().take(MAX_CAUSES as usize).cloned().collect()
 }
 
 fn ended_so(row: &Row, word: &str) -> bool {

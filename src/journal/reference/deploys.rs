@@ -148,14 +148,23 @@ impl Memory {
         Ok(self.deploys.get(deploy).cloned())
     }
 
+    /// Returns what deploys caused, the newest first, for each of them.
+    pub(super) fn newest_caused(&self, deploys: &[DeployId]) -> Vec<IntentId> {
+        let caused = self.caused.iter().filter(|(deploy, _)| deploys.contains(deploy));
+        let mut caused: Vec<IntentId> = caused.map(|(_, intent)| *intent).collect();
+        caused.sort_by_key(|intent| std::cmp::Reverse(*intent));
+        caused
+    }
+
     pub(super) fn deploy_report(
         &mut self,
         deploys: &[DeployId],
+        most: usize,
         limit: usize,
     ) -> Answer<DeployReport> {
-        let caused = self.caused.iter().filter(|(deploy, _)| deploys.contains(deploy));
-        let caused: BTreeSet<IntentId> = caused.map(|(_, intent)| *intent).collect();
-        let mut report = DeployReport::default();
+        let caused = self.newest_caused(deploys);
+        let mut report = DeployReport { more: caused.len() > most, ..DeployReport::default() };
+        let caused: BTreeSet<IntentId> = caused.into_iter().take(most).collect();
         for row in self.intents.iter().filter(|row| caused.contains(&row.intent.id)) {
             let stands = match &row.intent.state {
                 State::Pending { .. } => "pending",

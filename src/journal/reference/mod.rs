@@ -333,9 +333,10 @@ impl Journal for ReferenceJournal {
     async fn deploy_report(
         &self,
         deploys: &[DeployId],
+        most: usize,
         limit: usize,
     ) -> Result<DeployReport, JournalError> {
-        self.verb(|memory| memory.deploy_report(deploys, limit))
+        self.verb(|memory| memory.deploy_report(deploys, most, limit))
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {

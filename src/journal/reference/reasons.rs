@@ -1,12 +1,12 @@
 //! Why intents are not done, counted by reason.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::memory::{Memory, Row};
 use crate::domain::deploy::DeployId;
-use crate::domain::intent::{Outcome, State, Wait};
-use crate::journal::{Attention, JournalError, Reason};
+use crate::domain::intent::{IntentId, Outcome, State, Wait};
+use crate::journal::{Attention, JournalError, MAX_REASONED, Reason};
 
 #[expect(
     clippy::unnecessary_wraps,
@@ -18,6 +18,9 @@ impl Memory {
         deploys: Option<&[DeployId]>,
         limit: usize,
     ) -> Result<Vec<Reason>, JournalError> {
+        let caused: BTreeSet<IntentId> = deploys
+            .map(|deploys| self.newest_caused(deploys).into_iter().take(MAX_REASONED).collect())
+            .unwrap_or_default();
         let is_told = |row: &&Row| match (deploys, &row.intent.state) {
             (None, State::Ended { outcome, .. }) => matches!(outcome, Outcome::Failed(_)),
             (None, _) => match row.wait() {
@@ -27,12 +30,13 @@ impl Memory {
             (Some(_), State::Ended { outcome: Outcome::Done | Outcome::Superseded(_), .. }) => {
                 false
             }
-            (Some(deploys), _) => {
-                deploys.iter().any(|deploy| self.caused.contains(&(deploy.clone(), row.intent.id)))
-            }
+            (Some(_), _) => caused.contains(&row.intent.id),
         };
         let mut reasons = BTreeMap::new();
-        for row in self.intents.iter().filter(is_told) {
+        let mut told: Vec<&Row> =
+            self.intents.iter().rev().filter(is_told).take(MAX_REASONED).collect();
+        told.reverse();
+        for row in told {
             let told = Attention::of(row.intent.clone());
             let (stands, until) = row.intent.state.stands();
             let key = (row.intent.action.as_str(), stands, told.why.clone());

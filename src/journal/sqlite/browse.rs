@@ -18,7 +18,7 @@ use super::rows::{
 };
 use crate::domain::ask::Kind;
 use crate::domain::deploy::{Deploy, DeployId};
-use crate::domain::intent::{Action, Intent, IntentId, Outcome, State, Wait};
+use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, State, Wait};
 use crate::domain::names::{AccountName, OriginName};
 use crate::domain::quota::forecast::Hours;
 use crate::domain::quota::{PerKind, QuotaKind};
@@ -26,8 +26,8 @@ use crate::domain::task::{BatchKey, TaskId};
 use crate::domain::time::{Day, Timestamp};
 use crate::journal::JournalError;
 use crate::journal::browse::{
-    Again, Asked, Browse, CountedDeploy, Ended, Filter, MAX_COUNTED, MAX_LOOKED_AT, Page,
-    StateWord, Story, Way, again,
+    Again, Asked, Browse, CalledOff, CountedDeploy, Ended, Filter, MAX_COUNTED, MAX_LOOKED_AT,
+    Page, Picked, StateWord, Story, Way, again, is_wanted_besides,
 };
 use crate::journal::check::AskState;
 
@@ -113,6 +113,13 @@ SELECT created_at, ended_at, action = 'refresh' AND outcome = 'done' FROM intent
 INDEXED BY intent_ended WHERE state = 'ended' AND ended_at >= ?1
 ORDER BY ended_at DESC, id DESC LIMIT ?2";
 
+const OF_OTHERS: &str = "-- journal.of_other_deploys
+SELECT 1 FROM deploy_intent WHERE intent = ?1 AND deploy <> ?2 LIMIT 1";
+
+const NEWER: &str = "-- journal.newer_of_target
+SELECT 1 FROM intent INDEXED BY intent_target
+WHERE target = ?1 AND id > ?2 AND account = ?3 AND action = ?4 AND kind = ?5 LIMIT 1";
+
 const TODAY: &str = "-- journal.spent_today
 SELECT hour, quota, sum(amount) FROM spending WHERE account = ?1 AND day = ?2
 GROUP BY hour, quota";
@@ -197,12 +204,13 @@ impl Browse for SqliteJournal {
     async fn retry(
         &self,
         intents: &[IntentId],
+        picked: Picked,
         now: Timestamp,
     ) -> Result<Vec<(IntentId, Again)>, JournalError> {
         let intents = intents.to_vec();
         self.database
             .call("journal.retry", move |tx| {
-                intents.into_iter().map(|id| Ok((id, retry(tx, id, now)?))).collect()
+                intents.into_iter().map(|id| Ok((id, retry(tx, id, picked, now)?))).collect()
             })
             .await
     }
@@ -210,23 +218,45 @@ impl Browse for SqliteJournal {
     async fn cancel(
         &self,
         intents: &[IntentId],
+        of: Option<&DeployId>,
         who: &str,
         now: Timestamp,
-    ) -> Result<Vec<IntentId>, JournalError> {
-        let (intents, outcome) = (intents.to_vec(), Outcome::Cancelled(format!("by {who}")));
+    ) -> Result<CalledOff, JournalError> {
+        let (intents, of) = (intents.to_vec(), of.cloned());
+        let outcome = Outcome::Cancelled(format!("by {who}"));
         self.database
             .call("journal.cancel", move |tx| {
-                let mut cancelled = Vec::new();
+                let mut came = CalledOff::default();
                 for id in intents {
-                    if let Some(flying) = by_id(tx, id)?.filter(|flying| flying.pending) {
+                    let Some(flying) = by_id(tx, id)?.filter(|flying| flying.pending) else {
+                        continue;
+                    };
+                    if let Some(of) = &of
+                        && is_of_others(tx, id, of)?
+                    {
+                        came.spared.push(id);
+                    } else {
                         finish(tx, &flying, &outcome, now)?;
-                        cancelled.push(id);
+                        came.cancelled.push(id);
                     }
                 }
-                Ok(cancelled)
+                Ok(came)
             })
             .await
     }
+}
+
+/// Returns whether others than this deploy want an intent, too.
+fn is_of_others(
+    tx: &Transaction<'_>,
+    id: IntentId,
+    deploy: &DeployId,
+) -> Result<bool, JournalError> {
+    if first(tx, OF_OTHERS, params![id.0, deploy.as_str()], |_| Ok(()))?.is_some() {
+        return Ok(true);
+    }
+    let causes: Vec<Cause> = all(tx, CAUSES, [id.0], |row| json(&row.get::<_, String>(0)?))?;
+    Ok(is_wanted_besides(&causes, deploy))
 }
 
 /// Returns a text that is behind all that begin so.
@@ -363,18 +393,35 @@ fn ended(tx: &Transaction<'_>, since: Timestamp, limit: usize) -> Result<Ended, 
     Ok(Ended { refreshes: wanted.map(|(created, at, _)| (created, at)).collect(), since })
 }
 
-fn retry(tx: &Transaction<'_>, id: IntentId, now: Timestamp) -> Result<Again, JournalError> {
-    let Some(intent) = one(tx, id)? else {
+fn retry(
+    tx: &Transaction<'_>,
+    id: IntentId,
+    picked: Picked,
+    now: Timestamp,
+) -> Result<Again, JournalError> {
+    let Some(mut intent) = one(tx, id)? else {
         return Ok(Again::Unknown);
     };
-    if let Some(needless) = Again::needless(&intent) {
+    while let Some(by) = intent.superseded_by() {
+        let Some(next) = one(tx, by)? else { break };
+        intent = next;
+    }
+    if let Some(needless) = Again::needless(id, &intent) {
         return Ok(needless);
     }
     if let State::Pending { .. } = intent.state {
-        run(tx, FREE, params![id.0, now.as_micros()])?;
+        run(tx, FREE, params![intent.id.0, now.as_micros()])?;
         return Ok(Again::Due);
     }
-    let wish = again(&intent, now);
+    if picked == Picked::Alike {
+        let (account, action) = (intent.account.as_str(), intent.action.as_str());
+        let target = (&intent.target.text, intent.target.kind.as_str());
+        let row = params![target.0, intent.id.0, account, action, target.1];
+        if first(tx, NEWER, row, |_| Ok(()))?.is_some() {
+            return Ok(Again::newer());
+        }
+    }
+    let wish = again(&intent, picked, now);
     if wish.is_wide_refresh() {
         run(tx, RELEASE_ALL, params![wish.account.as_str(), now.as_micros()])?;
     }

@@ -53,7 +53,8 @@ SELECT DISTINCT account FROM intent WHERE deploy = ?1 AND state = 'pending'";
 
 macro_rules! caused {
     () => {
-        "IN (SELECT intent FROM deploy_intent WHERE deploy IN (SELECT value FROM json_each(?1)))"
+        "IN (SELECT intent FROM deploy_intent
+    WHERE deploy IN (SELECT value FROM json_each(?1)) ORDER BY intent DESC LIMIT ?2)"
     };
 }
 
@@ -68,9 +69,12 @@ FROM intent WHERE id ",
 const UNFINISHED: &str = intents!(
     "journal.deploy_unfinished",
     "WHERE i.id IN (SELECT intent FROM deploy_intent
-    WHERE deploy IN (SELECT value FROM json_each(?1)))
-    AND (i.state <> 'ended' OR i.outcome NOT IN ('done', 'superseded')) ORDER BY i.id LIMIT ?2"
+    WHERE deploy IN (SELECT value FROM json_each(?1)) ORDER BY intent DESC LIMIT ?2)
+    AND (i.state <> 'ended' OR i.outcome NOT IN ('done', 'superseded')) ORDER BY i.id LIMIT ?3"
 );
+
+const CAUSED_MORE: &str = "-- journal.deploys_caused_more
+SELECT 1 FROM deploy_intent WHERE deploy IN (SELECT value FROM json_each(?1)) LIMIT 1 OFFSET ?2";
 
 const ASKS: &str = concat!(
     "-- journal.deploy_asks
@@ -162,18 +166,20 @@ pub(super) fn deploy(
 pub(super) fn report(
     tx: &Transaction<'_>,
     deploys: &[DeployId],
+    most: usize,
     limit: usize,
 ) -> Result<DeployReport, JournalError> {
-    let deploys = to_json(&deploys)?;
-    let mut report = DeployReport::default();
-    let standing = all(tx, STANDING, [&deploys], |row| {
+    let (deploys, most) = (to_json(&deploys)?, bounded(most));
+    let more = first(tx, CAUSED_MORE, params![deploys, most], |_| Ok(()))?.is_some();
+    let mut report = DeployReport { more, ..DeployReport::default() };
+    let standing = all(tx, STANDING, params![deploys, most], |row| {
         Ok((row.get::<_, String>(0)?, count(row, 1)?, maybe_time(row, 2)?))
     })?;
     report.ended_at = standing.iter().filter_map(|(_, _, ended_at)| *ended_at).max();
     report.intents = standing.into_iter().map(|(stands, number, _)| (stands, number)).collect();
-    let unfinished = all(tx, UNFINISHED, params![deploys, bounded(limit)], intent)?;
+    let unfinished = all(tx, UNFINISHED, params![deploys, most, bounded(limit)], intent)?;
     report.unfinished = unfinished.into_iter().map(Attention::of).collect();
-    let asks = all(tx, ASKS, [&deploys], |row| {
+    let asks = all(tx, ASKS, params![deploys, most], |row| {
         let kind = word(&row.get::<_, String>(1)?, Kind::parse)?;
         Ok((action(row, 0)?, kind, count(row, 2)?, maybe_time(row, 3)?, maybe_time(row, 4)?))
     })?;

@@ -430,11 +430,12 @@ impl Journal for SqliteJournal {
     async fn deploy_report(
         &self,
         deploys: &[DeployId],
+        most: usize,
         limit: usize,
     ) -> Result<DeployReport, JournalError> {
         let deploys = deploys.to_vec();
         self.database
-            .call("journal.deploy_report", move |tx| deploys::report(tx, &deploys, limit))
+            .call("journal.deploy_report", move |tx| deploys::report(tx, &deploys, most, limit))
             .await
     }
 

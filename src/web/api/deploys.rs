@@ -13,6 +13,8 @@ use crate::domain::intent::IntentId;
 use crate::domain::names::OriginName;
 use crate::domain::time::Timestamp;
 use crate::journal::Decision;
+use crate::journal::browse::MAX_COUNTED;
+use crate::store::ChangePlace;
 use crate::web::Desk;
 use crate::web::decide;
 use crate::web::report::Report;
@@ -82,9 +84,10 @@ pub struct DeployStory {
     /// When it closed; none while it is open.
     #[schema(format = DateTime)]
     pub closed_at: Option<String>,
-    /// What became of it, as `refreshd deploy show --json` tells.
-    #[schema(value_type = Object)]
-    pub report: Report,
+    /// What became of it, as `refreshd deploy show --json` tells, of the newest 10,000 intents that it
+    /// caused; only with the first changes.
+    #[schema(value_type = Option<Object>)]
+    pub report: Option<Report>,
     /// How many paths changed.
     pub changed: usize,
     /// Some of them, in the order they were recorded.
@@ -106,6 +109,12 @@ pub struct Part {
     pub after: Option<String>,
 }
 
+/// Reads `SEQUENCE.SKIP`.
+fn place(text: &str) -> Option<ChangePlace> {
+    let (sequence, skip) = text.split_once('.')?;
+    Some(ChangePlace { sequence: sequence.parse().ok()?, skip: skip.parse().ok()? })
+}
+
 /// Tells what became of a deploy, and what changed in it.
 #[utoipa::path(
     get, path = "/deploys/{id}", tag = "deploys",
@@ -121,31 +130,30 @@ pub(super) async fn tell(
     Asked(part): Asked<Part>,
 ) -> Result<Json<DeployStory>, Problem> {
     let limit = ask::limit(part.limit.as_deref())?;
-    let after = ask::after(part.after.as_deref(), |text| text.parse::<usize>().ok())?;
+    let after = ask::after(part.after.as_deref(), place)?;
     let id = DeployId::from_text(named.0);
     let Some(deploy) = desk.journal.deploy(&id).await? else {
         let problem = format!("there is no deploy `{}`, or no more", shown(id.as_str()));
         return Err(Problem::unknown(problem));
     };
-    let changes = desk.store.changes(&id).await?;
-    let (number, first) = (changes.len(), after.unwrap_or(0).min(changes.len()));
-    let part = changes[first..].iter().take(limit);
-    let named: Vec<ChangedPath> = part
-        .map(|(kind, path)| ChangedPath {
-            change: kind.letter().to_owned(),
-            path: path.to_string(),
-        })
-        .collect();
-    let end = first + named.len();
+    let part = desk.store.some_changes(&id, after.unwrap_or_default(), limit).await?;
+    let report = match after {
+        None => Some(Report::read(&desk, std::slice::from_ref(&deploy), MAX_COUNTED).await?),
+        Some(_) => None,
+    };
+    let named = part.changes.into_iter().map(|(kind, path)| ChangedPath {
+        change: kind.letter().to_owned(),
+        path: path.to_string(),
+    });
     Ok(Json(DeployStory {
         id: deploy.id.to_string(),
         origin: deploy.origin.to_string(),
         opened_at: deploy.opened_at.to_rfc3339(),
         closed_at: maybe(deploy.closed_at),
-        report: Report::read(&desk, &[deploy]).await?,
-        changed: number,
-        changes: named,
-        next: (end < number).then(|| end.to_string()),
+        report,
+        changed: part.number,
+        changes: named.collect(),
+        next: part.next.map(|next| format!("{}.{}", next.sequence, next.skip)),
     }))
 }
 

@@ -5,21 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{Stream, unfold};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
-use crate::web::{Desk, status};
+use super::problem::Problem;
+use super::view::Problems;
+use crate::clock::SharedClock;
+use crate::journal::JournalError;
+use crate::web::wishes::Refused;
+use crate::web::{Desk, Desks, status};
 
 /// The status is made at most so often, for all listeners together.
 const PACE: Duration = Duration::from_secs(1);
 /// A comment says so often that the stream lives: proxies close what is quiet for a minute.
 const ALIVE: Duration = Duration::from_secs(15);
+/// So many may listen at once: some tabs of each person who looks after sites.
+const SEATS: usize = 32;
 
 /// The status that listeners share: whoever needs it first makes it for all, and nobody else does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Events {
     made: Arc<Mutex<Option<Made>>>,
+    seats: Arc<Semaphore>,
 }
 
 /// A status, and the time since boot when it was made.
@@ -29,45 +39,99 @@ struct Made {
     text: Arc<str>,
 }
 
+impl Default for Events {
+    fn default() -> Self {
+        Self { made: Arc::default(), seats: Arc::new(Semaphore::new(SEATS)) }
+    }
+}
+
 impl Events {
-    /// Returns the status as JSON, no older than a second; none when it can't be had now.
-    async fn status(&self, desk: &Desk) -> Option<Arc<str>> {
+    /// Returns the status as JSON, no older than a second.
+    pub(super) async fn recent(&self, desk: &Desk) -> Result<Arc<str>, JournalError> {
+        self.made(desk, PACE).await
+    }
+
+    /// Returns the status as JSON as it is now, and keeps it for the others.
+    pub(super) async fn newest(&self, desk: &Desk) -> Result<Arc<str>, JournalError> {
+        self.made(desk, Duration::ZERO).await
+    }
+
+    async fn made(&self, desk: &Desk, age: Duration) -> Result<Arc<str>, JournalError> {
         let mut made = self.made.lock().await;
-        if let Some(made) = made.as_ref().filter(|made| desk.clock.boot() < made.at + PACE) {
-            return Some(made.text.clone());
+        if let Some(made) = made.as_ref().filter(|made| desk.clock.boot() < made.at + age) {
+            return Ok(made.text.clone());
         }
-        let status = status::status(desk).await.ok()?;
-        let text: Arc<str> = serde_json::to_string(&status).ok()?.into();
+        let status = status::status(desk).await?;
+        let text = serde_json::to_string(&status);
+        let text: Arc<str> =
+            text.map_err(|error| JournalError::Inconsistent(error.to_string()))?.into();
         *made = Some(Made { at: desk.clock.boot(), text: text.clone() });
-        Some(text)
+        Ok(text)
+    }
+}
+
+/// What a listener was told, and what it needs to be told more.
+struct Listener {
+    desks: Desks,
+    clock: SharedClock,
+    stopping: CancellationToken,
+    told: Option<(&'static str, Arc<str>)>,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    /// Returns what there is to tell now, by the configuration in force; none when it was told.
+    async fn news(&mut self) -> Option<Event> {
+        let desk = self.desks.0.borrow().clone();
+        let now = match desk.events.recent(&desk).await {
+            Ok(status) => ("status", status),
+            Err(error) => {
+                let problems = Refused { problems: vec![error.to_string()] };
+                ("problem", serde_json::to_string(&problems).ok()?.into())
+            }
+        };
+        if self.told.as_ref() == Some(&now) {
+            return None;
+        }
+        let event = Event::default().event(now.0).data(&*now.1);
+        self.told = Some(now);
+        Some(event)
     }
 }
 
 /// Tells the status at once and whenever it changed, once a second at most: `event: status`, with what
-/// `GET status` answers as data.
+/// `GET status` answers as data. While it can't be read, `event: problem` says why, once.
 #[utoipa::path(
     get, path = "/events", tag = "looking",
-    responses((status = 200, body = String, content_type = "text/event-stream"))
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 429, description = "32 listen already: ask for the status", body = Problems)
+    )
 )]
 pub(super) async fn answer(
+    State(desks): State<Desks>,
     State(desk): State<Desk>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let news = unfold((desk, None, false), |(desk, last, begun)| async move {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let Ok(seat) = desk.events.seats.clone().try_acquire_owned() else {
+        let problem = format!("{SEATS} listen already: ask for /api/v1/status now and then");
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, problem));
+    };
+    let (clock, stopping) = (desk.clock.clone(), desk.stopping.clone());
+    let listener = Listener { desks, clock, stopping, told: None, _seat: seat };
+    let news = unfold((listener, false), |(mut listener, begun)| async move {
         let mut is_next = begun;
         loop {
             if is_next {
                 tokio::select! {
-                    () = desk.stopping.cancelled() => return None,
-                    () = desk.clock.sleep(PACE) => {}
+                    () = listener.stopping.cancelled() => return None,
+                    () = listener.clock.sleep(PACE) => {}
                 }
             }
             is_next = true;
-            let now = desk.events.status(&desk).await;
-            if let Some(text) = now.filter(|text| last.as_ref() != Some(text)) {
-                let event = Event::default().event("status").data(&*text);
-                return Some((Ok(event), (desk, Some(text), true)));
+            if let Some(event) = listener.news().await {
+                return Some((Ok(event), (listener, true)));
             }
         }
     });
-    Sse::new(news).keep_alive(KeepAlive::new().interval(ALIVE))
+    Ok(Sse::new(news).keep_alive(KeepAlive::new().interval(ALIVE)))
 }

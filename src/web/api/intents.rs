@@ -12,7 +12,8 @@ use super::view::{IntentView, Items, Problems, StoryView};
 use crate::domain::ask::Kind;
 use crate::domain::deploy::DeployId;
 use crate::domain::intent::{Action, IntentId, Wait};
-use crate::journal::browse::{Again, Filter, OUTCOMES, StateWord};
+use crate::domain::names::AccountName;
+use crate::journal::browse::{Again, Filter, OUTCOMES, Picked, StateWord};
 use crate::web::Desk;
 use crate::web::who::Changer;
 
@@ -66,7 +67,7 @@ pub struct Wanted {
     #[schema(schema_with = ask::text_schema)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
-    /// How many at most: 1 to 500, usually 100. Of no meaning in a body.
+    /// How many at most: 1 to 500, usually 100. Refused in a body.
     #[param(schema_with = ask::limit_schema)]
     #[schema(ignore)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +105,10 @@ impl Wanted {
 
     /// Reads which intents are to be changed: at least something must be said of them.
     fn named(&self) -> Result<Filter, Problem> {
+        if self.limit.is_some() || self.after.is_some() {
+            let problem = "`limit` and `after` are for lists: a change is about all of a filter";
+            return Err(Problem::bad(problem));
+        }
         let filter = self.filter()?;
         if filter == Filter::default() {
             let problem = "name which: an empty filter would be about all intents";
@@ -155,6 +160,15 @@ pub(super) async fn tell(
     Ok(Json(story.into()))
 }
 
+/// Refuses an account that nobody would ask for any more.
+fn configured(desk: &Desk, account: &AccountName) -> Result<(), Problem> {
+    if desk.accounts.contains_key(account) {
+        return Ok(());
+    }
+    let problem = format!("account `{account}` is not configured: nothing would go out for it");
+    Err(Problem::new(StatusCode::CONFLICT, problem))
+}
+
 /// What came of asking for intents once more.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Retried {
@@ -164,6 +178,8 @@ pub struct Retried {
     pub joined: u64,
     /// How many waited and are due now.
     pub due: u64,
+    /// How many need none: their target was asked for since, or their account is not configured.
+    pub needless: u64,
     /// The new or pending intent, where one was named.
     pub intent: Option<i64>,
 }
@@ -175,7 +191,8 @@ pub struct Retried {
     responses(
         (status = 200, body = Retried), (status = 400, body = Problems),
         (status = 401, body = Problems), (status = 403, body = Problems),
-        (status = 404, body = Problems), (status = 409, description = "It needs none", body = Problems)
+        (status = 404, body = Problems),
+        (status = 409, description = "It needs none, or its account is gone", body = Problems)
     )
 )]
 pub(super) async fn retry(
@@ -184,8 +201,10 @@ pub(super) async fn retry(
     named: Named,
 ) -> Result<Json<Retried>, Problem> {
     let id = named.intent()?;
+    let story = desk.journal.story(id).await?.ok_or_else(|| unknown(id))?;
+    configured(&desk, &story.intent.account)?;
     let now = desk.clock.server_now();
-    let came = desk.journal.retry(&[id], now).await?;
+    let came = desk.journal.retry(&[id], Picked::Single, now).await?;
     let retried = match came.into_iter().next() {
         None | Some((_, Again::Unknown)) => return Err(unknown(id)),
         Some((_, Again::Needless(why))) => {
@@ -204,12 +223,14 @@ pub(super) async fn retry(
     Ok(Json(retried))
 }
 
-/// Asks for all intents of a filter once more, which names how they ended or what they wait for.
+/// Asks for all intents of a filter once more, which names how they ended or what they wait for: for each
+/// target only the newest intent, with the priority that it had.
 #[utoipa::path(
     post, path = "/intents/retry", tag = "intents", request_body = Wanted,
     responses(
         (status = 200, body = Retried), (status = 400, body = Problems),
-        (status = 401, body = Problems), (status = 403, body = Problems)
+        (status = 401, body = Problems), (status = 403, body = Problems),
+        (status = 409, description = "The account is gone", body = Problems)
     )
 )]
 pub(super) async fn retry_all(
@@ -223,27 +244,35 @@ pub(super) async fn retry_all(
         let problem = "name an `outcome` (failed, rejected, cancelled) or a `wait` (retry, quota)";
         return Err(Problem::bad(problem));
     }
+    if let Some(account) = &filter.account {
+        configured(&desk, account)?;
+    }
     let (mut retried, mut after) = (Retried::default(), None);
     loop {
         let page = desk.journal.list(&filter, after, MOST).await?;
-        let ids: Vec<IntentId> = page.intents.iter().map(|intent| intent.id).collect();
-        for (_, came) in desk.journal.retry(&ids, desk.clock.server_now()).await? {
+        let (mut ids, listed) = (Vec::new(), page.intents.len());
+        let known = page.intents.iter().filter(|it| desk.accounts.contains_key(&it.account));
+        ids.extend(known.map(|intent| intent.id));
+        retried.needless += (listed - ids.len()) as u64;
+        for (_, came) in desk.journal.retry(&ids, Picked::Alike, desk.clock.server_now()).await? {
             match came {
                 Again::Made(_) => retried.made += 1,
                 Again::Joined(_) => retried.joined += 1,
                 Again::Due => retried.due += 1,
-                Again::Unknown | Again::Needless(_) => {}
+                Again::Unknown | Again::Needless(_) => retried.needless += 1,
             }
+        }
+        // Page by page, for whoever asks may hang up before the last.
+        if !ids.is_empty() {
+            let (made, joined, due) = (retried.made, retried.joined, retried.due);
+            tracing::info!(made, joined, due, %who, "a person asked for intents once more");
+            desk.wake_dispatchers();
         }
         after = page.next;
         if after.is_none() {
-            break;
+            return Ok(Json(retried));
         }
     }
-    let (made, joined, due) = (retried.made, retried.joined, retried.due);
-    tracing::info!(made, joined, due, %who, "a person asked for intents once more");
-    desk.wake_dispatchers();
-    Ok(Json(retried))
 }
 
 /// How many intents were called off.
@@ -251,6 +280,8 @@ pub(super) async fn retry_all(
 pub struct Cancelled {
     /// How many.
     pub cancelled: u64,
+    /// How many of the deploy stay, because another deploy or a person wants them, too.
+    pub spared: u64,
 }
 
 /// Calls a pending intent off.
@@ -269,18 +300,19 @@ pub(super) async fn cancel(
     named: Named,
 ) -> Result<Json<Cancelled>, Problem> {
     let id = named.intent()?;
-    let gone = desk.journal.cancel(&[id], &who, desk.clock.server_now()).await?;
-    if gone.is_empty() {
+    let came = desk.journal.cancel(&[id], None, &who, desk.clock.server_now()).await?;
+    if came.cancelled.is_empty() {
         let story = desk.journal.story(id).await?.ok_or_else(|| unknown(id))?;
         let (stands, _) = story.intent.state.stands();
         let problem = format!("intent {} is {stands}: only what is pending is called off", id.0);
         return Err(Problem::new(StatusCode::CONFLICT, problem));
     }
     tracing::info!(intent = id.0, %who, "a person called an intent off");
-    Ok(Json(Cancelled { cancelled: 1 }))
+    desk.wake_dispatchers();
+    Ok(Json(Cancelled { cancelled: 1, spared: 0 }))
 }
 
-/// Calls off all pending intents of a filter.
+/// Calls off all pending intents of a filter; of a deploy only what it alone caused.
 #[utoipa::path(
     post, path = "/intents/cancel", tag = "intents", request_body = Wanted,
     responses(
@@ -298,17 +330,22 @@ pub(super) async fn cancel_all(
         return Err(Problem::bad("`state` is not `pending`: only what is pending is called off"));
     }
     let filter = Filter { state: Some(StateWord::Pending), ..filter };
-    let (mut cancelled, mut after) = (0, None);
+    let (of, mut after) = (filter.deploy.as_ref(), None);
+    let mut told = Cancelled { cancelled: 0, spared: 0 };
     loop {
         let page = desk.journal.list(&filter, after, MOST).await?;
         let ids: Vec<IntentId> = page.intents.iter().map(|intent| intent.id).collect();
-        let gone = desk.journal.cancel(&ids, &who, desk.clock.server_now()).await?;
-        cancelled += gone.len() as u64;
+        let came = desk.journal.cancel(&ids, of, &who, desk.clock.server_now()).await?;
+        told.cancelled += came.cancelled.len() as u64;
+        told.spared += came.spared.len() as u64;
+        // Page by page, for whoever asks may hang up before the last.
+        if !came.cancelled.is_empty() {
+            tracing::info!(cancelled = told.cancelled, %who, "a person called intents off");
+            desk.wake_dispatchers();
+        }
         after = page.next;
         if after.is_none() {
-            break;
+            return Ok(Json(told));
         }
     }
-    tracing::info!(cancelled, %who, "a person called intents off");
-    Ok(Json(Cancelled { cancelled }))
 }

@@ -5,14 +5,16 @@
 //! **Invariant:** an answer looks at a bounded part of what is stored.
 
 use axum::extract::{FromRef, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use utoipa::OpenApi;
 
 use self::problem::Problem;
 use self::view::Problems;
-use super::Desk;
-use super::status::{self, Status};
+use super::who::Who;
+use super::{Desk, Desks};
 
 mod ask;
 pub mod change;
@@ -69,6 +71,7 @@ pub fn router<S>() -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     Desk: FromRef<S>,
+    Desks: FromRef<S>,
 {
     Router::new()
         .route("/openapi.json", get(description))
@@ -98,13 +101,18 @@ where
         .method_not_allowed_fallback(problem::wrong_method)
 }
 
-/// Tells what the daemon knows, as `refreshd status --json` does.
+/// Tells what the daemon knows, as `refreshd status --json` does: to whoever may change things as it is
+/// now, to others as it was at most a second ago.
 #[utoipa::path(
     get, path = "/status", tag = "looking",
     responses((status = 200, body = Object), (status = 503, body = Problems))
 )]
-async fn tell_status(State(desk): State<Desk>) -> Result<Json<Status>, Problem> {
-    Ok(Json(status::status(&desk).await?))
+async fn tell_status(State(desk): State<Desk>, who: Who) -> Result<impl IntoResponse, Problem> {
+    let status = match who.may_change() {
+        Ok(_) => desk.events.newest(&desk).await?,
+        Err(_) => desk.events.recent(&desk).await?,
+    };
+    Ok(([(CONTENT_TYPE, "application/json")], status.to_string()))
 }
 
 /// Describes all this as `OpenAPI` 3.1.

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use refreshd::domain::ask::Kind;
 use refreshd::domain::deploy::{Deploy, DeployId};
+use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{
     Action, IntentId, Outcome, Outgoing, Priority, State, Wait, Waiting, Wish,
 };
 use refreshd::domain::task::TaskStatus;
 use refreshd::domain::time::Timestamp;
-use refreshd::journal::browse::{Again, Filter, MAX_LOOKED_AT, Page, StateWord, Story};
+use refreshd::journal::browse::{
+    Again, CalledOff, Filter, MAX_LOOKED_AT, Page, Picked, StateWord, Story,
+};
 
 use super::cases::{A, B, hold};
 use super::world::{HOUR, SECOND, World, later, url, wish};
@@ -62,8 +65,8 @@ async fn of_each(world: &mut World) {
     world.journal.decide(&id, None, reject, "alice", now).await.expect("decides");
     world.wish("https://a.example/d").await;
     let id = only(world, "https://a.example/d").await;
-    let cancelled = world.journal.cancel(&[id], "alice", now).await.expect("cancels");
-    assert_eq!(cancelled, [id]);
+    let cancelled = world.journal.cancel(&[id], None, "alice", now).await.expect("cancels");
+    assert_eq!(cancelled.cancelled, [id]);
     world.wish("https://a.example/g").await;
     let submitted = world.batch_of_all().await;
     world.stage_ready(&submitted).await;
@@ -238,7 +241,7 @@ pub(crate) async fn what_ended_lately_is_known(world: &mut World) {
     }
     world.wish(A).await;
     let id = only(world, A).await;
-    world.journal.cancel(&[id], "alice", world.now).await.expect("cancels");
+    world.journal.cancel(&[id], None, "alice", world.now).await.expect("cancels");
     times.reverse();
     let since = times[2].1;
     let ended = world.journal.ended(since, 100).await.expect("tells");
@@ -255,7 +258,7 @@ pub(crate) async fn what_ended_badly_is_asked_for_again_as_a_persons_wish(world:
     let cancelled = only(world, "https://a.example/d").await;
     world.wish(B).await;
     let (ids, now) = ([failed, rejected, cancelled, IntentId(99)], world.now);
-    let came = world.journal.retry(&ids, now).await.expect("retries");
+    let came = world.journal.retry(&ids, Picked::Single, now).await.expect("retries");
     let made = |text: &'static str| {
         let world = &*world;
         async move { world.history(text).await.last().expect("a twin").clone() }
@@ -268,7 +271,7 @@ pub(crate) async fn what_ended_badly_is_asked_for_again_as_a_persons_wish(world:
     assert!(made(B).await.approved);
     assert_eq!(came[2], (cancelled, Again::Made(made("https://a.example/d").await.id)));
     assert_eq!(came[3].1, Again::Unknown);
-    let twice = world.journal.retry(&[failed], now).await.expect("retries");
+    let twice = world.journal.retry(&[failed], Picked::Single, now).await.expect("retries");
     assert_eq!(twice[0].1, Again::Joined(twin.id));
 }
 
@@ -281,13 +284,14 @@ pub(crate) async fn what_waits_in_vain_is_due_and_what_needs_no_retry_says_why(w
     let parked = [(ids[0], wait(Wait::Retry)), (ids[1], wait(Wait::Quota))];
     world.journal.park(&parked, world.now).await.expect("parks");
     assert!(world.due().await.intents.is_empty());
-    let came = world.journal.retry(&ids, world.now).await.expect("retries");
+    let came = world.journal.retry(&ids, Picked::Single, world.now).await.expect("retries");
     assert_eq!(came, ids.map(|id| (id, Again::Due)));
     assert_eq!(world.due().await.intents.len(), 2);
-    let needless = world.journal.retry(&ids[..1], world.now).await.expect("retries");
+    let needless =
+        world.journal.retry(&ids[..1], Picked::Single, world.now).await.expect("retries");
     assert_eq!(needless[0].1, Again::Needless("it is pending and goes out soon".to_owned()));
     world.journal.park(&[(ids[0], hold())], world.now).await.expect("parks");
-    let held = world.journal.retry(&ids[..1], world.now).await.expect("retries");
+    let held = world.journal.retry(&ids[..1], Picked::Single, world.now).await.expect("retries");
     assert_eq!(held[0].1, Again::Needless("it is held for a person".to_owned()));
 }
 
@@ -297,12 +301,73 @@ pub(crate) async fn what_is_pending_is_called_off_and_counted(world: &mut World)
     world.stage_ready(&batch).await;
     world.wish(B).await;
     let ids = [only(world, A).await, only(world, B).await, IntentId(99)];
-    let gone = world.journal.cancel(&ids, "alice", world.now).await.expect("cancels");
-    assert_eq!(gone, [ids[1]], "what is being submitted is not");
+    let gone = world.journal.cancel(&ids, None, "alice", world.now).await.expect("cancels");
+    assert_eq!(gone.cancelled, [ids[1]], "what is being submitted is not");
     let outcome = Outcome::Cancelled("by alice".to_owned());
     assert_eq!(world.history(B).await[0].state, State::Ended { at: world.now, outcome });
     assert_eq!(world.counts().await.cancelled, 1);
-    assert!(world.journal.cancel(&ids[1..], "bob", world.now).await.expect("cancels").is_empty());
+    let gone = world.journal.cancel(&ids[1..], None, "bob", world.now).await.expect("cancels");
+    assert_eq!(gone, CalledOff::default());
     world.wish(B).await;
     assert_eq!(world.history(B).await.len(), 2, "what changes later is asked for");
+}
+
+pub(crate) async fn what_others_want_besides_a_deploy_is_spared(world: &mut World) {
+    let (alone, shared, wished) = ("https://a.example/1", A, B);
+    for text in [alone, shared, wished] {
+        world.send(Outgoing::Wish(of_deploy(text, 1))).await;
+    }
+    world.send(Outgoing::Wish(of_deploy(shared, 2))).await;
+    let mut by_hand = wish(wished);
+    by_hand.cause.witness = Witness::Operator;
+    world.send(Outgoing::Wish(by_hand)).await;
+    world.send(Outgoing::Wish(of_deploy(wished, 1))).await;
+    let ids = [only(world, alone).await, only(world, shared).await, only(world, wished).await];
+    let (of, now) = (deploy(1), world.now);
+    let came = world.journal.cancel(&ids, Some(&of), "alice", now).await.expect("cancels");
+    assert_eq!((&came.cancelled[..], &came.spared[..]), (&ids[..1], &ids[1..]));
+    let came = world.journal.cancel(&ids, None, "alice", now).await.expect("cancels");
+    assert_eq!((&came.cancelled[..], came.spared.len()), (&ids[1..], 0));
+}
+
+pub(crate) async fn of_many_only_the_newest_of_a_target_is_asked_for_again(world: &mut World) {
+    let mut failed = Vec::new();
+    for _ in 0..2 {
+        world.wish(A).await;
+        let batch = world.batch_of_all().await;
+        world.stage_ready(&batch).await;
+        world.refused(&batch, refreshd::domain::verdict::Verdict::Never).await;
+        failed.insert(0, world.history(A).await.last().expect("one").id);
+        world.pass(HOUR);
+    }
+    let now = world.now;
+    let came = world.journal.retry(&failed[..1], Picked::Alike, now).await.expect("retries");
+    let twin = world.history(A).await.last().expect("a twin").clone();
+    assert_eq!(came[0].1, Again::Made(twin.id));
+    assert!(twin.approved && twin.priority == Priority::Normal);
+    world.journal.cancel(&[twin.id], None, "alice", now).await.expect("cancels");
+    // Even though the new one came to nothing meanwhile.
+    let came = world.journal.retry(&failed, Picked::Alike, now).await.expect("retries");
+    let since = Again::Needless("its target was asked for since".to_owned());
+    assert_eq!(came, [(failed[0], since.clone()), (failed[1], since)]);
+    let came = world.journal.retry(&failed[1..], Picked::Single, now).await.expect("retries");
+    assert!(matches!(came[0].1, Again::Made(_)), "a person named it: {came:?}");
+}
+
+pub(crate) async fn what_stands_for_the_superseded_is_looked_at(world: &mut World) {
+    world.wish(A).await;
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    world.wish(A).await;
+    world.refused(&batch, later()).await;
+    let history = world.history(A).await;
+    let [old, by] = &history[..] else { panic!("{history:?}") };
+    assert_eq!(old.superseded_by(), Some(by.id));
+    let (ids, by, now) = ([old.id], by.id, world.now);
+    let came = world.journal.retry(&ids, Picked::Single, now).await.expect("retries");
+    let why = format!("intent {} stands for it: it is pending and goes out soon", by.0);
+    assert_eq!(came[0].1, Again::Needless(why));
+    world.journal.cancel(&[by], None, "alice", now).await.expect("cancels");
+    let came = world.journal.retry(&ids, Picked::Single, now).await.expect("retries");
+    assert_eq!(came[0].1, Again::Made(world.history(A).await.last().expect("a twin").id));
 }

@@ -61,7 +61,7 @@ async fn only(world: &World, text: &str) -> Intent {
 }
 
 async fn report(world: &World, deploys: &[DeployId]) -> DeployReport {
-    world.journal.deploy_report(deploys, 10).await.expect("a report")
+    world.journal.deploy_report(deploys, usize::MAX, 10).await.expect("a report")
 }
 
 pub(crate) async fn a_stage_waits_until_the_one_before_is_accepted(world: &mut World) {

@@ -14,7 +14,7 @@ use refreshd::domain::stage::{After, Order, Stage};
 use refreshd::domain::task::{Ask, Batch, BatchKey, Fence, TaskId, TaskStatus};
 use refreshd::domain::time::Timestamp;
 use refreshd::domain::verdict::Verdict;
-use refreshd::journal::browse::{Browse, Filter, StateWord};
+use refreshd::journal::browse::{Browse, Filter, Picked, StateWord};
 use refreshd::journal::check::{BatchState, Snapshot};
 use refreshd::journal::reference::ReferenceJournal;
 use refreshd::journal::sqlite::SqliteJournal;
@@ -80,11 +80,14 @@ impl Pair {
             }
             20 => {
                 let ids = [i64::from(a % 32), i64::from(b % 32)].map(IntentId);
-                let _ = both!(self.retry(&ids, self.now));
+                let picked = if c % 2 == 0 { Picked::Single } else { Picked::Alike };
+                let _ = both!(self.retry(&ids, picked, self.now));
             }
             21 => {
                 let ids = [i64::from(a % 32), i64::from(b % 32)].map(IntentId);
-                let _ = both!(self.cancel(&ids[..usize::from(b % 3).min(2)], "alice", self.now));
+                let of = DeployId::new(Timestamp::EPOCH, u64::from(a % 3));
+                let (ids, of) = (&ids[..usize::from(b % 3).min(2)], (c % 2 == 0).then_some(&of));
+                let _ = both!(self.cancel(ids, of, "alice", self.now));
             }
             _ if a < 40 => {
                 self.fence = both!(self.lead(&self.account, self.now)).expect("leads");
@@ -304,9 +307,9 @@ impl Pair {
         let _ = both!(self.pauses());
         let deploys = both!(self.deploys(None, 9)).expect("deploys");
         let deploys: Vec<DeployId> = deploys.into_iter().map(|deploy| deploy.id).collect();
-        let _ = both!(self.deploy_report(&deploys, 5));
+        let _ = both!(self.deploy_report(&deploys, 7, 5));
         let _ = both!(self.reasons(Some(&deploys), 9));
-        let _ = both!(self.deploy_report(&deploys[..deploys.len().min(1)], 50));
+        let _ = both!(self.deploy_report(&deploys[..deploys.len().min(1)], usize::MAX, 50));
         let _ = both!(self.due(&self.account, self.now, 6));
         let _ = both!(self.quota(&self.account, &PerKind::from_fn(|_| 12), self.now));
         let _ = both!(self.spending(&self.account, self.now));

@@ -41,8 +41,9 @@ export async function ask(path, { body, shown = token.get() } = {}) {
   return response.json();
 }
 
-/** Hears events until the stream ends; `heard` gets each status. Returns false where there are none. */
-export async function hear(heard, stop) {
+/** Hears events until the stream ends; `heard` gets each status, `troubled` why there is none. Returns false where
+    there are no events, or none for one more. */
+export async function hear(heard, troubled, stop) {
   const end = new AbortController();
   const over = () => end.abort();
   stop.addEventListener("abort", over);
@@ -53,7 +54,7 @@ export async function hear(heard, stop) {
       signal: end.signal,
       cache: "no-store",
     });
-    if (response.status === 404) return false;
+    if ([404, 429].includes(response.status)) return false;
     if (!response.ok) throw await refused(response);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
@@ -68,7 +69,10 @@ export async function hear(heard, stop) {
       for (const event of events) {
         const lines = event.split("\n");
         const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
-        if (lines.includes("event: status") && data.length > 0) heard(JSON.parse(data.join("\n")));
+        if (data.length === 0) continue;
+        const told = JSON.parse(data.join("\n"));
+        if (lines.includes("event: status")) heard(told);
+        if (lines.includes("event: problem")) troubled(told.problems.join("\n"));
       }
     }
   } finally {

@@ -155,6 +155,12 @@ function heard(status, mode) {
   draw();
 }
 
+/** The daemon lives, but can't tell its state: what is shown is old until it does. */
+function troubled(why) {
+  Object.assign(state, { mode: "lost", busy: why });
+  draw();
+}
+
 /** Says aloud what a person who does not see the page should know. */
 function announce(before, status, was) {
   if (!before) return;
@@ -176,7 +182,7 @@ async function live() {
     const stop = new AbortController();
     cut = () => stop.abort();
     try {
-      if (events && await hear((status) => heard(status, "live"), stop.signal) === false) events = false;
+      if (events && await hear((status) => heard(status, "live"), troubled, stop.signal) === false) events = false;
       if (!events) {
         heard(await ask("status"), "polling");
         await rest(POLL);
