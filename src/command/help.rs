@@ -147,7 +147,7 @@ pub(super) struct ManArgs {
     /// Of which command; of refreshd itself if none is named.
     #[arg(value_name = "COMMAND")]
     words: Vec<String>,
-    /// Write all pages into this directory.
+    /// Write all pages into this directory, which is made if it isn't there.
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "words")]
     out: Option<PathBuf>,
 }
@@ -158,7 +158,7 @@ pub(super) fn man(args: &ManArgs, printer: &mut Printer) -> Result<Exit, Failed>
     gather(command(), "refreshd", &mut all);
     if let Some(directory) = &args.out {
         for (name, command) in all {
-            write(directory, &name, command).map_err(|error| Failed::new(Exit::Io, error))?;
+            write(directory, &name, command)?;
         }
         return Ok(Exit::Ok);
     }
@@ -190,8 +190,14 @@ fn page(command: Command) -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-fn write(directory: &Path, name: &str, command: Command) -> std::io::Result<()> {
-    std::fs::write(directory.join(format!("{name}.1")), page(command)?)
+/// Writes a page into a directory, which is made if it isn't there.
+fn write(directory: &Path, name: &str, command: Command) -> Result<(), Failed> {
+    let path = directory.join(format!("{name}.1"));
+    let written = || {
+        std::fs::create_dir_all(directory)?;
+        std::fs::write(&path, page(command)?)
+    };
+    written().map_err(|error| Failed::new(Exit::Io, format!("{}: {error}", path.display())))
 }
 
 #[cfg(test)]

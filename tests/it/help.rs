@@ -1,6 +1,7 @@
 //! Completions, manual pages, and the status that is watched.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::world::{World, wait_for};
@@ -31,12 +32,17 @@ fn completions_and_manual_pages_are_whole() {
     assert!(page.contains(".TH refreshd-deploy-begin 1") && page.contains("Example:"), "{page}");
     assert_eq!(refreshd(&["man", "nothing"]).status.code(), Some(64));
     let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().display().to_string();
-    let output = refreshd(&["man", "--out", &place]);
+    let place = directory.path().join("share/man1");
+    let out = |place: &Path| refreshd(&["man", "--out", &place.display().to_string()]);
+    let output = out(&place);
     assert!(output.status.success(), "{}", text(&output));
     for name in ["refreshd.1", "refreshd-check.1", "refreshd-deploy-begin.1"] {
-        assert!(directory.path().join(name).exists(), "{name}");
+        assert!(place.join(name).exists(), "{name}");
     }
+    let file = place.join("refreshd.1");
+    let output = out(&file);
+    assert_eq!(output.status.code(), Some(74));
+    assert!(text(&output).contains(&file.display().to_string()), "{}", text(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,13 +44,27 @@ fn the_limits_are_judged_by_what_is_needed() {
 
 #[test]
 fn the_unit_is_judged_by_what_it_hides() {
-    let unit = Unit::parse(UNIT).expect("loaded");
+    let unit = Unit::parse(UNIT, "").expect("loaded");
     let hidden = config("/data/refreshd", "/home/alice/site");
     assert!(unit.is_about(&hidden));
     insta::assert_snapshot!(finding::render(&unit.findings(&hidden)));
     let fine = config("/var/lib/refreshd", "/srv/www");
     insta::assert_snapshot!(finding::render(&unit.findings(&fine)));
-    assert_eq!(Unit::parse("LoadState=not-found\nUser=\n"), None);
+    assert_eq!(Unit::parse("LoadState=not-found\nUser=\n", ""), None);
+}
+
+#[test]
+fn the_shipped_unit_hands_over_the_key_files_where_no_drop_in_takes_them_away() {
+    let text = include_str!("../../../systemd/refreshd.service");
+    let hands = |text: &str, name: &str| {
+        let file = Path::new("/etc/refreshd/credentials").join(name);
+        Unit::parse(UNIT, text).expect("loaded").hands(name, &file)
+    };
+    for name in ["access_key_id", "access_key_secret"] {
+        assert!(hands(text, name), "{name}");
+        assert!(!hands(&format!("{text}\n[Service]\nLoadCredential=\n"), name), "{name}");
+    }
+    assert!(!hands(text, "another"));
 }
 
 #[test]

@@ -13,25 +13,41 @@ const NAME: &str = "refreshd.service";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::command) struct Unit {
     properties: Vec<(String, String)>,
+    /// Its `LoadCredential=` settings, as written: of these `show` tells nothing (systemd 252).
+    credentials: Vec<String>,
 }
 
 impl Unit {
     /// Asks systemd; none if it doesn't answer or knows no such unit.
     pub(in crate::command) fn installed() -> Option<Self> {
-        let output = Command::new("systemctl")
-            .args(["show", NAME, "--no-pager"])
-            .stdin(Stdio::null())
-            .output()
-            .ok()?;
-        Self::parse(&String::from_utf8_lossy(&output.stdout))
+        let ask = |verb: &str| {
+            let mut command = Command::new("systemctl");
+            let output = command.args([verb, NAME, "--no-pager"]).stdin(Stdio::null()).output();
+            output.ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        Self::parse(&ask("show")?, &ask("cat")?)
     }
 
-    /// Reads lines of `Property=value`; none unless the unit is loaded.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let lines = text.lines().filter_map(|line| line.split_once('='));
+    /// Reads lines of `Property=value`, and the unit's text with its drop-ins; none unless the unit is
+    /// loaded.
+    pub(super) fn parse(shown: &str, text: &str) -> Option<Self> {
+        let lines = shown.lines().filter_map(|line| line.split_once('='));
         let properties = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let unit = Self { properties };
+        let mut unit = Self { properties, credentials: Vec::new() };
+        for credential in text.lines().filter_map(|line| line.strip_prefix("LoadCredential=")) {
+            match credential.trim() {
+                "" => unit.credentials.clear(),
+                credential => unit.credentials.push(credential.to_owned()),
+            }
+        }
         (unit.get("LoadState") == Some("loaded")).then_some(unit)
+    }
+
+    /// Whether it hands a file to the daemon as the credential `name`.
+    pub(in crate::command) fn hands(&self, name: &str, file: &Path) -> bool {
+        let is_it = |place: &str| Path::new(place) == file;
+        let mut pairs = self.credentials.iter().filter_map(|credential| credential.split_once(':'));
+        pairs.any(|(known, place)| known == name && is_it(place))
     }
 
     /// Returns a property that is set.

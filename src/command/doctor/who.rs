@@ -190,7 +190,7 @@ mod tests {
     const GROUP: &str = "root:x:0:\nwww-data:x:33:\nrefreshd:x:996:\nstaff:x:50:alice,refreshd\n";
 
     fn unit(text: &str) -> Unit {
-        Unit::parse(&format!("LoadState=loaded\n{text}")).expect("a unit")
+        Unit::parse(&format!("LoadState=loaded\n{text}"), "").expect("a unit")
     }
 
     #[test]

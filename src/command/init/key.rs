@@ -128,6 +128,14 @@ impl Key {
         }
     }
 
+    /// Returns the directory of its files, where the unit hands both to the daemon under their names.
+    pub(super) fn handed(&self, unit: Option<&Unit>) -> Option<PathBuf> {
+        let files = self.files()?;
+        let mut pairs = NAMES.iter().zip(&files);
+        let is_handed = unit.is_some_and(|unit| pairs.all(|(name, file)| unit.hands(name, file)));
+        is_handed.then(|| files[0].parent().map(Path::to_owned))?
+    }
+
     /// Returns how the configuration names it. What the unit hands to the daemon is named as it is there.
     pub(super) fn lines(&self, unit: Option<&Unit>) -> String {
         let Some(files) = self.files() else {
@@ -136,8 +144,7 @@ impl Key {
                 "[account.main.credentials]\n# Where the access key is.\nfrom = \"{from}\"\n"
             );
         };
-        let handed = unit.and_then(|unit| unit.get("LoadCredential")).unwrap_or_default();
-        let is_handed = files.iter().all(|file| handed.contains(&*file.to_string_lossy()));
+        let is_handed = self.handed(unit).is_some();
         let comment = if is_handed {
             "# The files of the access key, as the unit hands them to the daemon.\n"
         } else {

@@ -155,7 +155,7 @@ pub(super) async fn run(
     // From here on Ctrl-C is too late, which is better than in between.
     let _deaf = signal(SignalKind::interrupt()).map_err(|error| Failed::new(Exit::Io, error))?;
     let aside = save(&path, &text, &key).map_err(|why| Failed::new(Exit::Io, why))?;
-    if let (Some(files), None) = (key.files(), draft.handed(&key)) {
+    if let (Some(files), None) = (key.files(), key.handed(draft.unit.as_ref())) {
         notes.extend(key::shortcoming(&files, &who));
     }
     report(&path, aside.as_deref(), &notes, &draft, dialog.printer);
@@ -366,18 +366,11 @@ impl Draft {
 
     /// Reads it as the daemon would.
     fn parse(&self, text: &str, key: &Key, path: &Path) -> Result<Config, Failed> {
-        let directory = self.handed(key);
+        let directory = key.handed(self.unit.as_ref());
         Config::parse(text, path, directory.as_deref()).map_err(|problems| {
             let message = format!("{}\nnothing was written", problems.render(false));
             Failed::new(Exit::Config, message)
         })
-    }
-
-    /// Returns the directory of the key files, where the unit hands them to the daemon.
-    fn handed(&self, key: &Key) -> Option<PathBuf> {
-        let [file, _] = key.files()?;
-        let is_handed = key.lines(self.unit.as_ref()).contains("\"%d/");
-        is_handed.then(|| file.parent().map(Path::to_owned))?
     }
 }
 
