@@ -220,7 +220,10 @@ CREATE UNIQUE INDEX intent_free ON intent (account, action, kind, target)
 CREATE INDEX intent_due ON intent (account, priority, not_before, id)
     WHERE state = 'pending' AND (wait IS NULL OR wait NOT IN ('hold', 'pause'));
 CREATE INDEX intent_open ON intent (account, action, kind, target) WHERE state <> 'ended';
-CREATE INDEX intent_age ON intent (created_at, state, wait) WHERE state <> 'ended';
+CREATE INDEX intent_age ON intent (created_at) WHERE state <> 'ended';
+-- Whole in itself for what could go on.
+CREATE INDEX intent_lag ON intent (account, kind, created_at, not_before, state, origin)
+    WHERE state <> 'ended' AND action = 'refresh' AND wait IS NULL;
 CREATE INDEX intent_held ON intent (deploy, id) WHERE wait = 'hold';
 CREATE INDEX intent_deploy ON intent (deploy) WHERE state = 'pending';
 CREATE INDEX intent_staged ON intent (account, deploy, stage_complete)

@@ -26,7 +26,7 @@ use crate::journal::{Journal, JournalError};
 use crate::notice::{self, Poster};
 use crate::source::HintSender;
 use crate::store::{DATABASE, Store, StoreError};
-use crate::telemetry::heart::Heart;
+use crate::telemetry::heart::{self, Heart};
 use crate::telemetry::meters::Meters;
 use crate::telemetry::{Form, Level};
 use crate::web::announce::Announcements;
@@ -47,6 +47,8 @@ pub(super) struct Args {
     config: ConfigArg,
 }
 
+/// How long a beat takes to be made once its turn has come. Our choice.
+const TURN: Duration = Duration::from_secs(2);
 /// Where repositories tell of pushes, beside the control socket.
 const HOOK_SOCKET: &str = "hook.sock";
 
@@ -89,7 +91,7 @@ pub(super) async fn run(
             _ = hangup.recv() => None,
             Some(asked) = daemon.asked.recv() => Some(asked),
             _ = ping.tick() => {
-                beat(&daemon.heart, &daemon.clock);
+                beat(&daemon.heart, &daemon.clock).await;
                 continue;
             }
         };
@@ -132,9 +134,13 @@ fn told(failed: Failed, form: Form) -> Result<Exit, Failed> {
 }
 
 /// Tells systemd that the daemon lives, if it wants to know and loops and writer go on: else it is to start
-/// the daemon anew.
-fn beat(heart: &Heart, clock: &SharedClock) {
-    let hung = heart.hung(clock.boot());
+/// the daemon anew. After a suspend, through which the time since boot runs, they get their turn first.
+async fn beat(heart: &Heart, clock: &SharedClock) {
+    let mut hung = heart.hung(clock.boot());
+    if !hung.is_empty() {
+        tokio::time::sleep(heart::EVERY + TURN).await;
+        hung = heart.hung(clock.boot());
+    }
     if !hung.is_empty() {
         tracing::error!(?hung, "the daemon hangs; the watchdog is not told otherwise");
     } else if sd_notify::watchdog_enabled().is_some() {
@@ -153,7 +159,7 @@ async fn beating<T>(
     loop {
         tokio::select! {
             done = work.as_mut() => return done,
-            _ = ping.tick() => beat(heart, clock),
+            _ = ping.tick() => beat(heart, clock).await,
         }
     }
 }

@@ -52,12 +52,30 @@ struct Pulse {
     meters: Meters,
 }
 
+/// An error of who works in a transaction, which may be the database's own.
+pub trait Failure: From<DatabaseError> {
+    /// Returns whether it is the database's, and not a refusal of what was asked.
+    fn is_of_database(&self) -> bool;
+}
+
+impl Failure for DatabaseError {
+    fn is_of_database(&self) -> bool {
+        true
+    }
+}
+
 impl Pulse {
-    fn measure<R, E>(&self, work: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-        let began = self.clock.boot();
-        let result = work();
-        self.meters.took(Meter::Commits, &[], self.clock.boot().saturating_sub(began));
-        if result.is_err() {
+    fn measure<R, E: Failure>(
+        &self,
+        writer: &mut Writer,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let (began, rows) = (self.clock.boot(), writer.connection.total_changes());
+        let result = writer.run(work);
+        if writer.connection.total_changes() != rows {
+            self.meters.took(Meter::Commits, &[], self.clock.boot().saturating_sub(began));
+        }
+        if result.as_ref().is_err_and(Failure::is_of_database) {
             self.meters.count(Meter::CommitErrors, &[]);
         }
         result
@@ -126,14 +144,14 @@ impl Database {
     ) -> Result<R, E>
     where
         R: Send + 'static,
-        E: From<DatabaseError> + Send + 'static,
+        E: Failure + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let pulse = Arc::clone(&self.pulse);
         let job: Job = Box::new(move |writer| {
             tracing::trace!(database.call = name);
             let result = match pulse.get() {
-                Some(pulse) => pulse.measure(|| writer.run(work)),
+                Some(pulse) => pulse.measure(writer, work),
                 None => writer.run(work),
             };
             // The caller may have gone; what it asked for is done all the same.
@@ -150,7 +168,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run<R, E: From<DatabaseError>>(
+    fn run<R, E: Failure>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {

@@ -95,7 +95,12 @@ async fn a_writer_that_hangs_is_noticed_and_one_that_goes_on_is_not() {
     clock.advance(Duration::from_secs(1));
     let (heart, meters) = (Heart::default(), Meters::default());
     database.show(clock.clone(), heart.clone(), meters.clone());
-    let work = || database.call("test", |_| Ok::<_, DatabaseError>(()));
+    let work = || {
+        database.call("test", |tx| {
+            tx.execute_batch("CREATE TABLE IF NOT EXISTS t (a); INSERT INTO t VALUES (1)")?;
+            Ok::<_, DatabaseError>(())
+        })
+    };
     // The beat comes after the answer: the second answer tells that there was one.
     work().await.expect("works");
     work().await.expect("works");

@@ -3,16 +3,21 @@
 //! Pure: what the daemon knows goes in, a list comes out, what is worst first. Who evaluates keeps since when
 //! each has stood ([`Seen`]).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::deploy::DeployId;
-use super::facts::{Facts, KeyFacts, OriginFacts, OriginState, Way};
+use super::facts::{AccountFacts, Facts, KeyFacts, OriginFacts, OriginState, Way};
 use super::names::{AccountName, OriginName};
 use super::quota::QuotaKind;
-use super::time::Timestamp;
+use super::time::{Day, Timestamp};
+
+mod seen;
+
+pub use seen::Seen;
 
 /// A temporary key that expires sooner than this and wasn't renewed is told of: it lasts an hour, and is
 /// renewed well before.
@@ -23,6 +28,8 @@ pub const PAUSED_LONG: Duration = Duration::from_secs(24 * 3600);
 pub const GATE_LONG: Duration = Duration::from_secs(30 * 60);
 /// An open change that nothing explains is told of after this long: the CDN takes about six minutes.
 pub const LAG_LONG: Duration = Duration::from_secs(15 * 60);
+/// Spent quota that is back sooner is a warning.
+pub const DAY_ENDS: Duration = Duration::from_secs(3600);
 /// A call in doubt is looked up twice within some minutes.
 pub const DOUBT_LONG: Duration = Duration::from_secs(30 * 60);
 /// The CDN refuses signatures that are 15 minutes off; five are worth mending.
@@ -83,21 +90,22 @@ macro_rules! kinds {
 }
 
 kinds! {
-    DatabaseFailing "database.failing" Error "A loop can't write down what it does: the disk is full, or another process holds the database."
+    DatabaseFailing "database.failing" Error "For a minute a loop can't write down what it does: the disk is full, or another process holds the database."
     OriginUnavailable "origin.unavailable" Error "An origin's root is gone, unreadable or another one: its changes are unknown until it is back."
     KeyMissing "key.missing" Error "There is no access key."
     KeyRefused "key.refused" Error "The CDN refuses the access key."
     KeyExpires "key.expires" Warning "A temporary access key expires soon, and no new one could be had."
+    KeyUnread "key.unread" Warning "A lasting access key can't be read again for ten minutes; the one that was read is in use."
     CdnClosed "cdn.closed" Error "The CDN does not answer, or takes nothing of a sort."
-    CdnSlow "cdn.slow" Warning "The CDN has calls go slower, or takes nothing for a domain."
+    CdnSlow "cdn.slow" Warning "For five minutes the CDN has calls go slower, or takes nothing for a domain."
     QuotaExhausted "quota.exhausted" Error "A kind of quota is spent until the day turns."
     QuotaForecast "quota.forecast" Warning "A kind of quota is likely to be spent before the day turns."
     ChangesHeld "changes.held" Error "Changes look like an accident and wait for a person."
     PausedLong "paused.long" Warning "An origin or account has been paused for more than a day."
     GateClosed "gate.closed" Error "A deploy waits for its origin's web servers for more than half an hour."
-    LagHigh "lag.high" Error "A change is open for more than 15 minutes, and nothing explains it."
+    LagHigh "lag.high" Error "A refresh could go on for more than 15 minutes, and nothing explains that it does not."
     DoubtLong "doubt.long" Warning "It has been unknown for more than half an hour what became of a call."
-    IntentsFailed "intents.failed" Warning "Intents failed today and are not tried again by themselves."
+    IntentsFailed "intents.failed" Warning "Intents failed today, are not tried again by themselves, and nothing came of their targets since."
     DeliveriesFailed "deliveries.failed" Warning "Deliveries of hooks came to nothing though they should not have."
     WatchDegraded "watch.degraded" Warning "Parts of an origin, or all of it, send no events and are compared at intervals."
     DomainUnserved "domain.unserved" Error "The account can't refresh a domain that an origin serves."
@@ -140,6 +148,13 @@ pub struct Alarm {
     pub remedy: String,
     /// Where more is told: an anchor in docs/troubleshooting.md.
     pub see: String,
+}
+
+impl Alarm {
+    /// Compares by how bad it is.
+    fn worst_first(&self, other: &Self) -> Ordering {
+        (self.severity, self.kind, &self.key).cmp(&(other.severity, other.kind, &other.key))
+    }
 }
 
 /// A kind of an account's quota today.
@@ -185,15 +200,28 @@ pub struct PausedNow {
     pub waiting: u64,
 }
 
+/// A refresh that could go on and does not: the oldest of its account and kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lag {
+    /// Whose.
+    pub account: AccountName,
+    /// What it is debited to.
+    pub kind: QuotaKind,
+    /// Since when it could: when it was created, or when its `not_before` passed.
+    pub since: Timestamp,
+}
+
 /// What the journal knows that is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Troubles {
     /// How many intents failed today.
     pub failed_today: u64,
+    /// How many of them are left: no later intent of the same target is open or done.
+    pub failed_left: u64,
     /// When the oldest call in doubt was made.
     pub oldest_doubt: Option<Timestamp>,
-    /// When the oldest open intent was created that shows no wait.
-    pub oldest_unexplained: Option<Timestamp>,
+    /// Open refreshes that show no wait, are due and not paused: the oldest by account and kind.
+    pub lags: Vec<Lag>,
 }
 
 /// All that alarms are told from.
@@ -261,9 +289,7 @@ impl Known<'_> {
         self.of_quota(&mut alarms);
         self.of_people(&mut alarms);
         self.of_journal(&mut alarms);
-        alarms.sort_by(|left, right| {
-            (left.severity, left.kind, &left.key).cmp(&(right.severity, right.kind, &right.key))
-        });
+        alarms.sort_by(Alarm::worst_first);
         alarms
     }
 
@@ -317,7 +343,13 @@ impl Known<'_> {
                     quota.limit,
                     kind.plural()
                 );
-                alarms.push(alarm(AlarmKind::QuotaExhausted, &of, None, what, remedy));
+                let mut spent = alarm(AlarmKind::QuotaExhausted, &of, None, what, remedy);
+                let turns_soon = Day::of(self.now).next().start().since(self.now) <= DAY_ENDS;
+                // Only what is asked for ahead of time waits for prefetches.
+                if turns_soon || kind == QuotaKind::Prefetch {
+                    spent.severity = Severity::Warning;
+                }
+                alarms.push(spent);
             } else if let Some(at) = quota.runs_out {
                 let what = format!(
                     "account {account}: {} {} are left today and likely to be spent at {at}",
@@ -362,29 +394,42 @@ impl Known<'_> {
         }
     }
 
+    /// Returns the lags that nothing explains: neither the account's way, key and quota nor the database.
+    pub fn lags(&self) -> impl Iterator<Item = &Lag> {
+        let is_failing = !self.facts.failing.is_empty();
+        let explained = move |lag: &&Lag| {
+            let is_spent = |quota: &QuotaNow| {
+                quota.account == lag.account
+                    && quota.kind == lag.kind
+                    && quota.limit > 0
+                    && quota.left == 0
+            };
+            let stands = |account: &AccountFacts| {
+                account.way != Way::Open
+                    || account.key.source.is_empty() && !account.key.trouble.is_empty()
+            };
+            is_failing
+                || self.quotas.iter().any(is_spent)
+                || self.facts.accounts.get(&lag.account).is_some_and(stands)
+        };
+        self.troubles.lags.iter().filter(move |lag| !explained(lag))
+    }
+
     fn of_journal(&self, alarms: &mut Vec<Alarm>) {
         let long = |at: Option<Timestamp>, most| at.filter(|at| self.now.since(*at) >= most);
-        let explained = |alarm: &Alarm| {
-            matches!(
-                alarm.kind,
-                AlarmKind::KeyMissing
-                    | AlarmKind::KeyRefused
-                    | AlarmKind::CdnClosed
-                    | AlarmKind::CdnSlow
-                    | AlarmKind::QuotaExhausted
-                    | AlarmKind::DatabaseFailing
-                    | AlarmKind::PausedLong
-            )
-        };
-        let is_paused = !self.paused.is_empty();
-        if let Some(since) = long(self.troubles.oldest_unexplained, LAG_LONG)
-            && !is_paused
-            && !alarms.iter().any(explained)
-        {
-            let what = format!("the oldest open change waits since {since}, and nothing says why");
+        let lags = self.lags().filter(|lag| self.now.since(lag.since) >= LAG_LONG);
+        let mut oldest: BTreeMap<&AccountName, Timestamp> = BTreeMap::new();
+        for lag in lags {
+            let since = oldest.entry(&lag.account).or_insert(lag.since);
+            *since = lag.since.min(*since);
+        }
+        for (account, since) in oldest {
+            let what = format!(
+                "account {account}: a refresh could go on since {since} and does not, and nothing says why"
+            );
             let remedy = "refreshd status and the log tell what the daemon does; refreshd why URL tells of \
                           one URL";
-            alarms.push(alarm(AlarmKind::LagHigh, "", Some(since), what, remedy));
+            alarms.push(alarm(AlarmKind::LagHigh, account.as_str(), Some(since), what, remedy));
         }
         if let Some(since) = long(self.troubles.oldest_doubt, DOUBT_LONG) {
             let what = format!("what became of a call made at {since} is still unknown");
@@ -392,12 +437,13 @@ impl Known<'_> {
                           refreshd doctor tells whether it may";
             alarms.push(alarm(AlarmKind::DoubtLong, "", Some(since), what, remedy));
         }
-        if self.troubles.failed_today > 0 {
+        if self.troubles.failed_left > 0 {
             let what = format!(
                 "{} failed today",
-                numbered(self.troubles.failed_today, "intent", "intents")
+                numbered(self.troubles.failed_left, "intent", "intents")
             );
-            let remedy = "refreshd status names them and why; ask again: refreshd refresh URL";
+            let remedy =
+                "refreshd status names them and why; ask again: refreshd retry --outcome failed";
             alarms.push(alarm(AlarmKind::IntentsFailed, "", None, what, remedy));
         }
         if self.deliveries_failed > 0 {
@@ -424,9 +470,12 @@ fn of_origin(name: &OriginName, origin: &OriginFacts, alarms: &mut Vec<Alarm>) {
         let first = origin.polled.first();
         let why =
             first.map_or_else(|| origin.watch.clone(), |one| format!("{}: {}", one.path, one.why));
-        let number = numbered(origin.polled.len() as u64, "part", "parts");
+        let of_it = match origin.polled.len() as u64 {
+            0 => "any of it".to_owned(),
+            parts => format!("{} of it", numbered(parts, "part", "parts")),
+        };
         let what = format!(
-            "origin {name}: no events come from {number} of it, compared at intervals instead: {why}"
+            "origin {name}: no events come from {of_it}, compared at intervals instead: {why}"
         );
         let remedy = if origin.advice.is_empty() {
             "refreshd doctor says what can be done"
@@ -460,6 +509,11 @@ fn of_key(name: &AccountName, key: &KeyFacts, now: Timestamp, alarms: &mut Vec<A
             "account {name}: its access key expires at {at}, and no new one can be had: {trouble}"
         );
         alarms.push(alarm(AlarmKind::KeyExpires, name.as_str(), None, what, remedy));
+    } else if key.expires_at.is_none() {
+        let what = format!(
+            "account {name}: its access key can't be read again; the one that was read is in use: {trouble}"
+        );
+        alarms.push(alarm(AlarmKind::KeyUnread, name.as_str(), None, what, remedy));
     }
 }
 
@@ -503,21 +557,6 @@ fn alarm(kind: AlarmKind, of: &str, since: Option<Timestamp>, what: String, reme
 
 fn numbered(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// Since when each alarm stands that does not know it by itself: from when it was first evaluated.
-#[derive(Clone, Debug, Default)]
-pub struct Seen(BTreeMap<String, Timestamp>);
-
-impl Seen {
-    /// Fills in since when alarms stand, and forgets those that stand no more.
-    pub fn note(&mut self, alarms: &mut [Alarm], now: Timestamp) {
-        self.0.retain(|key, _| alarms.iter().any(|alarm| alarm.key == *key));
-        for alarm in alarms {
-            let first = *self.0.entry(alarm.key.clone()).or_insert(now);
-            alarm.since.get_or_insert(first);
-        }
-    }
 }
 
 #[cfg(test)]

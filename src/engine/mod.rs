@@ -221,6 +221,7 @@ impl Engine {
             while !stop.is_cancelled() {
                 heart.beat(heart::Part::Loops, clock.boot());
                 store.knock();
+                crate::telemetry::catch_up();
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(heart::EVERY) => {}

@@ -211,10 +211,11 @@ impl Poll {
         let not_before = now.plus(retry.min(self.account.poll_first));
         let key = job.key.clone();
         let failed = news.iter().filter(|(_, status)| matches!(status, TaskStatus::Failed(_)));
-        self.board.again("failed", failed.count());
+        let failed = failed.count();
         let has_done = news.iter().any(|(_, status)| *status == TaskStatus::Complete);
         let observation = Observation { key, news, next_poll: now.plus(wait), expire };
         self.journal.observe(&observation, Retry { not_before }, now).await?;
+        self.board.again("failed", failed);
         if has_done {
             for (since, done_at) in self.journal.carried(&job.key).await.unwrap_or_default() {
                 if done_at == Some(now) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Failure};
 use crate::domain::alarm::Troubles;
 use crate::domain::ask::Target;
 use crate::domain::deploy::{Deploy, DeployId};
@@ -69,6 +69,12 @@ pub enum JournalError {
     /// What is stored can't be read.
     #[error("the journal holds what it cannot read: {0}")]
     Inconsistent(String),
+}
+
+impl Failure for JournalError {
+    fn is_of_database(&self) -> bool {
+        matches!(self, Self::Database(_))
+    }
 }
 
 /// Why a batch that was being sent when its process ended is in doubt.

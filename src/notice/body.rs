@@ -191,6 +191,7 @@ const fn chinese(kind: AlarmKind) -> &'static str {
         AlarmKind::KeyMissing => "没有访问密钥",
         AlarmKind::KeyRefused => "访问密钥被拒绝",
         AlarmKind::KeyExpires => "临时密钥即将过期",
+        AlarmKind::KeyUnread => "密钥来源无法读取",
         AlarmKind::CdnClosed => "CDN 接口不可用",
         AlarmKind::CdnSlow => "CDN 接口变慢",
         AlarmKind::QuotaExhausted => "当日配额已用完",

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use crate::database::{Database, DatabaseError};
+use crate::database::{Database, DatabaseError, Failure};
 use crate::domain::deploy::DeployId;
 use crate::domain::index::{Chunk, ChunkWrite, Index};
 use crate::domain::intent::Outgoing;
@@ -46,6 +46,12 @@ pub enum StoreError {
     /// What is stored can't be read.
     #[error("the store holds what it cannot read: {0}")]
     Inconsistent(String),
+}
+
+impl Failure for StoreError {
+    fn is_of_database(&self) -> bool {
+        matches!(self, Self::Database(_))
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How often the loops beat, and have the writer beat.
-pub const EVERY: Duration = Duration::from_secs(1);
+/// How often the loops beat, and have the writer beat: each beat wakes two threads of a daemon at rest, and
+/// the shortest time after which something hangs is 30 s.
+pub const EVERY: Duration = Duration::from_secs(5);
 /// Loops that did not beat for so long hang.
 const LOOPS_HANG: Duration = Duration::from_secs(30);
 /// A writer that did not end a transaction for so long hangs: it waits 5 s for a lock, and a slow disk takes

@@ -1,6 +1,7 @@
 //! A log line as a value, and how it is written: for people, as JSON, or as an entry of systemd's journal.
 
 use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -68,20 +69,38 @@ impl Line {
     }
 
     /// Returns what it repeats, if repetitions are left out: warnings and errors are, but for what has an
-    /// id, each of which is a turn of affairs.
+    /// id, each of which is a turn of affairs. What differs is told apart by its text, not by its numbers,
+    /// and never by what strangers chose: fields whose name begins with `foreign`.
     pub(super) fn sort(&self) -> Option<Sort> {
         let may_be_left_out = self.level <= Level::WARN && self.event.is_none() && !self.is_counted;
-        may_be_left_out.then(|| Sort {
-            place: self.place,
-            whose: self.fields.first().map_or_else(String::new, |told| told.value.to_string()),
+        may_be_left_out.then(|| {
+            let mut hash = DefaultHasher::new();
+            let texts = self.fields.iter().filter(|told| told.value.is_string());
+            let mut has_text = false;
+            for told in texts {
+                has_text = true;
+                if !told.name.starts_with("foreign") {
+                    told.value.as_str().hash(&mut hash);
+                }
+            }
+            if !has_text {
+                self.message.hash(&mut hash);
+            }
+            Sort { place: self.place, whose: Some(hash.finish()) }
         })
     }
 
-    /// Has it say how many lines of its sort were left out before it.
-    pub(super) fn counts(&mut self, left_out: u64) {
-        if left_out > 0 {
-            self.fields.push(Told { name: "left_out", value: left_out.into(), quoted: false });
+    /// Has it say how many lines came to nothing before it: `left_out` are of its sort, `lost` of any.
+    pub(super) fn counts(&mut self, name: &'static str, number: u64) {
+        if number > 0 {
+            self.fields.push(Told { name, value: number.into(), quoted: false });
         }
+    }
+
+    /// Leaves what is needed.
+    pub(super) fn cut(&mut self) {
+        self.message = shorten(std::mem::take(&mut self.message), FIELD_LIMIT);
+        self.fields.clear();
     }
 
     fn add(&mut self, field: &Field, value: Value, quoted: bool) {

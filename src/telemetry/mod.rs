@@ -7,6 +7,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tracing::{Event, Subscriber};
@@ -69,6 +70,17 @@ impl Level {
     }
 }
 
+/// Writes what was left out and is silent long enough: who beats calls it, as another line may not come.
+pub fn catch_up() {
+    tracing::dispatcher::get_default(|subscriber| {
+        if let Some(lines) = subscriber.downcast_ref::<Lines>() {
+            lines.catch_up();
+        }
+    });
+}
+
+/// What a datagram longer than the socket takes fails with.
+const TOO_LONG: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
 /// Where systemd's journal takes entries.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
@@ -126,23 +138,28 @@ struct Lines {
     form: Form,
     /// Where entries go, and from where.
     journal: (PathBuf, Option<UnixDatagram>),
+    /// How many entries the journal had no room for.
+    lost: AtomicU64,
     clock: SharedClock,
-    repeats: Mutex<Repeats>,
+    repeats: Mutex<Repeats<Line>>,
     out: Mutex<Box<dyn io::Write + Send>>,
 }
 
 impl Lines {
     fn new(form: Form, to: PathBuf, clock: SharedClock, out: Box<dyn io::Write + Send>) -> Self {
-        let from = (form == Form::Journal).then(|| UnixDatagram::unbound().ok()).flatten();
+        // Who logs never waits for the journal, else whatever stops that stops the daemon.
+        let socket =
+            || UnixDatagram::unbound().and_then(|from| from.set_nonblocking(true).map(|()| from));
+        let from = (form == Form::Journal).then(|| socket().ok()).flatten();
         let (repeats, out) = (Mutex::default(), Mutex::new(out));
-        Self { form, journal: (to, from), clock, repeats, out }
+        Self { form, journal: (to, from), lost: AtomicU64::new(0), clock, repeats, out }
     }
 
-    fn write(&self, line: &Line) {
+    fn write(&self, mut line: Line) {
         let written = match self.form {
             Form::Text { colour } => line.text(Some(&self.time()), colour),
             Form::Json => line.json(&self.time()),
-            Form::Journal if self.is_sent(line) => return,
+            Form::Journal if self.is_sent(&mut line) => return,
             // What the journal reads from stderr it stamps as well.
             Form::Journal => line.text(None, false),
         };
@@ -158,22 +175,50 @@ impl Lines {
             .map_or_else(|_| micros.to_string(), |instant| format!("{instant:.6}"))
     }
 
-    fn is_sent(&self, line: &Line) -> bool {
-        let (to, from) = (&self.journal.0 as &Path, self.journal.1.as_ref());
-        from.is_some_and(|from| from.send_to(line.journal().as_bytes(), to).is_ok())
+    /// Returns whether the journal has an entry, or has no room for one: stderr leads to the same journal.
+    fn is_sent(&self, line: &mut Line) -> bool {
+        let (to, Some(from)) = (&self.journal.0 as &Path, self.journal.1.as_ref()) else {
+            return false;
+        };
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        line.counts("lost", lost);
+        let mut sent = from.send_to(line.journal().as_bytes(), to);
+        if sent.as_ref().is_err_and(|error| error.raw_os_error() == Some(TOO_LONG)) {
+            line.cut();
+            line.counts("lost", lost);
+            sent = from.send_to(line.journal().as_bytes(), to);
+        }
+        let is_full = sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if is_full {
+            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
+        }
+        sent.is_ok() || is_full
+    }
+
+    fn catch_up(&self) {
+        let now = self.clock.boot();
+        let due = self.repeats.lock().unwrap_or_else(PoisonError::into_inner).due(now);
+        for (mut line, left_out) in due {
+            line.counts("left_out", left_out);
+            self.write(line);
+        }
     }
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = Line::of(event);
-        if let Some(sort) = line.sort() {
-            let now = self.clock.boot();
-            let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(left_out) = repeats.judge(sort, now) else { return };
-            drop(repeats);
-            line.counts(left_out);
+        let line = Line::of(event);
+        let passed = match line.sort() {
+            None => Some((line, 0)),
+            Some(sort) => {
+                let now = self.clock.boot();
+                self.repeats.lock().unwrap_or_else(PoisonError::into_inner).judge(sort, line, now)
+            }
+        };
+        if let Some((mut line, left_out)) = passed {
+            line.counts("left_out", left_out);
+            self.write(line);
         }
-        self.write(&line);
+        self.catch_up();
     }
 }

@@ -169,6 +169,60 @@ fn repetitions_are_left_out_and_counted_but_no_turn_of_affairs_is() {
 }
 
 #[test]
+fn what_is_told_apart_is_each_told_and_the_last_left_out_is_told_without_a_next() {
+    let text = logged(Form::Text { colour: false }, Path::new(NOWHERE), |clock| {
+        for name in ["a", "b", "a", "a"] {
+            tracing::warn!(account = "main", domain = name, foreign.who = name, "{name} is off");
+            tracing::warn!(foreign.who = name, "{name} knocks");
+        }
+        clock.advance(Duration::from_secs(10));
+        catch_up();
+    });
+    let told: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once("tests: ")).map(|(_, told)| told).collect();
+    assert_eq!(
+        told,
+        [
+            r#"a is off account="main" domain="a" foreign.who="a""#,
+            r#"a knocks foreign.who="a""#,
+            r#"b is off account="main" domain="b" foreign.who="b""#,
+            r#"a is off account="main" domain="a" foreign.who="a" left_out=1"#,
+            r#"a knocks foreign.who="a" left_out=2"#,
+        ]
+    );
+}
+
+#[test]
+fn a_journal_that_takes_nothing_is_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let journal = UnixDatagram::bind(&path).expect("a socket");
+    journal.set_nonblocking(true).expect("a socket");
+    let mut buffer = [0; 4096];
+    let mut taken = Vec::new();
+    let stderr = logged(Form::Journal, &path, |_| {
+        for number in 0..5_000 {
+            tracing::info!(number, "said");
+        }
+        while let Ok(length) = journal.recv(&mut buffer) {
+            taken.push(String::from_utf8(buffer[..length].to_vec()).expect("text"));
+        }
+        tracing::info!("after");
+        tracing::info!("and on");
+    });
+    assert_eq!(stderr, "", "stderr leads to the same journal");
+    let mut last = || {
+        let length = journal.recv(&mut buffer).expect("an entry");
+        String::from_utf8(buffer[..length].to_vec()).expect("text")
+    };
+    let (after, on) = (last(), last());
+    let lost = 5_000 - taken.len();
+    assert!(lost > 0, "a socket takes no more than it has room for");
+    assert!(after.starts_with(&format!("MESSAGE=after lost={lost}\n")), "{after}");
+    assert!(on.starts_with("MESSAGE=and on\n"), "{on}");
+}
+
+#[test]
 fn colours_are_for_terminals() {
     let text = logged(Form::Text { colour: true }, Path::new(NOWHERE), |_| tell_of_hostile_names());
     assert!(text.contains("\x1b[33m WARN\x1b[0m") && !text.contains("\x1b[2J"), "{text:?}");

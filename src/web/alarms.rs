@@ -6,6 +6,7 @@ use crate::domain::alarm::{Alarm, HeldNow, Known, PausedNow, QuotaNow};
 use crate::domain::facts::Facts;
 use crate::domain::names::AccountName;
 use crate::domain::quota::{Allowance, PerKind, QuotaKind};
+use crate::domain::time::Timestamp;
 use crate::journal::{HeldSet, JournalError, Pause};
 
 use super::Desk;
@@ -26,6 +27,14 @@ pub(super) fn quotas(
     QuotaKind::ALL.into_iter().map(of).collect()
 }
 
+/// What is wrong now.
+pub(super) struct Wrong {
+    pub(super) alarms: Vec<Alarm>,
+    pub(super) failed_today: u64,
+    /// Since when the oldest refresh could go on and does not, and nothing explains it.
+    pub(super) oldest_unexplained: Option<Timestamp>,
+}
+
 /// Evaluates the alarms from what was read for an answer.
 pub(super) async fn of(
     desk: &Desk,
@@ -34,7 +43,7 @@ pub(super) async fn of(
     held: &[HeldSet],
     paused: &[Pause],
     deliveries_failed: u64,
-) -> Result<Vec<Alarm>, JournalError> {
+) -> Result<Wrong, JournalError> {
     let now = desk.clock.server_now();
     let held = held.iter().map(|set| HeldNow {
         deploy: set.deploy.clone(),
@@ -68,7 +77,11 @@ pub(super) async fn of(
     let mut alarms = known.alarms();
     let mut seen = desk.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     seen.note(&mut alarms, now);
-    Ok(alarms)
+    Ok(Wrong {
+        alarms,
+        failed_today: known.troubles.failed_today,
+        oldest_unexplained: known.lags().map(|lag| lag.since).min(),
+    })
 }
 
 /// Evaluates the alarms.
@@ -83,5 +96,5 @@ pub async fn now(desk: &Desk) -> Result<Vec<Alarm>, JournalError> {
     }
     let (held, paused) = (desk.journal.held().await?, desk.journal.pauses().await?);
     let (_, failed) = desk.store.delivery_counts().await.unwrap_or_default();
-    of(desk, &facts, all, &held, &paused, failed).await
+    Ok(of(desk, &facts, all, &held, &paused, failed).await?.alarms)
 }

@@ -112,7 +112,8 @@ async fn answer(
     match announcements.take(&announcement, peer.uid()).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(refusal) => {
-            tracing::warn!(repository = %shown(&announcement.repository), %refusal, "an announcement was refused");
+            let repository = shown(&announcement.repository);
+            tracing::warn!(foreign.repository = repository, foreign.refusal = %refusal, "an announcement was refused");
             let problems = vec![refusal.to_string()];
             (refusal.status(), Json(Refused { problems })).into_response()
         }

@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::domain::alarm::{Alarm, Severity};
 use crate::domain::facts::{OriginState, Way};
@@ -21,6 +22,9 @@ use super::{Desk, alarms};
 
 /// Whether something can be written is tried this often at most.
 const TRIED_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the database is waited for: those who ask wait for ten seconds, mostly.
+pub(super) const ANSWERED_IN: Duration = Duration::from_secs(2);
 
 /// What was last told of the daemon's health, and when, by the boot clock: whoever asks often costs little.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +55,8 @@ pub struct Health {
     pub accounts: BTreeMap<AccountName, Way>,
     /// What a person should know of or do.
     pub alarms: Vec<Alarm>,
+    /// Why alarms could not be told; empty when they could.
+    pub unread: String,
 }
 
 /// Whether a part goes on.
@@ -90,13 +96,19 @@ pub async fn ready(State(desk): State<Desk>) -> Response {
     }
 }
 
-/// Answers `GET /healthz`: 200 with everything part by part, or 503 when it can't be read.
+/// Answers `GET /healthz`: 200 with everything part by part, or 503 with what is known without the database
+/// when that can't be read or does not answer.
 pub async fn answer(State(desk): State<Desk>) -> Response {
-    let alarms = match alarms::now(&desk).await {
-        Ok(alarms) => alarms,
-        Err(error) => {
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
-        }
+    // Before the alarms: what is told to be wrong is among them then.
+    let facts = desk.facts.borrow().clone();
+    let read = match timeout(ANSWERED_IN, alarms::now(&desk)).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err(unanswered()),
+    };
+    let code = if read.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let (alarms, unread) = match read {
+        Ok(alarms) => (alarms, String::new()),
+        Err(why) => (Vec::new(), why),
     };
     let boot = desk.clock.boot();
     let hung = desk.heart.hung(boot);
@@ -106,11 +118,10 @@ pub async fn answer(State(desk): State<Desk>) -> Response {
     };
     let parts: BTreeMap<_, _> =
         Part::ALL.into_iter().map(|one| (one.as_str(), part(one))).collect();
-    let written = writable(&desk).await;
+    let written = if unread.is_empty() { writable(&desk).await } else { Err(unread.clone()) };
     let is_failing = !hung.is_empty()
         || written.is_err()
         || alarms.iter().any(|alarm| alarm.severity == Severity::Error);
-    let facts = desk.facts.borrow().clone();
     let status = match (is_failing, alarms.is_empty()) {
         (true, _) => "failing",
         (false, false) => "degraded",
@@ -125,8 +136,9 @@ pub async fn answer(State(desk): State<Desk>) -> Response {
         origins: facts.origins.into_iter().map(|(name, origin)| (name, origin.state)).collect(),
         accounts: facts.accounts.into_iter().map(|(name, of)| (name, of.way)).collect(),
         alarms,
+        unread,
     };
-    Json(health).into_response()
+    (code, Json(health)).into_response()
 }
 
 /// Says why nothing can be written down now, if so.
@@ -150,7 +162,14 @@ async fn writable(desk: &Desk) -> Result<(), String> {
     {
         return known.clone();
     }
-    let tried = desk.store.try_to_write().await.map_err(|error| error.to_string());
-    *last = Some((boot, tried.clone()));
+    let tried = match timeout(ANSWERED_IN, desk.store.try_to_write()).await {
+        Ok(tried) => tried.map_err(|error| error.to_string()),
+        Err(_) => Err(unanswered()),
+    };
+    *last = Some((desk.clock.boot(), tried.clone()));
     tried
+}
+
+fn unanswered() -> String {
+    format!("the database did not answer within {} s", ANSWERED_IN.as_secs())
 }

@@ -43,7 +43,7 @@ pub fn routes(desks: Desks) -> Router {
 }
 
 /// Answers `GET /metrics`: in `OpenMetrics` for who takes that, else in Prometheus' older text; 503 when
-/// the database can't be read.
+/// the database can't be read, and without what is in it when it does not answer.
 async fn answer(State(desk): State<Desk>, headers: HeaderMap) -> Response {
     let is_open = headers
         .get_all(ACCEPT)
@@ -72,7 +72,7 @@ async fn exposition(desk: &Desk) -> Result<Arc<str>, String> {
     }
     let reading = read::all(desk).await.map_err(|error| error.to_string())?;
     let text: Arc<str> = written(&desk.meters, &reading).map_err(|error| error.to_string())?.into();
-    *last = Some((boot, Arc::clone(&text)));
+    *last = Some((desk.clock.boot(), Arc::clone(&text)));
     Ok(text)
 }
 

@@ -136,7 +136,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, JournalError> {
     let (open, failed) = desk.store.delivery_counts().await.unwrap_or_default();
     let deliveries = Deliveries { open, failed };
     let (paused, held) = (desk.journal.pauses().await?, desk.journal.held().await?);
-    let alarms = alarms::of(desk, &facts, quotas, &held, &paused, failed).await?;
+    let alarms = alarms::of(desk, &facts, quotas, &held, &paused, failed).await?.alarms;
     Ok(Status {
         ready: facts.ready,
         version: env!("CARGO_PKG_VERSION"),

@@ -63,6 +63,8 @@ contract!(
     what_a_person_approved_is_not_held_again,
     the_twin_of_what_a_person_approved_is_not_held,
     what_is_paused_is_neither_due_nor_staged,
+    a_lag_is_of_what_could_go_on,
+    a_failure_is_left_until_its_target_is_asked_for_again,
     a_pause_says_since_when_by_whom_and_what_waits,
     what_presses_goes_first,
     what_waits_for_quota_and_comes_to_press_is_planned_anew,

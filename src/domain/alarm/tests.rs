@@ -40,6 +40,10 @@ fn key(source: &str, trouble: &str, expires_in: u64) -> KeyFacts {
     }
 }
 
+fn lag(account: &str, kind: QuotaKind, age: Duration) -> Lag {
+    Lag { account: AccountName::from(account), kind, since: now().minus(age) }
+}
+
 /// Everything is wrong at once.
 fn all_wrong() -> Facts {
     let mut facts = Facts::default();
@@ -60,10 +64,12 @@ fn all_wrong() -> Facts {
         what: "it is offline".to_owned(),
         mend: "start it".to_owned(),
     }];
+    let lasting = KeyFacts { expires_at: None, ..key("a file", "it is gone", 0) };
     let rest = [
         ("a", first),
         ("b", account(Way::Away, "the CDN does not answer", key("", "no such file", 0))),
         ("c", account(Way::Slow, "throttled", key("metadata", "no answer", 60))),
+        ("d", account(Way::Open, "", lasting)),
     ];
     facts.accounts.extend(rest.map(|(name, account)| (AccountName::from(name), account)));
     let gate = GateFacts {
@@ -106,19 +112,19 @@ fn every_kind_is_raised_by_what_it_means() {
             waiting: 3,
         }],
         troubles: Troubles {
-            failed_today: 2,
+            failed_today: 3,
+            failed_left: 2,
             oldest_doubt: Some(now().minus(HOUR)),
-            oldest_unexplained: None,
+            lags: vec![lag("other", QuotaKind::Url, HOUR), lag("a", QuotaKind::Url, HOUR)],
         },
         deliveries_failed: 1,
         clock_offset: HOUR,
         ..known(&facts)
     };
     let mut raised: Vec<AlarmKind> = all.alarms().iter().map(|alarm| alarm.kind).collect();
-    // What nothing explains is only raised where nothing else is.
+    // A database that fails explains every lag.
     let calm = Facts::default();
-    let late = Troubles { oldest_unexplained: Some(now().minus(HOUR)), ..Troubles::default() };
-    let late = Known { troubles: late, ..known(&calm) }.alarms();
+    let late = Known { troubles: all.troubles.clone(), ..known(&calm) }.alarms();
     raised.extend(late.iter().map(|alarm| alarm.kind));
     raised.sort_unstable();
     raised.dedup();
@@ -138,9 +144,10 @@ fn nothing_is_raised_while_nothing_is_wrong() {
     let facts = Facts::default();
     assert_eq!(known(&facts).alarms(), []);
     let young = Troubles {
-        failed_today: 0,
+        failed_today: 1,
         oldest_doubt: Some(now()),
-        oldest_unexplained: Some(now().minus(Duration::from_secs(899))),
+        lags: vec![lag("a", QuotaKind::Url, Duration::from_secs(899))],
+        ..Troubles::default()
     };
     let paused = vec![PausedNow {
         account: AccountName::from("a"),
@@ -158,28 +165,115 @@ fn nothing_is_raised_while_nothing_is_wrong() {
 }
 
 #[test]
-fn a_change_whose_wait_is_known_is_no_lag() {
-    let late = Troubles { oldest_unexplained: Some(now().minus(HOUR)), ..Troubles::default() };
+fn a_lag_is_explained_by_its_own_account_and_kind_alone() {
     let mut facts = Facts::default();
     let closed = account(Way::Away, "the CDN does not answer", KeyFacts::default());
-    facts.accounts.insert(AccountName::from("main"), closed);
-    let kinds: Vec<_> =
-        Known { troubles: late, ..known(&facts) }.alarms().iter().map(|alarm| alarm.kind).collect();
-    assert_eq!(kinds, [AlarmKind::CdnClosed]);
+    facts.accounts.insert(AccountName::from("away"), closed);
+    let lags = [
+        ("away", QuotaKind::Url),
+        ("main", QuotaKind::Url),
+        ("main", QuotaKind::Directory),
+        ("other", QuotaKind::Url),
+    ];
+    let lags = lags.map(|(account, kind)| lag(account, kind, HOUR)).to_vec();
+    let late = Known {
+        troubles: Troubles { lags, ..Troubles::default() },
+        quotas: vec![quota(QuotaKind::Url, 0, None)],
+        paused: vec![PausedNow {
+            account: AccountName::from("away"),
+            origin: None,
+            since: now().minus(25 * HOUR),
+            waiting: 3,
+        }],
+        ..known(&facts)
+    };
+    let left: Vec<_> = late.lags().map(|lag| (lag.account.as_str(), lag.kind)).collect();
+    assert_eq!(left, [("main", QuotaKind::Directory), ("other", QuotaKind::Url)]);
+    let alarms = late.alarms();
+    let lagging = alarms.iter().filter(|alarm| alarm.kind == AlarmKind::LagHigh);
+    let keys: Vec<&str> = lagging.map(|alarm| alarm.key.as_str()).collect();
+    assert_eq!(keys, ["lag.high/main", "lag.high/other"]);
+}
+
+#[test]
+fn spent_quota_is_an_error_unless_it_is_soon_back_or_for_prefetches() {
+    let facts = Facts::default();
+    let severity = |kind, now: Timestamp| {
+        let known = Known { now, quotas: vec![quota(kind, 0, None)], ..known(&facts) };
+        known.alarms()[0].severity
+    };
+    let turn = Day::of(now()).next().start();
+    assert_eq!(severity(QuotaKind::Url, turn.minus(2 * HOUR)), Severity::Error);
+    assert_eq!(severity(QuotaKind::Url, turn.minus(HOUR)), Severity::Warning);
+    assert_eq!(severity(QuotaKind::Prefetch, turn.minus(2 * HOUR)), Severity::Warning);
 }
 
 #[test]
 fn an_alarm_stands_since_it_was_first_seen_until_it_is_gone() {
     let facts = all_wrong();
     let mut seen = Seen::default();
-    let mut first = known(&facts).alarms();
-    seen.note(&mut first, now());
-    let mut second = known(&facts).alarms();
-    seen.note(&mut second, now().plus(HOUR));
-    assert_eq!(first, second);
-    seen.note(&mut [], now().plus(HOUR));
-    let mut third = known(&facts).alarms();
-    seen.note(&mut third, now().plus(2 * HOUR));
+    let noted = |seen: &mut Seen, at: Timestamp| {
+        let mut alarms = known(&facts).alarms();
+        seen.note(&mut alarms, at);
+        alarms
+    };
+    noted(&mut seen, now());
+    let first = noted(&mut seen, now().plus(HOUR));
+    assert_eq!(first, noted(&mut seen, now().plus(2 * HOUR)));
+    seen.note(&mut Vec::new(), now().plus(HOUR));
+    let third = noted(&mut seen, now().plus(2 * HOUR));
     let refused = third.iter().find(|alarm| alarm.kind == AlarmKind::KeyRefused);
     assert_eq!(refused.and_then(|alarm| alarm.since), Some(now().plus(2 * HOUR)));
+}
+
+#[test]
+fn what_passes_soon_is_not_told_of() {
+    let facts = all_wrong();
+    let mut seen = Seen::default();
+    let mut stands = |kind: AlarmKind, seconds: u64| {
+        let mut alarms = known(&facts).alarms();
+        seen.note(&mut alarms, now().plus(Duration::from_secs(seconds)));
+        alarms.iter().any(|alarm| alarm.kind == kind)
+    };
+    assert!(stands(AlarmKind::KeyRefused, 0));
+    for (kind, after) in
+        [(AlarmKind::DatabaseFailing, 60), (AlarmKind::CdnSlow, 300), (AlarmKind::KeyUnread, 600)]
+    {
+        assert!(!stands(kind, after - 1), "{kind:?}");
+        assert!(stands(kind, after), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_forecast_that_comes_and_goes_stands_for_an_hour() {
+    let facts = Facts::default();
+    let mut seen = Seen::default();
+    let mut stands = |left: u64, runs_out: bool, minutes: u64| {
+        let runs_out = runs_out.then(|| now().plus(HOUR));
+        let quotas = vec![quota(QuotaKind::Url, left, runs_out)];
+        let mut alarms = Known { quotas, ..known(&facts) }.alarms();
+        seen.note(&mut alarms, now().plus(Duration::from_secs(minutes * 60)));
+        alarms.iter().map(|alarm| alarm.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(stands(5, true, 0), [AlarmKind::QuotaForecast]);
+    assert_eq!(stands(5, false, 59), [AlarmKind::QuotaForecast]);
+    assert_eq!(stands(5, false, 60), []);
+    assert_eq!(stands(5, true, 61), [AlarmKind::QuotaForecast]);
+    assert_eq!(stands(0, false, 62), [AlarmKind::QuotaExhausted]);
+}
+
+#[test]
+fn an_origin_that_is_polled_as_a_whole_has_no_parts() {
+    let mut facts = Facts::default();
+    let polled = OriginFacts {
+        state: OriginState::Polling,
+        watch: "it is on NFS".to_owned(),
+        advice: "mount it otherwise".to_owned(),
+        ..OriginFacts::default()
+    };
+    facts.origins.insert(OriginName::from("www"), polled);
+    assert_eq!(
+        known(&facts).alarms()[0].what,
+        "origin www: no events come from any of it, compared at intervals instead: it is on NFS"
+    );
 }

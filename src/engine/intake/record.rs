@@ -194,7 +194,11 @@ impl Intake {
                     }
                     self.index_mut().apply(&path, Some(entry));
                 }
-                IndexStep::Forget => self.index_mut().apply(&path, None),
+                IndexStep::Forget => {
+                    self.index_mut().apply(&path, None);
+                    let shown = path.to_string();
+                    self.facts.unmapped.retain(|known| known.path != shown);
+                }
             }
             if let Some(why) = judgement.trouble.take() {
                 self.show_unmapped(&path, format!("{UNREADABLE}{why}"));
@@ -261,7 +265,8 @@ impl Intake {
             let (id, at) = (&deploy.id, now);
             let seen = wishes::Seen { deploy: id, witness, at, not_before, hold };
             let mapped = self.rules.wishes(&change, &seen);
-            for unmappable in mapped.unmappable {
+            // What is gone has no page to be mended.
+            for unmappable in mapped.unmappable.into_iter().filter(|_| !is_removed) {
                 self.show_unmapped(&unmappable.path, unmappable.why.to_string());
             }
             if !is_open {

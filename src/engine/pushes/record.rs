@@ -79,7 +79,13 @@ impl Pushes {
                     hold: all.as_ref().or(removed).cloned(),
                 };
                 let mapped = self.rules.wishes(change, &seen);
-                for unmappable in mapped.unmappable {
+                let is_removed = change.kind == ChangeKind::Removed;
+                if is_removed {
+                    let shown = change.path.to_string();
+                    self.facts.unmapped.retain(|known| known.path != shown);
+                }
+                // What is gone has no page to be mended.
+                for unmappable in mapped.unmappable.into_iter().filter(|_| !is_removed) {
                     let why = unmappable.why.to_string();
                     self.rules.show_unmapped(&mut self.facts, &unmappable.path, why);
                 }

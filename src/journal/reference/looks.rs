@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::memory::{Debit, Kept, Memory, Row};
-use crate::domain::alarm::Troubles;
+use crate::domain::alarm::{Lag, Troubles};
 use crate::domain::ask::Target;
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Outcome, Priority, State, Wait};
 use crate::domain::names::AccountName;
@@ -200,11 +200,42 @@ impl Memory {
             Day::of(ended) == Day::of(now)
         };
         let in_doubt = self.batches.values().filter(|kept| kept.state == BatchState::Unknown);
-        let unexplained = self.intents.iter().filter(|row| row.is_open() && row.wait().is_none());
+        let failed: Vec<&Row> = self.intents.iter().filter(failed_today).collect();
+        let is_left = |row: &&&Row| {
+            let is_later = |later: &&Row| {
+                let (intent, now) = (&row.intent, &later.intent);
+                now.id > intent.id && later.is(&intent.account, intent.action, &intent.target)
+            };
+            let came = |later: &Row| {
+                later.is_open()
+                    || matches!(&later.intent.state, State::Ended { outcome: Outcome::Done, .. })
+            };
+            !self.intents.iter().filter(is_later).any(came)
+        };
+        let could_go = |row: &&Row| {
+            let is_pending = matches!(row.intent.state, State::Pending { .. });
+            row.is_open()
+                && row.intent.action == Action::Refresh
+                && row.wait().is_none()
+                && (!is_pending || row.not_before <= now && !self.is_paused(row))
+        };
+        let mut lags: BTreeMap<(AccountName, &str), Lag> = BTreeMap::new();
+        for row in self.intents.iter().filter(could_go) {
+            let (account, kind) = (row.intent.account.clone(), row.intent.target.kind);
+            let mut since = row.intent.created_at;
+            if matches!(row.intent.state, State::Pending { .. }) {
+                since = since.max(row.not_before);
+            }
+            let quota = QuotaKind::of(Action::Refresh, kind);
+            let new = Lag { account: account.clone(), kind: quota, since };
+            let lag = lags.entry((account, kind.as_str())).or_insert(new);
+            lag.since = lag.since.min(since);
+        }
         Ok(Troubles {
-            failed_today: self.intents.iter().filter(failed_today).count() as u64,
+            failed_today: failed.len() as u64,
+            failed_left: failed.iter().filter(is_left).count() as u64,
             oldest_doubt: in_doubt.map(|kept| kept.staged_at).min(),
-            oldest_unexplained: unexplained.map(|row| row.intent.created_at).min(),
+            lags: lags.into_values().collect(),
         })
     }
 

@@ -6,8 +6,8 @@ use super::batches::state_word;
 use super::rows::{
     account, all, bounded, count, first, intent, intents, json, maybe_time, target, word,
 };
-use crate::domain::alarm::Troubles;
-use crate::domain::ask::Target;
+use crate::domain::alarm::{Lag, Troubles};
+use crate::domain::ask::{Kind, Target};
 use crate::domain::intent::{Action, Cause, Intent, IntentId, Wait};
 use crate::domain::names::AccountName;
 use crate::domain::quota::QuotaKind;
@@ -34,8 +34,17 @@ SELECT coalesce(sum(number), 0) FROM tally WHERE day = ?1 AND outcome = 'failed'
 const OLDEST_DOUBT: &str = "-- journal.oldest_doubt
 SELECT min(staged_at) FROM batch WHERE state IN ('staged', 'unknown') AND state = 'unknown'";
 
-const UNEXPLAINED: &str = "-- journal.oldest_unexplained
-SELECT created_at FROM intent WHERE state <> 'ended' AND wait IS NULL ORDER BY created_at LIMIT 1";
+const FAILED_LEFT: &str = "-- journal.failed_left
+SELECT count(*) FROM intent AS i WHERE i.outcome = 'failed' AND i.ended_at >= ?1 AND NOT EXISTS
+(SELECT 1 FROM intent AS n WHERE n.target = i.target AND n.account = i.account AND n.action = i.action
+AND n.kind = i.kind AND n.id > i.id AND (n.state <> 'ended' OR n.outcome = 'done'))";
+
+const LAGS: &str = "-- journal.lags
+SELECT i.account, i.kind,
+min(CASE i.state WHEN 'pending' THEN max(i.created_at, i.not_before) ELSE i.created_at END)
+FROM intent AS i WHERE i.state <> 'ended' AND i.action = 'refresh' AND i.wait IS NULL
+AND (i.state <> 'pending' OR i.not_before <= ?1 AND NOT EXISTS (SELECT 1 FROM pause AS p
+WHERE p.account = i.account AND p.origin IN ('', i.origin))) GROUP BY i.account, i.kind";
 
 const CARRIED_TIMES: &str = "-- journal.carried_times
 SELECT coalesce((SELECT min(json_extract(payload, '$.at')) FROM cause WHERE intent = i.id),
@@ -125,10 +134,21 @@ pub(super) fn oldest_open(tx: &Transaction<'_>) -> Result<Option<Timestamp>, Jou
 }
 
 pub(super) fn troubles(tx: &Transaction<'_>, now: Timestamp) -> Result<Troubles, JournalError> {
+    let today = Day::of(now);
+    let failed_today = number(tx, FAILED_ON, [today.number()])?;
+    let failed_left = match failed_today {
+        0 => 0,
+        _ => number(tx, FAILED_LEFT, [today.start().as_micros()])?,
+    };
     Ok(Troubles {
-        failed_today: number(tx, FAILED_ON, [Day::of(now).number()])?,
+        failed_today,
+        failed_left,
         oldest_doubt: first(tx, OLDEST_DOUBT, [], |row| Ok(maybe_time(row, 0)?))?.flatten(),
-        oldest_unexplained: first(tx, UNEXPLAINED, [], |row| Ok(maybe_time(row, 0)?))?.flatten(),
+        lags: all(tx, LAGS, [now.as_micros()], |row| {
+            let kind = word(&row.get::<_, String>(1)?, Kind::parse)?;
+            let (kind, since) = (QuotaKind::of(Action::Refresh, kind), row.get(2)?);
+            Ok(Lag { account: account(row, 0)?, kind, since: Timestamp::from_micros(since) })
+        })?,
     })
 }
 

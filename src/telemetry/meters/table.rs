@@ -75,7 +75,7 @@ meters! {
     Beat Gauge "refreshd_heartbeat_age_seconds" ["part"] "Time since the loops and the database's writer last beat"
 
     OldestOpen Gauge "refreshd_oldest_open_seconds" [] "Age of the oldest intent that has not ended, held ones included"
-    OldestUnexplained Gauge "refreshd_oldest_unexplained_seconds" [] "Age of the oldest open intent that shows no wait"
+    OldestUnexplained Gauge "refreshd_oldest_unexplained_seconds" [] "For how long a refresh could go on and does not, and nothing explains it"
     ToAccept Slow "refreshd_change_to_accept_seconds" [] "Time from the oldest cause of an intent until the CDN accepted it"
     ToDone Slow "refreshd_change_to_done_seconds" [] "Time from the oldest cause of an intent until the CDN had done it"
 
@@ -130,8 +130,8 @@ meters! {
     Notices Counter "refreshd_notices" ["notice", "result"] "Notices that were posted, and attempts that failed"
     NoticesWaiting Gauge "refreshd_notices_waiting" ["notice"] "Notices that wait to be posted"
 
-    Commits Quick "refreshd_database_commit_duration_seconds" [] "How long transactions took, with their commit"
-    CommitErrors Counter "refreshd_database_errors" [] "Transactions that the database refused"
+    Commits Quick "refreshd_database_commit_duration_seconds" [] "How long transactions that wrote took, with their commit"
+    CommitErrors Counter "refreshd_database_errors" [] "Transactions that failed because of the database"
     DatabaseSize Gauge "refreshd_database_size_bytes" [] "Size of the database and its write-ahead log"
     Failing Gauge "refreshd_failing_loops" [] "Loops that can't write down what they do"
 

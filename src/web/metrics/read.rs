@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::domain::alarm::{Alarm, AlarmKind};
+use tokio::time::timeout;
+
+use crate::domain::alarm::{Alarm, AlarmKind, Severity};
 use crate::domain::facts::{Facts, OriginState, Way};
 use crate::domain::quota::QuotaKind;
 use crate::domain::time::{Day, Timestamp};
@@ -12,6 +14,7 @@ use crate::journal::{Counts, JournalError};
 use crate::store::DATABASE;
 use crate::telemetry::heart::Part;
 use crate::telemetry::meters::Meter;
+use crate::web::health::ANSWERED_IN;
 use crate::web::{Desk, alarms, treasury};
 
 use super::{Reading, process, seconds};
@@ -30,13 +33,22 @@ pub(super) async fn all(desk: &Desk) -> Result<Reading, JournalError> {
     }
     let offset = desk.clock.server_now().as_micros().saturating_sub(desk.clock.now().as_micros());
     reading.put(Meter::ClockOffset, &[], seconds(offset));
-    of_journal(desk, &facts, &mut reading).await?;
+    // A writer that hangs is told of by its heartbeat, with all that can be told without it.
+    if let Ok(of_database) = timeout(ANSWERED_IN, of_database(desk, &facts)).await {
+        reading.0.extend(of_database?.0);
+    }
+    reading.number(Meter::DatabaseSize, &[], size(&desk.state_dir));
+    process::read(&mut reading);
+    Ok(reading)
+}
+
+async fn of_database(desk: &Desk, facts: &Facts) -> Result<Reading, JournalError> {
+    let mut reading = Reading::default();
+    of_journal(desk, facts, &mut reading).await?;
     reading.number(Meter::Outbox, &[], desk.store.outbox_len().await.unwrap_or_default());
     let (open, failed) = desk.store.delivery_counts().await.unwrap_or_default();
     reading.number(Meter::DeliveriesOpen, &[], open);
     reading.number(Meter::DeliveriesFailed, &[], failed);
-    reading.number(Meter::DatabaseSize, &[], size(&desk.state_dir));
-    process::read(&mut reading);
     Ok(reading)
 }
 
@@ -108,12 +120,11 @@ async fn of_journal(desk: &Desk, facts: &Facts, reading: &mut Reading) -> Result
     let oldest = desk.journal.oldest_open().await?;
     let age = |at: Option<Timestamp>| at.map_or(Duration::ZERO, |at| now.since(at));
     reading.span(Meter::OldestOpen, &[], age(oldest));
-    let troubles = desk.journal.troubles(now).await?;
-    reading.span(Meter::OldestUnexplained, &[], age(troubles.oldest_unexplained));
-    reading.number(Meter::FailedToday, &[], troubles.failed_today);
     let (_, failed) = desk.store.delivery_counts().await.unwrap_or_default();
-    let alarms = alarms::of(desk, facts, quotas, &held, &paused, failed).await?;
-    of_alarms(&alarms, reading);
+    let wrong = alarms::of(desk, facts, quotas, &held, &paused, failed).await?;
+    reading.span(Meter::OldestUnexplained, &[], age(wrong.oldest_unexplained));
+    reading.number(Meter::FailedToday, &[], wrong.failed_today);
+    of_alarms(&wrong.alarms, reading);
     Ok(())
 }
 
@@ -135,6 +146,7 @@ fn of_counts(counts: &Counts, reading: &mut Reading) {
         ("failed", counts.failed),
         ("superseded", counts.superseded),
         ("rejected", counts.rejected),
+        ("cancelled", counts.cancelled),
     ];
     for (outcome, number) in outcomes {
         reading.number(Meter::Ended, &[outcome], number);
@@ -145,13 +157,14 @@ fn of_counts(counts: &Counts, reading: &mut Reading) {
 }
 
 fn of_alarms(alarms: &[Alarm], reading: &mut Reading) {
-    let mut numbers: BTreeMap<AlarmKind, u64> = BTreeMap::new();
+    let zero = |kind: &AlarmKind| ((*kind, kind.severity()), 0);
+    let mut numbers: BTreeMap<(AlarmKind, Severity), u64> =
+        AlarmKind::ALL.iter().map(zero).collect();
     for alarm in alarms {
-        *numbers.entry(alarm.kind).or_default() += 1;
+        *numbers.entry((alarm.kind, alarm.severity)).or_default() += 1;
     }
-    for kind in AlarmKind::ALL {
-        let of = [kind.as_str(), kind.severity().as_str()];
-        reading.number(Meter::Alarms, &of, numbers.get(kind).copied().unwrap_or(0));
+    for ((kind, severity), number) in numbers {
+        reading.number(Meter::Alarms, &[kind.as_str(), severity.as_str()], number);
     }
 }
 

@@ -248,7 +248,7 @@ pub(crate) async fn a_bad_target_fails_and_what_it_covered_does_not(world: &mut 
     assert_eq!((counts.failed, counts.pending), (1, 1));
     let troubles = world.journal.troubles(world.now).await.expect("troubles");
     // What is left waits visibly, so nothing is unexplained.
-    assert_eq!(troubles, Troubles { failed_today: 1, ..Troubles::default() });
+    assert_eq!(troubles, Troubles { failed_today: 1, failed_left: 1, ..Troubles::default() });
     world.pass(86_400 * SECOND);
     assert_eq!(world.journal.troubles(world.now).await.expect("troubles"), Troubles::default());
 }

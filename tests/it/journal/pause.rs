@@ -1,14 +1,18 @@
 //! The cases about what is paused, and what a guard holds.
 
+use refreshd::domain::alarm::Lag;
 use refreshd::domain::deploy::DeployId;
 use refreshd::domain::hint::Witness;
 use refreshd::domain::intent::{Outgoing, Wish};
 use refreshd::domain::names::OriginName;
+use refreshd::domain::quota::QuotaKind;
+use refreshd::domain::task::TaskStatus;
 use refreshd::domain::time::Timestamp;
+use refreshd::domain::verdict::Verdict;
 use refreshd::journal::{Decision, Pause, Staged};
 
 use super::cases::{A, B, hold};
-use super::world::{HOUR, World, url, wish};
+use super::world::{HOUR, World, directory, url, wish};
 
 const C: &str = "https://a.example/d/c";
 
@@ -42,6 +46,52 @@ async fn pause(world: &World, origin: Option<&str>) -> bool {
 async fn resume(world: &World, origin: Option<&str>) -> bool {
     let origin = origin.map(OriginName::from);
     world.journal.resume(&world.account, origin.as_ref()).await.expect("resumes")
+}
+
+pub(crate) async fn a_lag_is_of_what_could_go_on(world: &mut World) {
+    let since = world.now;
+    world.wish_prefetch(A).await;
+    world.send(Outgoing::Wish(by_operator(A))).await;
+    let ahead = since.plus(HOUR);
+    world.send(Outgoing::Wish(Wish { not_before: ahead, ..wish(B) })).await;
+    let wide = Wish { target: directory("https://a.example/d/"), ..wish(C) };
+    world.send(Outgoing::Wish(wide)).await;
+    let account = world.account.clone();
+    let lag = |kind, since| Lag { account: account.clone(), kind, since };
+    let lags = async |world: &World| {
+        let mut lags = world.journal.troubles(world.now).await.expect("troubles").lags;
+        lags.sort();
+        lags
+    };
+    let (url, wide) = (QuotaKind::Url, lag(QuotaKind::Directory, since));
+    assert_eq!(lags(world).await, [lag(url, since), wide.clone()], "prefetches may last");
+    assert!(pause(world, Some("www")).await);
+    assert_eq!(lags(world).await, [lag(url, since)], "an operator's wish is not paused");
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    world.accepted(&batch).await;
+    assert!(pause(world, None).await);
+    assert_eq!(lags(world).await, [lag(url, since)], "a pause calls nothing back");
+    assert!(resume(world, None).await && resume(world, Some("www")).await);
+    world.hear(&batch, TaskStatus::Complete).await;
+    assert_eq!(lags(world).await, [wide.clone()], "what waits for its time does not lag");
+    world.pass(2 * HOUR);
+    assert_eq!(lags(world).await, [lag(url, ahead), wide]);
+}
+
+pub(crate) async fn a_failure_is_left_until_its_target_is_asked_for_again(world: &mut World) {
+    world.wish(A).await;
+    let batch = world.batch_of_all().await;
+    world.stage_ready(&batch).await;
+    world.refused(&batch, Verdict::Never).await;
+    let failed = async |world: &World| {
+        let troubles = world.journal.troubles(world.now).await.expect("troubles");
+        (troubles.failed_today, troubles.failed_left)
+    };
+    world.wish(B).await;
+    assert_eq!(failed(world).await, (1, 1));
+    world.wish(A).await;
+    assert_eq!(failed(world).await, (1, 0));
 }
 
 pub(crate) async fn what_is_paused_is_neither_due_nor_staged(world: &mut World) {
