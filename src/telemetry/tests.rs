@@ -211,11 +211,11 @@ fn a_journal_that_takes_nothing_is_not_waited_for() {
         tracing::info!("and on");
     });
     assert_eq!(stderr, "", "stderr leads to the same journal");
-    let mut last = || {
+    let mut next = || {
         let length = journal.recv(&mut buffer).expect("an entry");
         String::from_utf8(buffer[..length].to_vec()).expect("text")
     };
-    let (after, on) = (last(), last());
+    let (after, on) = (next(), next());
     let lost = 5_000 - taken.len();
     assert!(lost > 0, "a socket takes no more than it has room for");
     assert!(after.starts_with(&format!("MESSAGE=after lost={lost}\n")), "{after}");

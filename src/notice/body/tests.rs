@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 fn told() -> Told {
@@ -24,11 +26,11 @@ fn each_receiver_has_its_form() {
         for (tongue, language) in Language::WORDS {
             for event in [Event::Raised, Event::Ended] {
                 let post = made(*receiver, *language, event, Some("s3cret"));
-                all += &format!("{word} {tongue} {event:?}\n{}\n", post.url);
+                let _ = writeln!(all, "{word} {tongue} {event:?}\n{}", post.url);
                 for (name, value) in &post.headers {
-                    all += &format!("{name}: {value}\n");
+                    let _ = writeln!(all, "{name}: {value}");
                 }
-                all += &format!("{}\n\n", post.body);
+                let _ = writeln!(all, "{}\n", post.body);
             }
         }
     }
