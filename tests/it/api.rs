@@ -313,7 +313,7 @@ async fn a_person_calls_off_what_is_pending_and_asks_for_it_once_more() {
     let said = text(&world.command(&["retry", "--outcome", "cancelled"]));
     assert_eq!(
         said,
-        "once more: 1 as new intents, 1 joined what is pending, 0 due now, 0 need none\n"
+        "once more: 1 as new intents, 0 joined what is pending, 0 due now, 1 need none\n"
     );
     let unbounded = control(&world, "POST", "intents/retry", Some(&json!({ "origin": "www" })));
     assert_eq!((unbounded.code, unbounded.problem().contains("`outcome`")), (400, true));
@@ -407,13 +407,12 @@ async fn events_follow_the_configuration_and_say_once_what_is_wrong_and_have_sea
     rename("lost", "tally").await.expect("renames");
     hear(&mut stream, &|name, _| name == "status");
     let mut others = Vec::new();
-    for _ in 1..32 {
+    for _ in 0..32 {
         let mut other = listen();
         hear(&mut other, &|name, _| name == "status");
         others.push(other);
     }
-    let refused = api.ask("GET", "events", None).await;
-    assert_eq!((refused.code, refused.problem().contains("32 listen")), (429, true));
+    stream.read_to_end(&mut Vec::new()).expect("who listened longest made room");
 }
 
 #[tokio::test(flavor = "multi_thread")]

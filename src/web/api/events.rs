@@ -1,18 +1,16 @@
 //! `GET events`: the status, at once and whenever it changed.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{Stream, unfold};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::problem::Problem;
-use super::view::Problems;
 use crate::clock::SharedClock;
 use crate::journal::JournalError;
 use crate::web::wishes::Refused;
@@ -22,14 +20,15 @@ use crate::web::{Desk, Desks, status};
 const PACE: Duration = Duration::from_secs(1);
 /// A comment says so often that the stream lives: proxies close what is quiet for a minute.
 const ALIVE: Duration = Duration::from_secs(15);
-/// So many may listen at once: some tabs of each person who looks after sites.
+/// So many listen at once: some tabs of each person who looks after sites.
 const SEATS: usize = 32;
 
 /// The status that listeners share: whoever needs it first makes it for all, and nobody else does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Events {
     made: Arc<Mutex<Option<Made>>>,
-    seats: Arc<Semaphore>,
+    /// Of the listeners, each cancelled once it left; who listens longest comes first.
+    seats: Arc<Lock<VecDeque<CancellationToken>>>,
 }
 
 /// A status, and the time since boot when it was made.
@@ -37,12 +36,6 @@ pub struct Events {
 struct Made {
     at: Duration,
     text: Arc<str>,
-}
-
-impl Default for Events {
-    fn default() -> Self {
-        Self { made: Arc::default(), seats: Arc::new(Semaphore::new(SEATS)) }
-    }
 }
 
 impl Events {
@@ -54,6 +47,20 @@ impl Events {
     /// Returns the status as JSON as it is now, and keeps it for the others.
     pub(super) async fn newest(&self, desk: &Desk) -> Result<Arc<str>, JournalError> {
         self.made(desk, Duration::ZERO).await
+    }
+
+    /// Gives a listener a seat: when none is free, that of who listens longest.
+    fn seat(&self) -> CancellationToken {
+        let seat = CancellationToken::new();
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.retain(|seat| !seat.is_cancelled());
+        if seats.len() >= SEATS
+            && let Some(longest) = seats.pop_front()
+        {
+            longest.cancel();
+        }
+        seats.push_back(seat.clone());
+        seat
     }
 
     async fn made(&self, desk: &Desk, age: Duration) -> Result<Arc<str>, JournalError> {
@@ -76,7 +83,8 @@ struct Listener {
     clock: SharedClock,
     stopping: CancellationToken,
     told: Option<(&'static str, Arc<str>)>,
-    _seat: OwnedSemaphorePermit,
+    seat: CancellationToken,
+    _leaves: DropGuard,
 }
 
 impl Listener {
@@ -100,30 +108,27 @@ impl Listener {
 }
 
 /// Tells the status at once and whenever it changed, once a second at most: `event: status`, with what
-/// `GET status` answers as data. While it can't be read, `event: problem` says why, once.
+/// `GET status` answers as data. While it can't be read, `event: problem` says why, once. 32 listen at a
+/// time: another one takes the place of who listens longest.
 #[utoipa::path(
     get, path = "/events", tag = "looking",
-    responses(
-        (status = 200, body = String, content_type = "text/event-stream"),
-        (status = 429, description = "32 listen already: ask for the status", body = Problems)
-    )
+    responses((status = 200, body = String, content_type = "text/event-stream"))
 )]
 pub(super) async fn answer(
     State(desks): State<Desks>,
     State(desk): State<Desk>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let Ok(seat) = desk.events.seats.clone().try_acquire_owned() else {
-        let problem = format!("{SEATS} listen already: ask for /api/v1/status now and then");
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, problem));
-    };
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let seat = desk.events.seat();
     let (clock, stopping) = (desk.clock.clone(), desk.stopping.clone());
-    let listener = Listener { desks, clock, stopping, told: None, _seat: seat };
+    let listener =
+        Listener { desks, clock, stopping, told: None, _leaves: seat.clone().drop_guard(), seat };
     let news = unfold((listener, false), |(mut listener, begun)| async move {
         let mut is_next = begun;
         loop {
             if is_next {
                 tokio::select! {
                     () = listener.stopping.cancelled() => return None,
+                    () = listener.seat.cancelled() => return None,
                     () = listener.clock.sleep(PACE) => {}
                 }
             }
@@ -133,5 +138,5 @@ pub(super) async fn answer(
             }
         }
     });
-    Ok(Sse::new(news).keep_alive(KeepAlive::new().interval(ALIVE)))
+    Sse::new(news).keep_alive(KeepAlive::new().interval(ALIVE))
 }

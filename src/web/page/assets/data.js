@@ -42,7 +42,7 @@ export async function ask(path, { body, shown = token.get() } = {}) {
 }
 
 /** Hears events until the stream ends; `heard` gets each status, `troubled` why there is none. Returns false where
-    there are no events, or none for one more. */
+    there are no events. */
 export async function hear(heard, troubled, stop) {
   const end = new AbortController();
   const over = () => end.abort();
@@ -54,7 +54,7 @@ export async function hear(heard, troubled, stop) {
       signal: end.signal,
       cache: "no-store",
     });
-    if ([404, 429].includes(response.status)) return false;
+    if (response.status === 404) return false;
     if (!response.ok) throw await refused(response);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
