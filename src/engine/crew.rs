@@ -12,6 +12,7 @@ use super::{EngineError, Turn, run};
 use crate::clock::SharedClock;
 use crate::domain::facts::Facts;
 use crate::domain::names::{AccountName, OriginName};
+use crate::telemetry::heart::Heart;
 
 /// What is started and stopped as one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,12 +50,14 @@ pub(super) struct Crew {
     stop: CancellationToken,
     /// Where it is told whose turns fail.
     told: watch::Sender<Facts>,
+    /// Where it is noted who takes a turn.
+    heart: Heart,
 }
 
 impl Crew {
-    pub(super) fn new(clock: SharedClock, told: watch::Sender<Facts>) -> Self {
+    pub(super) fn new(clock: SharedClock, told: watch::Sender<Facts>, heart: Heart) -> Self {
         let (tasks, stop) = (JoinSet::new(), CancellationToken::new());
-        Self { clock, tasks, parts: BTreeMap::new(), stop, told }
+        Self { clock, tasks, parts: BTreeMap::new(), stop, told, heart }
     }
 
     /// Returns what is cancelled once all is to end.
@@ -97,9 +100,10 @@ impl Crew {
     /// Starts a loop that takes turns.
     pub(super) fn loops<T: Turn>(&mut self, part: Part, name: String, work: T, wake: Arc<Notify>) {
         let (clock, told, of) = (self.clock.clone(), self.told.clone(), name.clone());
+        let heart = self.heart.clone();
         self.task(part, name, |stop| async move {
             tokio::select! {
-                result = run(&of, work, &wake, &clock, &stop, &told) => result,
+                result = run(&of, work, &wake, &clock, &stop, (&told, &heart)) => result,
                 () = stop.cancelled(), if T::MAY_BE_CUT => Ok(()),
             }
         });

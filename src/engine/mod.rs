@@ -158,7 +158,7 @@ impl Engine {
         let Parts { config, clock, store, journal, cdns, meters, heart } = parts;
         let facts = watch::channel(Facts::default()).0;
         let mut engine = Self {
-            crew: Crew::new(clock.clone(), facts.clone()),
+            crew: Crew::new(clock.clone(), facts.clone(), heart.clone()),
             config,
             clock: clock.clone(),
             store: store.clone(),

@@ -27,6 +27,7 @@ use crate::domain::guard::Guard;
 use crate::domain::names::OriginName;
 use crate::domain::prefetch::PrefetchByHost;
 use crate::journal::Journal;
+use crate::telemetry::heart::Heart;
 use crate::web::announce::Announcements;
 
 /// An idle loop looks again after this long at the latest: the wall clock may have stepped.
@@ -38,6 +39,9 @@ pub(super) trait Turn: Send + 'static {
     /// Whether a turn may be cut short at the end: it may last, and what it writes down is whole wherever
     /// it is cut.
     const MAY_BE_CUT: bool = false;
+
+    /// Whether a turn may last, for it compares trees: else one that does is told of.
+    const MAY_LAST: bool = false;
 
     async fn turn(&mut self) -> Result<Step, EngineError>;
 }
@@ -136,6 +140,8 @@ pub(super) struct Published(pub(super) Pushes, pub(super) watch::Sender<Facts>);
 
 #[async_trait]
 impl Turn for Published {
+    const MAY_LAST: bool = true;
+
     async fn turn(&mut self) -> Result<Step, EngineError> {
         let step = self.0.step().await;
         publish(&self.1, self.0.origin(), self.0.facts());
@@ -145,25 +151,30 @@ impl Turn for Published {
 
 #[async_trait]
 impl Turn for ToldPushes {
+    const MAY_LAST: bool = true;
+
     async fn turn(&mut self) -> Result<Step, EngineError> {
         self.step().await
     }
 }
 
 /// Takes turns until told to stop; a wake-up is armed before each look, so none is lost.
-pub(super) async fn run(
+pub(super) async fn run<T: Turn>(
     name: &str,
-    mut work: impl Turn,
+    mut work: T,
     wake: &Notify,
     clock: &SharedClock,
     stop: &CancellationToken,
-    told: &watch::Sender<Facts>,
+    (told, heart): (&watch::Sender<Facts>, &Heart),
 ) -> Result<(), EngineError> {
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
         let mut woken = std::pin::pin!(wake.notified());
         woken.as_mut().enable();
-        let turn = work.turn().await;
+        let turn = {
+            let _lasts = (!T::MAY_LAST).then(|| heart.turn(name, clock.boot()));
+            work.turn().await
+        };
         if failures > 0 && turn.is_ok() {
             failures = 0;
             told.send_modify(|facts| drop(facts.failing.remove(name)));

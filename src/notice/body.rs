@@ -187,6 +187,7 @@ fn text(language: Language, event: Event, told: &Told) -> String {
 const fn chinese(kind: AlarmKind) -> &'static str {
     match kind {
         AlarmKind::DatabaseFailing => "无法写入数据库",
+        AlarmKind::LoopStuck => "内部任务停滞",
         AlarmKind::OriginUnavailable => "源站目录不可用",
         AlarmKind::KeyMissing => "没有访问密钥",
         AlarmKind::KeyRefused => "访问密钥被拒绝",

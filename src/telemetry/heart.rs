@@ -3,8 +3,9 @@
 //! The loops' beat is a task among them, so that it fails when they don't come to their turn. Neither the
 //! CDN nor a full disk stops a beat: a restart would mend neither.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often the loops beat, and have the writer beat: each beat wakes two threads of a daemon at rest, and
@@ -15,6 +16,9 @@ const LOOPS_HANG: Duration = Duration::from_secs(30);
 /// A writer that did not end a transaction for so long hangs: it waits 5 s for a lock, and a slow disk takes
 /// seconds.
 const WRITER_HANGS: Duration = Duration::from_secs(120);
+
+/// A turn that lasts for longer is told of. Calls, commands and transactions end within minutes.
+const TURN_LASTS: Duration = Duration::from_secs(15 * 60);
 
 /// Who beats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +50,56 @@ impl Part {
     }
 }
 
-/// When each part beat last; cheap to clone.
+/// When each part beat last, and since when turns last; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Heart(Arc<[AtomicU64; 2]>);
+pub struct Heart(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    beats: [AtomicU64; 2],
+    /// By loop, when the turn began that it takes.
+    turns: Mutex<BTreeMap<String, Duration>>,
+}
+
+/// A turn that a loop takes, until it is dropped.
+#[derive(Debug)]
+pub struct Turning<'h>(&'h Heart, &'h str);
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        self.0.turns().remove(self.1);
+    }
+}
 
 impl Heart {
     /// Beats, at a time since boot.
     pub fn beat(&self, part: Part, boot: Duration) {
-        self.0[part as usize].store(micros(boot), Ordering::Relaxed);
+        self.0.beats[part as usize].store(micros(boot), Ordering::Relaxed);
     }
 
     /// Returns how long ago a part beat last; none before its first beat, for it begins then.
     #[must_use]
     pub fn since(&self, part: Part, boot: Duration) -> Option<Duration> {
-        let last = self.0[part as usize].load(Ordering::Relaxed);
+        let last = self.0.beats[part as usize].load(Ordering::Relaxed);
         (last > 0).then(|| Duration::from_micros(micros(boot).saturating_sub(last)))
+    }
+
+    /// Notes that a loop's turn begins, at a time since boot.
+    pub fn turn<'h>(&'h self, name: &'h str, boot: Duration) -> Turning<'h> {
+        self.turns().insert(name.to_owned(), boot);
+        Turning(self, name)
+    }
+
+    /// Returns the loops whose turn lasts for too long, and for how long.
+    #[must_use]
+    pub fn stuck(&self, boot: Duration) -> Vec<(String, Duration)> {
+        let turns = self.turns();
+        let ages = turns.iter().map(|(name, began)| (name.clone(), boot.saturating_sub(*began)));
+        ages.filter(|(_, age)| *age >= TURN_LASTS).collect()
+    }
+
+    fn turns(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
+        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the parts that hang.
@@ -94,5 +133,17 @@ mod tests {
         heart.beat(Part::Loops, second(1_120));
         assert_eq!(heart.hung(second(1_120)), [Part::Writer]);
         assert_eq!(heart.since(Part::Loops, second(1_125)), Some(second(5)));
+    }
+
+    #[test]
+    fn a_turn_that_does_not_end_is_told_of() {
+        let heart = Heart::default();
+        let second = |seconds| Duration::from_secs(seconds);
+        drop(heart.turn("forward", second(1)));
+        let turn = heart.turn("poll", second(100));
+        assert_eq!(heart.stuck(second(999)), []);
+        assert_eq!(heart.stuck(second(1_000)), [("poll".to_owned(), second(900))]);
+        drop(turn);
+        assert_eq!(heart.stuck(second(1_000)), []);
     }
 }

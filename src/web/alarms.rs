@@ -68,6 +68,7 @@ pub(super) async fn of(
         paused: paused.collect(),
         troubles: desk.journal.troubles(now).await?,
         deliveries_failed,
+        stuck: desk.heart.stuck(desk.clock.boot()),
         clock_offset: if desk.clock.offset() == 0 {
             Duration::ZERO
         } else {

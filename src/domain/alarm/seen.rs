@@ -13,7 +13,8 @@ const FORECAST_STANDS: Duration = Duration::from_secs(3600);
 const fn told_after(kind: AlarmKind) -> Duration {
     match kind {
         // Another process may hold the database for the 5 s that it is waited for, and a turn is taken again.
-        AlarmKind::DatabaseFailing => Duration::from_secs(60),
+        // The time of a turn goes on through a suspend, and so may the turn after it.
+        AlarmKind::DatabaseFailing | AlarmKind::LoopStuck => Duration::from_secs(60),
         AlarmKind::CdnSlow => Duration::from_secs(5 * 60),
         AlarmKind::KeyUnread => Duration::from_secs(10 * 60),
         _ => Duration::ZERO,

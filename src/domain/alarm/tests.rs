@@ -19,6 +19,7 @@ fn known(facts: &Facts) -> Known<'_> {
         paused: Vec::new(),
         troubles: Troubles::default(),
         deliveries_failed: 0,
+        stuck: Vec::new(),
         clock_offset: Duration::ZERO,
     }
 }
@@ -118,6 +119,7 @@ fn every_kind_is_raised_by_what_it_means() {
             lags: vec![lag("other", QuotaKind::Url, HOUR), lag("a", QuotaKind::Url, HOUR)],
         },
         deliveries_failed: 1,
+        stuck: vec![("poll a".to_owned(), HOUR)],
         clock_offset: HOUR,
         ..known(&facts)
     };
