@@ -217,7 +217,7 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => run::run(args, clock, &mut printer).await,
+            Command::Run(args) => Box::pin(run::run(args, clock, &mut printer)).await,
             Command::Init(args) => init::run(args, clock, &mut printer).await,
             Command::Check(args) => check::run(&args, &mut printer),
             Command::Plan(args) => plan::run(args, clock, &mut printer).await,

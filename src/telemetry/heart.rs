@@ -85,6 +85,7 @@ impl Heart {
     }
 
     /// Notes that a loop's turn begins, at a time since boot.
+    #[must_use]
     pub fn turn<'h>(&'h self, name: &'h str, boot: Duration) -> Turning<'h> {
         self.turns().insert(name.to_owned(), boot);
         Turning(self, name)

@@ -216,9 +216,9 @@ fn a_journal_that_takes_nothing_is_not_waited_for() {
         String::from_utf8(buffer[..length].to_vec()).expect("text")
     };
     let (after, on) = (last(), last());
-    let lost = 5_000 - taken.len();
-    assert!(lost > 0, "a socket takes no more than it has room for");
-    assert!(after.starts_with(&format!("MESSAGE=after lost={lost}\n")), "{after}");
+    let missing = 5_000 - taken.len();
+    assert!(missing > 0, "a socket takes no more than it has room for");
+    assert!(after.starts_with(&format!("MESSAGE=after lost={missing}\n")), "{after}");
     assert!(on.starts_with("MESSAGE=and on\n"), "{on}");
 }
 
