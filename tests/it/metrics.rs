@@ -128,8 +128,8 @@ async fn what_rules_and_dashboard_name_is_told_in_valid_text_with_bounded_labels
         samples += 1;
     }
     assert!((100..1_500).contains(&samples), "{samples} samples of one origin and account");
-    let test = "what_rules_and_dashboard_name_is_told_in_valid_text_with_bounded_labels";
-    if let Some((good, said)) = promtool(test, &["check", "metrics"], &text) {
+    let name = "what_rules_and_dashboard_name_is_told_in_valid_text_with_bounded_labels";
+    if let Some((good, said)) = promtool(name, &["check", "metrics"], &text) {
         assert!(good && said.trim().is_empty(), "{said}");
     }
     let socket = world.path("state/control.sock");

@@ -1,5 +1,6 @@
 //! Alarms that are posted: what real receivers on the loopback address get, and how often.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
@@ -71,7 +72,8 @@ fn configure(world: &World, receivers: &[(&str, &str, &str)]) {
         write_secret(world, &format!("{name}_url"), url);
         write_secret(world, &format!("{name}_secret"), "SECcanary");
         let file = |what: &str| world.path(&format!("{name}_{what}")).display().to_string();
-        text += &format!(
+        let _ = write!(
+            text,
             "[notice.{name}]\nkind = \"{kind}\"\nurl_file = \"{}\"\nsecret_file = \"{}\"\n\
              alarms = [\"origin.unavailable\"]\n",
             file("url"),

@@ -68,7 +68,7 @@ async fn mutated_configurations_are_put_in_force_or_refused_and_the_daemon_lives
             (Some(0), _) => applied += 1,
             // A daemon whose `state_dir` is unreadable in the file can't be found: it isn't asked.
             (Some(69), said) => {
-                assert!(!text.contains("\nstate_dir") || said.contains("no daemon"), "{said}")
+                assert!(!text.contains("\nstate_dir") || said.contains("no daemon"), "{said}");
             }
             (Some(1 | 74 | 77 | 78), _) => refused += 1,
             (code, said) => panic!("{number}: {code:?} {said}\n{text}"),
