@@ -44,7 +44,7 @@ pub fn routes(desks: Desks) -> Router {
 
 /// Answers `GET /metrics`: in `OpenMetrics` for who takes that, else in Prometheus' older text; 503 when
 /// the database can't be read, and without what is in it when it does not answer.
-async fn answer(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+pub async fn answer(State(desk): State<Desk>, headers: HeaderMap) -> Response {
     let is_open = headers
         .get_all(ACCEPT)
         .iter()
@@ -173,49 +173,6 @@ fn older(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock as _, ManualClock};
-    use crate::database::{Database, DatabaseError};
-    use crate::journal::sqlite::SqliteJournal;
-    use crate::store::Store;
-    use crate::telemetry::heart::Part;
-
-    #[tokio::test]
-    async fn nobody_waits_for_a_writer_that_hangs() {
-        let database = Database::in_memory().expect("opens");
-        let clock = ManualClock::new(Timestamp::from_seconds(1_800_000_000), 1);
-        let store = Store::open(database.clone(), 1).await.expect("opens");
-        let journal = Arc::new(SqliteJournal::new(database.clone()));
-        let desk = Desk::bare(store, journal, clock.clone());
-        clock.advance(Duration::from_secs(1));
-        desk.heart.beat(Part::Writer, clock.boot());
-        clock.advance(Duration::from_secs(121));
-        let (go_on, stuck) = std::sync::mpsc::channel::<()>();
-        let hanging = database.call("test", move |_| {
-            let _ = stuck.recv();
-            Ok::<_, DatabaseError>(())
-        });
-        let asking = async {
-            let (metrics, ready, health) = tokio::join!(
-                answer(State(desk.clone()), HeaderMap::new()),
-                health::ready(State(desk.clone())),
-                health::answer(State(desk.clone())),
-            );
-            go_on.send(()).expect("it waits");
-            [metrics, ready, health]
-        };
-        let (_, answers) = tokio::join!(hanging, asking);
-        let mut told = Vec::new();
-        for answer in answers {
-            let status = answer.status().as_u16();
-            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("whole");
-            told.push((status, String::from_utf8_lossy(&body).into_owned()));
-        }
-        let says = |at: usize, status, part| told[at].0 == status && told[at].1.contains(part);
-        assert!(says(0, 200, r#"refreshd_heartbeat_age_seconds{part="writer"} 121"#), "{told:?}");
-        assert!(says(1, 503, "the database did not answer within 2 s"), "{told:?}");
-        assert!(says(2, 503, r#""status":"failing""#), "{told:?}");
-        assert!(says(2, 503, r#""writer":{"ok":false"#), "{told:?}");
-    }
 
     #[test]
     fn both_forms_tell_the_same() {

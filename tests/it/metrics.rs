@@ -7,10 +7,21 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
+use axum::extract::State;
+use axum::http::HeaderMap;
+use refreshd::clock::{Clock as _, ManualClock};
+use refreshd::database::{Database, DatabaseError};
 use refreshd::domain::alarm::AlarmKind;
+use refreshd::domain::time::Timestamp;
+use refreshd::journal::sqlite::SqliteJournal;
 use refreshd::sandbox::Options;
+use refreshd::store::Store;
+use refreshd::telemetry::heart::Part;
 use refreshd::telemetry::meters::Meter;
+use refreshd::web::{Desk, health, metrics};
 use serde_json::Value;
 
 use crate::hooks::sender::{Request, configure, door};
@@ -297,4 +308,42 @@ async fn the_watchdog_hears_of_a_daemon_as_long_as_it_goes_on() {
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("SIGCONT");
     socket.set_nonblocking(false).expect("set");
     ping();
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_writer_that_hangs() {
+    let database = Database::in_memory().expect("opens");
+    let clock = ManualClock::new(Timestamp::from_seconds(1_800_000_000), 1);
+    let store = Store::open(database.clone(), 1).await.expect("opens");
+    let journal = Arc::new(SqliteJournal::new(database.clone()));
+    let desk = Desk::bare(store, journal, clock.clone());
+    clock.advance(Duration::from_secs(1));
+    desk.heart.beat(Part::Writer, clock.boot());
+    clock.advance(Duration::from_secs(121));
+    let (go_on, stuck) = std::sync::mpsc::channel::<()>();
+    let hanging = database.call("test", move |_| {
+        let _ = stuck.recv();
+        Ok::<_, DatabaseError>(())
+    });
+    let asking = async {
+        let told = tokio::join!(
+            metrics::answer(State(desk.clone()), HeaderMap::new()),
+            health::ready(State(desk.clone())),
+            health::answer(State(desk.clone())),
+        );
+        go_on.send(()).expect("it waits");
+        [told.0, told.1, told.2]
+    };
+    let (_, answers) = tokio::join!(hanging, asking);
+    let mut told = Vec::new();
+    for answer in answers {
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("whole");
+        told.push((status, String::from_utf8_lossy(&body).into_owned()));
+    }
+    let says = |at: usize, status, part| told[at].0 == status && told[at].1.contains(part);
+    assert!(says(0, 200, r#"refreshd_heartbeat_age_seconds{part="writer"} 121"#), "{told:?}");
+    assert!(says(1, 503, "the database did not answer within 2 s"), "{told:?}");
+    assert!(says(2, 503, r#""status":"failing""#), "{told:?}");
+    assert!(says(2, 503, r#""writer":{"ok":false"#), "{told:?}");
 }
