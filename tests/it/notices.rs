@@ -147,3 +147,22 @@ async fn an_alarm_is_posted_once_signed_and_so_is_its_end() {
     assert!(!log.contains("canary"), "no URL and no secret is told: {log}");
     assert!(!world.status().expect("a status").to_string().contains("canary"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_who_is_told() {
+    let world = World::new().await;
+    let (before, before_got) = receiver(&[OK]);
+    let (after, after_got) = receiver(&[OK]);
+    configure(&world, &[("before", "generic", before.as_str())]);
+    let _daemon = world.start();
+    world.wait_ready();
+    configure(&world, &[("after", "slack", after.as_str())]);
+    let output = world.command(&["reload", "--wait"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    std::fs::rename(world.root(), world.path("elsewhere")).expect("renamed");
+    let got = after_got.recv_timeout(PATIENCE).expect("a post");
+    assert!(got.body.contains("origin.unavailable/www"), "{got:?}");
+    assert!(before_got.try_recv().is_err(), "who is configured no more is told nothing");
+    let status = world.status().expect("a status").to_string();
+    assert!(!status.contains("\"before\""), "{status}");
+}

@@ -216,3 +216,41 @@ async fn each_socket_that_systemd_hands_over_is_known_by_its_name() {
     assert!(world.log().contains(&format!("hooks are taken at {}", doors[1])), "{}", world.log());
     assert_eq!(daemon.terminate(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_who_may_read_what_and_where() {
+    let world = World::new().await;
+    configure(&world, "", "");
+    let _daemon = world.start();
+    let first = door(&world);
+    let reload = || {
+        let output = world.command(&["reload", "--wait"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    };
+    let status = |door, more: &str| ask(door, "GET /api/v1/status", more);
+    assert_eq!(status(first, "").status, 200);
+    let beside = world.path("beside");
+    std::fs::create_dir(&beside).expect("a root");
+    let beside = format!(
+        "[origin.beside]\nroot = \"{}\"\ndomains = [\"https://beside.example.com\"]",
+        beside.display()
+    );
+    configure(&world, "read = \"token\"", "");
+    let text = std::fs::read_to_string(world.config()).expect("it is read");
+    world.write_config(&format!("{text}\n{beside}"));
+    reload();
+    assert_eq!(status(first, "").status, 401);
+    let answer = status(first, &bearer(TOKEN));
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("\"beside\""), "{answer:?}");
+    world.configure("", "");
+    reload();
+    wait_for("the door to be gone", || connect(first).is_err().then_some(()))
+        .expect("nobody listens any more");
+    configure(&world, "", "");
+    reload();
+    let said = world.log();
+    let second = said.rsplit("the page is served at http://").next();
+    let second = second.and_then(|rest| rest.split('/').next()?.parse().ok()).expect("a door");
+    assert_eq!(status(second, "").status, 200);
+}
