@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-use super::words::{count, size, span};
+use super::words::{bar, count, size, span};
 use super::{ConfigArg, Exit, Failed, Printer, check, control};
 
 /// Arguments of `refreshd index`.
@@ -27,8 +27,6 @@ pub(super) struct Args {
 
 /// How often a terminal is told.
 const EVERY: Duration = Duration::from_secs(1);
-/// How wide a bar is, in characters.
-const WIDTH: u64 = 20;
 
 /// How far the index of an origin is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -114,10 +112,7 @@ impl Progress {
     /// Draws how many of the files have a digest.
     fn bar(&self) -> String {
         let done = self.files.saturating_sub(self.undigested);
-        let full = (done * WIDTH).checked_div(self.files).unwrap_or(0);
-        let percent = (done * 100).checked_div(self.files).unwrap_or(0);
-        let bar: String = (0..WIDTH).map(|at| if at < full { '#' } else { '.' }).collect();
-        format!("[{bar}] {percent:3} %")
+        bar(done, self.files)
     }
 }
 

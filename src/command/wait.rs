@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::web::wait::{Call, Ticket};
 
 use super::deploy::summary;
+use super::words::{bar, grouped};
 use super::{ConfigArg, Exit, Failed, Printer, check, control};
 
 /// Arguments of `refreshd wait`.
@@ -77,6 +78,19 @@ impl Waiting {
         progress["seen"] == true && (report.is_null() || is_at_rest) || is_hopeless(progress, left)
     }
 
+    /// Says on a terminal how far it is.
+    fn line(&self) -> String {
+        let (origin, report) = (&self.ticket.origin, &self.progress["report"]);
+        if self.progress["seen"] != true {
+            return format!("{origin}: looking at what was written");
+        }
+        let intents = report["intents"].as_object().into_iter().flatten();
+        let all: u64 = intents.filter_map(|(_, number)| number.as_u64()).sum();
+        let open = report["open"].as_u64().unwrap_or_default();
+        let left = format!("{} to go", grouped(open));
+        format!("{origin}: {} {left}", bar(all.saturating_sub(open), all))
+    }
+
     fn is_done(&self) -> bool {
         let report = &self.progress["report"];
         self.progress["seen"] == true && (report.is_null() || report["done"] == true)
@@ -94,7 +108,8 @@ pub(super) async fn run(
     let deploy = (args.deploy != LATEST).then(|| DeployId::from_text(args.deploy.clone()));
     let call = Call { origin: args.origin.as_deref().map(OriginName::from), deploy };
     let mut all = begin(&config, &call).await?;
-    let (mut every, mut silent_since) = (EVERY.0, None);
+    let (mut every, mut silent_since, mut shown) = (EVERY.0, None, 0);
+    let is_watched = printer.terminal() && !args.json;
     loop {
         let left = deadline.saturating_sub(clock.boot());
         match ask(&config, &call, &mut all).await {
@@ -112,8 +127,17 @@ pub(super) async fn run(
         if is_over || left.is_zero() {
             break;
         }
+        if is_watched {
+            let lines: Vec<String> = all.iter().map(Waiting::line).collect();
+            printer.lines(&lines, shown);
+            shown = lines.len();
+        }
         tokio::time::sleep(every.min(left)).await;
         every = (every * 2).min(EVERY.1);
+    }
+    if shown > 0 {
+        // How it ended stands in their place.
+        printer.lines(&[], shown);
     }
     let is_done = all.iter().all(Waiting::is_done);
     if args.json {
@@ -221,6 +245,22 @@ mod tests {
             (anew.ticket.deploys, anew.ticket.since),
             (first.to_vec(), Timestamp::from_seconds(1))
         );
+    }
+
+    #[test]
+    fn a_terminal_shows_how_far_it_is() {
+        let ticket = Ticket {
+            origin: "www".into(),
+            ticket: 1,
+            pid: 1,
+            deploys: Vec::new(),
+            since: Timestamp::EPOCH,
+        };
+        let mut one = Waiting { ticket, progress: Value::Null };
+        assert_eq!(one.line(), "www: looking at what was written");
+        let intents = json!({"pending": 1_000, "submitted": 200, "done": 2_800});
+        one.progress = json!({"seen": true, "report": {"open": 1_200, "intents": intents}});
+        assert_eq!(one.line(), "www: [##############......]  70 % 1,200 to go");
     }
 
     #[test]

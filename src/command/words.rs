@@ -60,6 +60,17 @@ pub(super) fn config_option(config: &Path) -> String {
     }
 }
 
+/// How wide a bar is, in characters.
+const BAR: u64 = 20;
+
+/// Draws how much of all is done.
+pub(super) fn bar(done: u64, all: u64) -> String {
+    let full = (done * BAR).checked_div(all).unwrap_or(0);
+    let percent = (done * 100).checked_div(all).unwrap_or(0);
+    let bar: String = (0..BAR).map(|at| if at < full { '#' } else { '.' }).collect();
+    format!("[{bar}] {percent:3} %")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
